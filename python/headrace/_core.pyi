@@ -1,0 +1,184 @@
+"""The engine: fetch, decode, normalize, emit, off the GIL. One `Engine` serves one extraction.
+
+Page life: `Engine.submit` -> loop thread fetches -> a worker decodes -> `Engine.poll` hands the `Page` to Python (the
+pager thread) -> `Stream.accept` (in the order the rows shall have) -> a worker normalizes -> rows are committed in accept
+order -> `Stream.next_batch` gives Arrow. A page that is not accepted is dropped by `Page.release`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+__version__: Final[str]
+
+# One step of a data selector: a member name, an array index, or None for `[*]`.
+Step = str | int | None
+# name, data_type ("" while incomplete), flags, precision, scale
+Column = tuple[str, str, int, int, int]
+# name, parent's name or None, max_nesting or -1, columns in order
+Table = tuple[str, str | None, int, list[Column]]
+
+COL_NOT_NULL: Final[int]
+COL_VARIANT: Final[int]
+COL_PRIMARY_KEY: Final[int]
+
+class Error(Exception):
+    """What went wrong in the engine, and where.
+
+    Attributes:
+        code: one of "MEMORY", "LIMIT", "SYNTAX", "ENCODING", "NETWORK", "TIMEOUT", "TLS", "REDIRECT", "NULL_VALUE",
+            "COERCE", "RANGE", "UNSUPPORTED", "ARGUMENT", "CANCELLED", "INTERNAL", ...
+        stage: "fetch", "decode", "normalize", "emit" or "run".
+        retriable: whether the same request may succeed later.
+        tag: the page's tag as given to `submit`, or -1.
+        record: index of the record in its page, or -1.
+        offset: byte offset in the decoded body, or -1.
+        table, column: where in the schema, or "".
+    """
+
+    code: str
+    stage: str
+    retriable: bool
+    tag: int
+    record: int
+    offset: int
+    http_status: int
+    table: str
+    column: str
+
+class Page:
+    """One answer, fetched and decoded (or failed). Attributes are read-only."""
+
+    tag: int
+    status: int  # 0: no answer came
+    reason: str
+    url: str  # after redirects; may hold secrets
+    headers: list[tuple[str, str]]
+    attempts: int
+    wire_bytes: int
+    elapsed_ms: float
+    size: int  # bytes of the decompressed body
+    error: Error | None  # fetch or decode failed; status >= 400 is no error and is not decoded
+    decoded: bool
+    n_records: int  # selected by the stream's selector (or `select`); 0 before
+    def body(self) -> bytes: ...
+    def decode(self, body: bytes | None = None) -> None:
+        """Decodes `body` (UTF-8 JSON text) in place of the answer's; then selects. Raises `Error`."""
+    def select(self, steps: Sequence[Step] | None) -> int:
+        """Selects the records as dlt's `extract_response` does: one match that is a list gives its elements, one match
+        that is null gives none, any other match or several matches are the records. Returns their number."""
+    def shape(self) -> bytes:
+        """JSON text of the document with every array below (or at) the root as `[]`."""
+    def envelope(self) -> bytes:
+        """JSON text of the document with the selected record arrays as `[]`."""
+    def project(self, keys: Sequence[str] | None, keep: bytes | None = None) -> bytes:
+        """JSON text: a list with, for each record (whose byte in `keep` is not 0), an object of just these members (a
+        record that is no object stands as it is); None: whole records."""
+    def release(self) -> None:
+        """Drops the page and its memory; further calls raise. Also done by the garbage collector."""
+
+class TableBatch:
+    """Rows of one table, exported once through `__arrow_c_array__`."""
+
+    name: str
+    parent: str | None
+    n_rows: int
+    is_new: bool  # this table was not in the seed nor in an earlier batch
+    new_columns: list[Column]  # added or completed since the seed or the earlier batch, in order
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[Any, Any]: ...
+
+class Stream:
+    """The rows of one resource: one root table and the tables nested under it."""
+
+    n_accepted: int
+    def accept(self, page: Page, keep: bytes | None = None, extra: bytes | None = None) -> None:
+        """Gives the page's records to the workers. Order of calls is order of rows. `keep`: a byte a record, 0 leaves it
+        out. `extra`: JSON text of an object merged into each object record. The page is released by the engine."""
+    def finish(self) -> None:
+        """No more pages: the last batch has `None` after it."""
+    def next_batch(self, timeout_ms: int) -> list[TableBatch] | None | bool:
+        """The next rows, parents before children: a list; `False` when time ran out; `None` at the end. The root table
+        stands first and is always there (maybe with 0 rows). Raises the first `Error` of a page (with `tag`)."""
+
+class Engine:
+    def __init__(
+        self,
+        *,
+        workers: int = 0,
+        memory_limit: int = 268435456,
+        max_in_flight: int = 64,
+        max_in_flight_per_host: int = 16,
+        max_depth: int = 1024,
+        seed: bytes | None = None,
+    ) -> None: ...
+    def stream(
+        self,
+        *,
+        table: str,
+        tables: Sequence[Table],
+        load_id: str,
+        max_nesting: int,
+        max_length: int,
+        id_kind: str,  # "random", "key_hash", "row_hash"
+        root_key: bool,
+        selector: Sequence[Step] | None = None,
+        batch_bytes: int = 8388608,
+        reference_only: bool = False,
+    ) -> Stream: ...
+    def submit(
+        self,
+        stream: Stream,
+        tag: int,
+        *,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None = None,
+        proxy: str = "",
+        ca_path: str = "",
+        cert_path: str = "",
+        key_path: str = "",
+        verify_tls: bool = True,
+        connect_timeout_ms: int = 60000,
+        read_timeout_ms: int = 60000,
+        max_redirects: int = 30,
+        max_attempts: int = 5,
+        backoff_ms: int = 1000,
+        max_delay_ms: int = 300000,
+        max_body_bytes: int = 1073741824,
+    ) -> None: ...
+    def submit_bytes(self, stream: Stream, tag: int, body: bytes, url: str = "") -> None:
+        """A page whose bytes are already here (tests; a body Python fetched)."""
+    def poll(self, timeout_ms: int) -> list[Page]:
+        """Pages that are fetched and decoded or have failed, in order of completion. Waits without the GIL; [] when time
+        ran out or `wake` was called. Raises `Error` CANCELLED after `cancel`."""
+    def wake(self) -> None: ...
+    def is_full(self) -> bool: ...
+    def stats(self) -> dict[str, float]:
+        """requests, retries, wire_bytes, body_bytes, in_flight, max_in_flight_seen, queued, throttled_ms, memory,
+        memory_peak, pages, rows, renormalized, fast_records, reference_records."""
+    def cancel(self) -> None:
+        """Everything in flight ends; every waiting call raises `Error` CANCELLED. Any thread."""
+    def close(self) -> None:
+        """Cancels, joins the threads (within 200 ms), frees. Idempotent."""
+
+def normalize_json(
+    body: bytes,
+    *,
+    table: str,
+    tables: Sequence[Table],
+    load_id: str,
+    max_nesting: int = 1000,
+    max_length: int = 0,
+    id_kind: str = "random",
+    root_key: bool = False,
+    reference_only: bool = False,
+    portable: bool = False,
+    seed: bytes | None = None,
+) -> list[TableBatch]:
+    """Decodes a JSON array of records and normalizes it in the calling thread: the stages without fetch and run (tests,
+    `./dev bench normalize`)."""
+
+def name_column(key: str, max_length: int = 0) -> str: ...
+def name_path(path: str, max_length: int = 0) -> str: ...
+def iso_parse(text: str) -> tuple[str, tuple[int, ...], int | None] | None:
+    """("dt"|"date"|"time", (y, mo, d, h, mi, s, us), offset seconds or None), or None. For tests against dlt."""

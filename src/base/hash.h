@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * SHAKE-128 (FIPS 202) for dlt's deterministic ids, one at a time and four at a time (AVX2 chosen at run time; the
+ * portable path gives the same bytes), standard base64 without padding, and a random stream for row ids.
+ */
+#ifndef HR_BASE_HASH_H
+#define HR_BASE_HASH_H
+
+#include "base.h"
+
+#define HR_ID_BYTES 10 /* dlt's DLT_ID_LENGTH_BYTES */
+#define HR_ID_CHARS 14 /* its base64 without padding */
+
+void hr__shake128(const void *data, size_t size_bytes, void *out, size_t out_bytes);
+/* Four messages at once, out_bytes (<= 168) each. Messages of 168 bytes or more are allowed (hashed one by one). */
+void hr__shake128_x4(const void *const data[4], const size_t size_bytes[4], void *const out[4], size_t out_bytes);
+bool hr__shake128_is_vector(void); /* whether x4 runs on AVX2 here */
+/* Base64, standard alphabet, no padding. out has (size*4+2)/3 bytes; returns that length. */
+size_t hr__base64(const void *data, size_t size_bytes, char *out);
+
+/* Row ids: a ChaCha20 stream. Same seed and stream number give the same ids (tests: output equal for 1 and N workers). */
+typedef struct hr_ids {
+    uint32_t state[16];
+    uint8_t block[64];
+    uint32_t at; /* bytes of block used */
+} hr_ids;
+void hr__ids_init(hr_ids *ids, const uint8_t seed[32], uint64_t stream);
+void hr__ids_next(hr_ids *ids, char out[HR_ID_CHARS]);
+/* 32 bytes from the operating system. HR_OK or HR_INTERNAL. */
+HR_MUST_CHECK int hr__random_seed(uint8_t seed[32]);
+
+#endif
