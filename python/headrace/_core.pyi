@@ -90,6 +90,8 @@ class Stream:
     """The rows of one resource: one root table and the tables nested under it."""
 
     n_accepted: int
+    def select(self, steps: Sequence[Step]) -> None:
+        """Sets the selector of pages decoded from now on."""
     def accept(self, page: Page, keep: bytes | None = None, extra: bytes | None = None) -> None:
         """Gives the page's records to the workers. Order of calls is order of rows. `keep`: a byte a record, 0 leaves it
         out. `extra`: JSON text of an object merged into each object record. The page is released by the engine."""
@@ -122,8 +124,11 @@ class Engine:
         root_key: bool,
         selector: Sequence[Step] | None = None,
         batch_bytes: int = 8388608,
+        linger_ms: int = 0,
         reference_only: bool = False,
-    ) -> Stream: ...
+    ) -> Stream:
+        """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
+        holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end."""
     def submit(
         self,
         stream: Stream,

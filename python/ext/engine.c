@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Engine and Stream.
+ */
+#include "ext.h"
+
+/* ---------------------------------------------------------------------------------------------------- arguments */
+
+int ext_id_kind(const char *name, hr_id_kind *kind_out) {
+    if (strcmp(name, "random") == 0) {
+        *kind_out = HR_ID_RANDOM;
+    } else if (strcmp(name, "key_hash") == 0) {
+        *kind_out = HR_ID_KEY_HASH;
+    } else if (strcmp(name, "row_hash") == 0) {
+        *kind_out = HR_ID_ROW_HASH;
+    } else {
+        PyErr_Format(PyExc_ValueError, "id_kind must be 'random', 'key_hash' or 'row_hash', not '%s'", name);
+        return -1;
+    }
+    return 0;
+}
+
+int ext_steps(PyObject *sequence, hr_step **steps_out, size_t *n_out) {
+    *steps_out = NULL;
+    *n_out = 0;
+    if (sequence == NULL || sequence == Py_None) {
+        return 0;
+    }
+    Py_ssize_t n = PySequence_Size(sequence);
+    if (n < 0) {
+        return -1;
+    }
+    hr_step *steps = PyMem_Calloc((size_t)n + 1, sizeof *steps);
+    if (steps == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *item = PySequence_GetItem(sequence, i);
+        if (item == NULL) {
+            goto fail;
+        }
+        if (item == Py_None) {
+            steps[i].kind = HR_STEP_EACH;
+        } else if (PyUnicode_Check(item)) {
+            Py_ssize_t size;
+            const char *text = PyUnicode_AsUTF8AndSize(item, &size); /* lives as long as the string, held by sequence */
+            if (text == NULL) {
+                Py_DECREF(item);
+                goto fail;
+            }
+            steps[i] = (hr_step){.kind = HR_STEP_KEY, .key = {text, (size_t)size}};
+        } else {
+            steps[i] = (hr_step){.kind = HR_STEP_INDEX, .index = PyLong_AsLongLong(item)};
+            if (PyErr_Occurred()) {
+                Py_DECREF(item);
+                goto fail;
+            }
+        }
+        Py_DECREF(item);
+    }
+    *steps_out = steps;
+    *n_out = (size_t)n;
+    return 0;
+fail:
+    PyMem_Free(steps);
+    return -1;
+}
+
+static int seed_column(PyObject *column, hr_schema *schema, int32_t table) {
+    const char *name, *type;
+    Py_ssize_t name_size, type_size;
+    int flags, precision, scale;
+    if (!PyArg_ParseTuple(column, "s#s#iii;a column is (name, data_type, flags, precision, scale)", &name, &name_size, &type,
+                          &type_size, &flags, &precision, &scale)) {
+        return -1;
+    }
+    hr_type hr = hr__type_of_name((hr_str){type, (size_t)type_size});
+    if (hr == HR_TYPE_UNSET && type_size != 0) {
+        PyErr_Format(PyExc_ValueError, "data_type '%s' of column '%s' is not one of the engine's", type, name);
+        return -1;
+    }
+    int32_t at;
+    int rc = hr__schema_add_column(schema, table, (hr_str){name, (size_t)name_size}, hr, (uint8_t)flags, &at);
+    if (rc != HR_OK) {
+        PyErr_Format(rc == HR_MEMORY ? PyExc_MemoryError : PyExc_ValueError, "column '%s': %s", name,
+                     hr_code_text((hr_code)rc));
+        return -1;
+    }
+    if (precision > 0) {
+        schema->tables[table].columns[at].precision = (uint8_t)precision;
+        schema->tables[table].columns[at].scale = (uint8_t)scale;
+    }
+    return 0;
+}
+
+static int seed_table(PyObject *item, hr_schema *schema) {
+    const char *name, *parent;
+    Py_ssize_t name_size, parent_size;
+    int max_nesting;
+    PyObject *columns;
+    if (!PyArg_ParseTuple(item, "s#z#iO;a table is (name, parent, max_nesting, columns)", &name, &name_size, &parent,
+                          &parent_size, &max_nesting, &columns)) {
+        return -1;
+    }
+    int32_t parent_at = -1;
+    if (parent != NULL) {
+        parent_at = hr__schema_find(schema, (hr_str){parent, (size_t)parent_size});
+        if (parent_at < 0) {
+            PyErr_Format(PyExc_ValueError, "table '%s' stands before its parent '%s'", name, parent);
+            return -1;
+        }
+    }
+    int32_t table;
+    int rc = hr__schema_add_table(schema, (hr_str){name, (size_t)name_size}, parent_at, &table);
+    if (rc != HR_OK) {
+        PyErr_Format(rc == HR_MEMORY ? PyExc_MemoryError : PyExc_ValueError, "table '%s': %s", name,
+                     hr_code_text((hr_code)rc));
+        return -1;
+    }
+    schema->tables[table].max_nesting = max_nesting;
+    schema->tables[table].is_new = false;
+    PyObject *list = PySequence_Fast(columns, "columns must be a sequence");
+    if (list == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list); i++) {
+        if (seed_column(PySequence_Fast_GET_ITEM(list, i), schema, table) < 0) {
+            Py_DECREF(list);
+            return -1;
+        }
+    }
+    Py_DECREF(list);
+    return 0;
+}
+
+int ext_schema_seed(PyObject *tables, hr_schema *schema) {
+    PyObject *list = PySequence_Fast(tables, "tables must be a sequence");
+    if (list == NULL) {
+        return -1;
+    }
+    int rc = 0;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list) && rc == 0; i++) {
+        rc = seed_table(PySequence_Fast_GET_ITEM(list, i), schema);
+    }
+    Py_DECREF(list);
+    return rc;
+}
+
+/* ---------------------------------------------------------------------------------------------------- Stream */
+
+static void Stream_dealloc(StreamObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    hr__stream_free(self->stream);
+    Py_XDECREF(self->owner);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *Stream_accept(StreamObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"page", "keep", "extra", NULL};
+    ext_state *state = ext_state_of_type(Py_TYPE(self));
+    PageObject *page;
+    const char *keep = NULL, *extra = NULL;
+    Py_ssize_t keep_size = 0, extra_size = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|z#z#", names, state->page_type, &page, &keep, &keep_size, &extra,
+                                     &extra_size)) {
+        return NULL;
+    }
+    if (page->page == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the page was released or accepted before");
+        return NULL;
+    }
+    hr_page_info info;
+    hr__page_info(page->page, &info);
+    if (keep != NULL && (size_t)keep_size != info.n_records) {
+        PyErr_Format(PyExc_ValueError, "keep has %zd bytes for %zu records", keep_size, info.n_records);
+        return NULL;
+    }
+    hr_error err;
+    if (hr__stream_accept(self->stream, page->page, (const uint8_t *)keep, (hr_str){extra, (size_t)extra_size}, &err) !=
+        HR_OK) {
+        return ext_raise(state, &err, info.tag);
+    }
+    page->page = NULL;
+    self->n_accepted++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *Stream_finish(StreamObject *self, PyObject *unused) {
+    hr__stream_finish(self->stream);
+    Py_RETURN_NONE;
+}
+
+static PyObject *Stream_select(StreamObject *self, PyObject *arg) {
+    hr_step *steps;
+    size_t n_steps;
+    if (ext_steps(arg, &steps, &n_steps) < 0) {
+        return NULL;
+    }
+    hr_error err;
+    int rc = hr__stream_select(self->stream, steps, n_steps, &err);
+    PyMem_Free(steps);
+    if (rc != HR_OK) {
+        return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, -1);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *Stream_next_batch(StreamObject *self, PyObject *arg) {
+    ext_state *state = ext_state_of_type(Py_TYPE(self));
+    unsigned long timeout_ms = PyLong_AsUnsignedLong(arg);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    hr_next next = HR_NEXT_UNSET;
+    hr_output *output = NULL;
+    int64_t tag;
+    hr_error err;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = hr__stream_next(self->stream, (uint32_t)timeout_ms, &next, &output, &tag, &err);
+    Py_END_ALLOW_THREADS
+    if (rc != HR_OK) {
+        return ext_raise(state, &err, tag);
+    }
+    if (next == HR_NEXT_END) {
+        Py_RETURN_NONE;
+    }
+    if (next == HR_NEXT_TIMEOUT) {
+        Py_RETURN_FALSE;
+    }
+    return ext_batches(state, output);
+}
+
+static PyObject *Stream_get_n_accepted(StreamObject *self, void *unused) {
+    return PyLong_FromUnsignedLongLong(self->n_accepted);
+}
+
+static PyMethodDef Stream_methods[] = {
+    {"accept", (PyCFunction)(void (*)(void))Stream_accept, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"finish", (PyCFunction)Stream_finish, METH_NOARGS, NULL},
+    {"select", (PyCFunction)Stream_select, METH_O, NULL},
+    {"next_batch", (PyCFunction)Stream_next_batch, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef Stream_getset[] = {
+    {"n_accepted", (getter)Stream_get_n_accepted, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot Stream_slots[] = {
+    {Py_tp_dealloc, Stream_dealloc},
+    {Py_tp_methods, Stream_methods},
+    {Py_tp_getset, Stream_getset},
+    {Py_tp_doc, "The rows of one resource: one root table and the tables nested under it."},
+    {0, NULL},
+};
+
+static PyType_Spec Stream_spec = {
+    .name = "headrace._core.Stream",
+    .basicsize = sizeof(StreamObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = Stream_slots,
+};
+
+/* ---------------------------------------------------------------------------------------------------- Engine */
+
+static PyObject *Engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"workers", "memory_limit", "max_in_flight", "max_in_flight_per_host", "max_depth", "seed", NULL};
+    hr_engine_options options;
+    hr__engine_options_init(&options);
+    unsigned long long memory_limit = options.memory_limit_bytes;
+    const char *seed = NULL;
+    Py_ssize_t seed_size = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$IKIIIz#", names, &options.workers, &memory_limit,
+                                     &options.max_in_flight, &options.max_in_flight_per_host, &options.max_depth, &seed,
+                                     &seed_size)) {
+        return NULL;
+    }
+    options.memory_limit_bytes = memory_limit;
+    if (seed != NULL) {
+        if (seed_size != sizeof options.seed) {
+            PyErr_Format(PyExc_ValueError, "seed must have %zu bytes", sizeof options.seed);
+            return NULL;
+        }
+        options.seeded = true;
+        memcpy(options.seed, seed, sizeof options.seed);
+    }
+    EngineObject *self = (EngineObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    hr_error err;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = hr__engine_new(&options, &self->engine, &err);
+    Py_END_ALLOW_THREADS
+    if (rc != HR_OK) {
+        Py_DECREF(self);
+        return ext_raise(ext_state_of_type(type), &err, -1);
+    }
+    return (PyObject *)self;
+}
+
+static void Engine_dealloc(EngineObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    hr_engine *engine = self->engine;
+    if (engine != NULL) {
+        Py_BEGIN_ALLOW_THREADS
+        hr__engine_free(engine);
+        Py_END_ALLOW_THREADS
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"table",   "tables",   "load_id",  "max_nesting", "max_length", "id_kind",
+                            "root_key", "selector", "batch_bytes", "linger_ms", "reference_only", NULL};
+    ext_state *state = ext_state_of_type(Py_TYPE(self));
+    const char *table, *load_id, *id_kind;
+    Py_ssize_t table_size, load_id_size;
+    PyObject *tables, *selector = Py_None;
+    int max_nesting, root_key, reference_only = 0;
+    unsigned long long max_length, batch_bytes = 8u << 20;
+    unsigned int linger_ms = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$s#Os#iKsp|OKIp", names, &table, &table_size, &tables, &load_id,
+                                     &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
+                                     &batch_bytes, &linger_ms, &reference_only)) {
+        return NULL;
+    }
+    hr_stream_options options = {
+        .normalize = {.root_table = {table, (size_t)table_size},
+                      .load_id = {load_id, (size_t)load_id_size},
+                      .max_nesting = max_nesting,
+                      .max_length = (size_t)max_length,
+                      .root_key = root_key != 0,
+                      .reference_only = reference_only != 0},
+        .has_selector = selector != Py_None,
+        .batch_bytes = batch_bytes,
+        .linger_ms = linger_ms,
+    };
+    hr_step *steps = NULL;
+    if (ext_id_kind(id_kind, &options.normalize.id_kind) < 0 || ext_steps(selector, &steps, &options.n_selector) < 0) {
+        return NULL;
+    }
+    options.selector = steps;
+    hr_schema schema;
+    hr__schema_init(&schema, &hr__allocator_libc);
+    StreamObject *stream = NULL;
+    hr_error err;
+    if (ext_schema_seed(tables, &schema) < 0) {
+        goto out;
+    }
+    stream = (StreamObject *)state->stream_type->tp_alloc(state->stream_type, 0);
+    if (stream == NULL) {
+        goto out;
+    }
+    if (hr__stream_new(self->engine, &options, &schema, &stream->stream, &err) != HR_OK) {
+        ext_raise(state, &err, -1);
+        Py_CLEAR(stream);
+        goto out;
+    }
+    stream->owner = (EngineObject *)Py_NewRef(self);
+out:
+    hr__schema_free(&schema);
+    PyMem_Free(steps);
+    return (PyObject *)stream;
+}
+
+/* Headers from a sequence of pairs; strings are borrowed from it. -1 with an exception set. */
+static int parse_headers(PyObject *sequence, hr_http_header **headers_out, size_t *n_out) {
+    PyObject *list = PySequence_Fast(sequence, "headers must be a sequence of (name, value)");
+    if (list == NULL) {
+        return -1;
+    }
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(list);
+    hr_http_header *headers = PyMem_Calloc((size_t)n + 1, sizeof *headers);
+    for (Py_ssize_t i = 0; i < n && headers != NULL; i++) {
+        const char *name, *value;
+        Py_ssize_t name_size, value_size;
+        if (!PyArg_ParseTuple(PySequence_Fast_GET_ITEM(list, i), "s#s#;a header is (name, value)", &name, &name_size,
+                              &value, &value_size)) {
+            PyMem_Free(headers);
+            Py_DECREF(list);
+            return -1;
+        }
+        headers[i] = (hr_http_header){{name, (size_t)name_size}, {value, (size_t)value_size}};
+    }
+    Py_DECREF(list);
+    if (headers == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *headers_out = headers;
+    *n_out = (size_t)n;
+    return 0;
+}
+
+static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"stream",   "tag",      "method",     "url",        "headers",    "body",
+                            "proxy",    "ca_path",  "cert_path",  "key_path",   "verify_tls", "connect_timeout_ms",
+                            "read_timeout_ms", "max_redirects", "max_attempts", "backoff_ms", "max_delay_ms",
+                            "max_body_bytes", NULL};
+    ext_state *state = ext_state_of_type(Py_TYPE(self));
+    StreamObject *stream;
+    long long tag;
+    const char *method, *url, *body = NULL, *proxy = "", *ca_path = "", *cert_path = "", *key_path = "";
+    PyObject *header_list;
+    Py_ssize_t url_size, body_size = 0;
+    int verify_tls = 1;
+    unsigned int connect_timeout_ms = 60000, read_timeout_ms = 60000, max_redirects = 30, max_attempts = 5;
+    unsigned int backoff_ms = 1000, max_delay_ms = 300000;
+    unsigned long long max_body_bytes = (unsigned long long)1 << 30;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!L$ss#O|z#sssspIIIIIIK", names, state->stream_type, &stream, &tag,
+                                     &method, &url, &url_size, &header_list, &body, &body_size, &proxy, &ca_path,
+                                     &cert_path, &key_path, &verify_tls, &connect_timeout_ms, &read_timeout_ms,
+                                     &max_redirects, &max_attempts, &backoff_ms, &max_delay_ms, &max_body_bytes)) {
+        return NULL;
+    }
+    hr_http_header *headers;
+    size_t n_headers;
+    if (parse_headers(header_list, &headers, &n_headers) < 0) {
+        return NULL;
+    }
+    hr_http_request request = {
+        .method = hr__str(method),
+        .url = {url, (size_t)url_size},
+        .headers = headers,
+        .n_headers = n_headers,
+        .body = {body, (size_t)body_size},
+        .proxy = hr__str(proxy),
+        .ca_path = hr__str(ca_path),
+        .cert_path = hr__str(cert_path),
+        .key_path = hr__str(key_path),
+        .verify_tls = verify_tls != 0,
+        .connect_timeout_ms = connect_timeout_ms,
+        .read_timeout_ms = read_timeout_ms,
+        .max_redirects = max_redirects,
+        .retry = {max_attempts, backoff_ms, max_delay_ms},
+        .max_body_bytes = max_body_bytes,
+    };
+    hr_error err;
+    int rc = hr__engine_submit(self->engine, stream->stream, tag, &request, &err);
+    PyMem_Free(headers);
+    if (rc != HR_OK) {
+        return ext_raise(state, &err, tag);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *Engine_submit_bytes(EngineObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"stream", "tag", "body", "url", NULL};
+    ext_state *state = ext_state_of_type(Py_TYPE(self));
+    StreamObject *stream;
+    long long tag;
+    const char *body, *url = "";
+    Py_ssize_t body_size;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Ly#|s", names, state->stream_type, &stream, &tag, &body, &body_size,
+                                     &url)) {
+        return NULL;
+    }
+    hr_error err;
+    if (hr__engine_submit_bytes(self->engine, stream->stream, tag, (hr_str){body, (size_t)body_size}, hr__str(url),
+                                &err) != HR_OK) {
+        return ext_raise(state, &err, tag);
+    }
+    Py_RETURN_NONE;
+}
+
+#define POLL_MAX 64
+
+static PyObject *Engine_poll(EngineObject *self, PyObject *arg) {
+    ext_state *state = ext_state_of_type(Py_TYPE(self));
+    unsigned long timeout_ms = PyLong_AsUnsignedLong(arg);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    hr_page *pages[POLL_MAX];
+    size_t n_pages = 0;
+    hr_error err;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = hr__engine_poll(self->engine, (uint32_t)timeout_ms, pages, POLL_MAX, &n_pages, &err);
+    Py_END_ALLOW_THREADS
+    if (rc != HR_OK) {
+        return ext_raise(state, &err, -1);
+    }
+    PyObject *list = PyList_New((Py_ssize_t)n_pages);
+    for (size_t i = 0; i < n_pages; i++) {
+        PyObject *page = list == NULL ? NULL : ext_page_new(state, self, pages[i]);
+        if (page == NULL) {
+            if (list == NULL) {
+                hr__page_free(pages[i]);
+            }
+            Py_CLEAR(list);
+            continue;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, page);
+    }
+    return list;
+}
+
+static PyObject *Engine_wake(EngineObject *self, PyObject *unused) {
+    hr__engine_wake(self->engine);
+    Py_RETURN_NONE;
+}
+
+static PyObject *Engine_is_full(EngineObject *self, PyObject *unused) {
+    return PyBool_FromLong(hr__engine_is_full(self->engine));
+}
+
+static PyObject *Engine_stats(EngineObject *self, PyObject *unused) {
+    hr_engine_stats stats;
+    hr__engine_stats(self->engine, &stats);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:d,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "requests",
+                         (unsigned long long)stats.http.requests, "retries", (unsigned long long)stats.http.retries,
+                         "wire_bytes", (unsigned long long)stats.http.wire_bytes, "body_bytes",
+                         (unsigned long long)stats.http.body_bytes, "in_flight", stats.http.in_flight,
+                         "max_in_flight_seen", stats.http.max_in_flight_seen, "queued", stats.http.queued,
+                         "throttled_ms", stats.http.throttled_ms, "memory", (unsigned long long)stats.memory_bytes,
+                         "memory_peak", (unsigned long long)stats.memory_peak_bytes, "pages",
+                         (unsigned long long)stats.pages, "rows", (unsigned long long)stats.rows, "renormalized",
+                         (unsigned long long)stats.renormalized, "fast_records", (unsigned long long)stats.fast_records,
+                         "reference_records", (unsigned long long)stats.reference_records);
+}
+
+static PyObject *Engine_cancel(EngineObject *self, PyObject *unused) {
+    Py_BEGIN_ALLOW_THREADS
+    hr__engine_cancel(self->engine);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static PyObject *Engine_close(EngineObject *self, PyObject *unused) {
+    if (self->closing) {
+        Py_RETURN_NONE;
+    }
+    self->closing = true;
+    Py_BEGIN_ALLOW_THREADS
+    hr__engine_stop(self->engine);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef Engine_methods[] = {
+    {"stream", (PyCFunction)(void (*)(void))Engine_stream, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"submit", (PyCFunction)(void (*)(void))Engine_submit, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"submit_bytes", (PyCFunction)(void (*)(void))Engine_submit_bytes, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"poll", (PyCFunction)Engine_poll, METH_O, NULL},
+    {"wake", (PyCFunction)Engine_wake, METH_NOARGS, NULL},
+    {"is_full", (PyCFunction)Engine_is_full, METH_NOARGS, NULL},
+    {"stats", (PyCFunction)Engine_stats, METH_NOARGS, NULL},
+    {"cancel", (PyCFunction)Engine_cancel, METH_NOARGS, NULL},
+    {"close", (PyCFunction)Engine_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot Engine_slots[] = {
+    {Py_tp_new, Engine_new},
+    {Py_tp_dealloc, Engine_dealloc},
+    {Py_tp_methods, Engine_methods},
+    {Py_tp_doc, "One engine serves one extraction: loop thread, workers, memory limit."},
+    {0, NULL},
+};
+
+static PyType_Spec Engine_spec = {
+    .name = "headrace._core.Engine",
+    .basicsize = sizeof(EngineObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = Engine_slots,
+};
+
+int ext_add_engine(PyObject *module, ext_state *state) {
+    state->engine_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Engine_spec, NULL);
+    if (state->engine_type == NULL || PyModule_AddType(module, state->engine_type) < 0) {
+        return -1;
+    }
+    state->stream_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Stream_spec, NULL);
+    return state->stream_type == NULL || PyModule_AddType(module, state->stream_type) < 0 ? -1 : 0;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The extension module headrace._core: thin objects over src/run. The interface is python/headrace/_core.pyi.
+ *
+ *   module.c  module state, Error, the module's functions
+ *   engine.c  Engine and Stream
+ *   page.c    Page
+ *   batch.c   TableBatch, columns
+ *   stages.c  the stages without fetch and run, for tests
+ *
+ * Ownership: Page -> Stream -> Engine by references, so the C engine is freed after all of its pages and streams. The GIL
+ * is released around every call that may block or that works on data.
+ */
+#ifndef HR_EXT_H
+#define HR_EXT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "engine.h"
+
+typedef struct ext_state {
+    PyObject *error; /* the exception class Error */
+    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type;
+} ext_state;
+
+extern struct PyModuleDef ext_module;
+ext_state *ext_state_of_type(PyTypeObject *type); /* borrowed; NULL with an exception set */
+
+/* Sets Error from err (and tag) and returns NULL. */
+PyObject *ext_raise(ext_state *state, const hr_error *err, int64_t tag);
+/* An Error object; NULL with an exception set. */
+PyObject *ext_error_new(ext_state *state, const hr_error *err, int64_t tag);
+
+/* Text that may not be UTF-8 (headers, URLs): as ISO-8859-1, as requests reads it. */
+PyObject *ext_text(hr_str text);
+
+typedef struct EngineObject {
+    PyObject_HEAD
+    hr_engine *engine;
+    bool closing;
+} EngineObject;
+
+typedef struct StreamObject {
+    PyObject_HEAD
+    EngineObject *owner; /* owned reference */
+    hr_stream *stream;
+    uint64_t n_accepted;
+} StreamObject;
+
+typedef struct PageObject {
+    PyObject_HEAD
+    EngineObject *owner; /* owned reference */
+    hr_page *page;       /* NULL: released or accepted */
+} PageObject;
+
+/* Selector steps from a Python sequence (or None: no selector). *steps_out is malloc'ed (PyMem_Free); its keys are borrowed
+ * from the sequence's strings. -1 with an exception set. */
+int ext_steps(PyObject *sequence, hr_step **steps_out, size_t *n_out);
+/* Seeds schema from a sequence of Table tuples. -1 with an exception set. */
+int ext_schema_seed(PyObject *tables, hr_schema *schema);
+/* A list of TableBatch from an output, which is freed. NULL with an exception set. */
+PyObject *ext_batches(ext_state *state, hr_output *output);
+
+int ext_add_engine(PyObject *module, ext_state *state);
+int ext_add_page(PyObject *module, ext_state *state);
+int ext_add_batch(PyObject *module, ext_state *state);
+PyObject *ext_page_new(ext_state *state, EngineObject *owner, hr_page *page); /* takes page, also on failure */
+
+/* module functions of stages.c */
+PyObject *ext_normalize_json(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *ext_name_column(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *ext_name_path(PyObject *module, PyObject *args, PyObject *kwargs);
+PyObject *ext_iso_parse(PyObject *module, PyObject *arg);
+/* Fills options' id kind from "random", "key_hash", "row_hash". -1 with an exception set. */
+int ext_id_kind(const char *name, hr_id_kind *kind_out);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * run: wires the stages. One engine: the HTTP loop thread, worker threads, a memory limit; streams (one a resource) whose
+ * pages are normalized in parallel and committed in the order they were accepted.
+ *
+ *   submit -> [loop thread: fetch] -> [worker: decode] -> poll gives the page -> accept
+ *          -> [worker: normalize] -> commit in accept order (emit) -> next gives Arrow
+ *
+ * Every function may be called from any thread unless it says otherwise. Waiting functions return HR_CANCELLED after
+ * hr__engine_cancel.
+ */
+#ifndef HR_RUN_ENGINE_H
+#define HR_RUN_ENGINE_H
+
+#include "doc.h"
+#include "http.h"
+#include "normalize.h"
+
+typedef struct hr_engine hr_engine;
+typedef struct hr_stream hr_stream;
+typedef struct hr_page hr_page;
+
+/* X(field, type, default, unit and meaning): every limit of the engine in one list. */
+#define HR_ENGINE_LIMITS(X)                                                              \
+    X(workers, uint32_t, 0, "worker threads; 0: the machine's cores, at most 64")        \
+    X(memory_limit_bytes, uint64_t, (uint64_t)256 << 20, "bytes held by pages, tapes and batches") \
+    X(max_in_flight, uint32_t, 64, "requests in flight in all")                          \
+    X(max_in_flight_per_host, uint32_t, 16, "requests in flight a host")                 \
+    X(max_depth, uint32_t, 1024, "nesting of a document")                                \
+    X(max_records, uint32_t, 50000000, "records a page")                                 \
+    X(max_selector_steps, uint32_t, 64, "steps of a data selector")
+
+typedef struct hr_engine_options {
+#define HR_X(field, type, value, text) type field;
+    HR_ENGINE_LIMITS(HR_X)
+#undef HR_X
+    bool seeded; /* ids from `seed` (tests); false: from the operating system */
+    uint8_t seed[32];
+} hr_engine_options;
+
+void hr__engine_options_init(hr_engine_options *options); /* the defaults of the list */
+
+HR_MUST_CHECK int hr__engine_new(const hr_engine_options *options, hr_engine **engine_out, hr_error *err);
+/* Cancels everything and wakes every waiter. */
+void hr__engine_cancel(hr_engine *engine);
+/* Cancels and joins all threads. Pages, streams and outputs stay valid. Idempotent; one thread at a time. */
+void hr__engine_stop(hr_engine *engine);
+/* Stops and frees. All pages, streams and outputs must have been freed before. */
+void hr__engine_free(hr_engine *engine);
+
+typedef struct hr_engine_stats {
+    hr_http_stats http;
+    uint64_t memory_bytes, memory_peak_bytes;
+    uint64_t pages, rows, renormalized; /* committed pages, rows of all tables; pages normalized twice */
+    uint64_t fast_records, reference_records;
+} hr_engine_stats;
+void hr__engine_stats(hr_engine *engine, hr_engine_stats *stats_out);
+bool hr__engine_is_full(hr_engine *engine);
+
+/* ---- streams */
+
+typedef struct hr_stream_options {
+    hr_normalize_options normalize; /* alloc and seed are the engine's */
+    const hr_step *selector;        /* copied; n_selector may be 0: the whole document */
+    size_t n_selector;
+    bool has_selector;       /* false: the caller selects each page (detection) */
+    uint64_t batch_bytes;    /* a batch leaves when it holds this much */
+    uint32_t linger_ms;      /* or when rows have waited this long; 0: no */
+} hr_stream_options;
+
+/* `schema` is the seed, moved into the stream on success. */
+HR_MUST_CHECK int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schema *schema,
+                                 hr_stream **stream_out, hr_error *err);
+void hr__stream_free(hr_stream *stream); /* drops what was not taken; pages of it must not be accepted any more */
+/* Replaces the selector for pages decoded from now on. */
+HR_MUST_CHECK int hr__stream_select(hr_stream *stream, const hr_step *steps, size_t n_steps, hr_error *err);
+
+/* ---- pages */
+
+HR_MUST_CHECK int hr__engine_submit(hr_engine *engine, hr_stream *stream, int64_t tag, hr_http_request *request,
+                                    hr_error *err);
+/* A page whose bytes are here already. */
+HR_MUST_CHECK int hr__engine_submit_bytes(hr_engine *engine, hr_stream *stream, int64_t tag, hr_str body, hr_str url,
+                                          hr_error *err);
+/* Up to max pages that are decoded or have failed, in order of completion. *n_out is 0 when time ran out or after wake. */
+HR_MUST_CHECK int hr__engine_poll(hr_engine *engine, uint32_t timeout_ms, hr_page **pages_out, size_t max, size_t *n_out,
+                                  hr_error *err);
+void hr__engine_wake(hr_engine *engine);
+
+/* A page between poll and accept belongs to one thread. */
+typedef struct hr_page_info {
+    int64_t tag;
+    int status;
+    hr_str reason, url;
+    const hr_http_header *headers;
+    size_t n_headers;
+    uint32_t attempts;
+    uint64_t wire_bytes;
+    double elapsed_ms;
+    hr_str body;
+    bool decoded;
+    size_t n_records;
+    const hr_error *error; /* NULL: none */
+} hr_page_info;
+
+void hr__page_info(const hr_page *page, hr_page_info *info_out); /* borrowed from the page */
+/* Decodes `body` in place of the answer's (data NULL: the answer's again) and selects. */
+HR_MUST_CHECK int hr__page_decode(hr_page *page, hr_str body, hr_error *err);
+HR_MUST_CHECK int hr__page_select(hr_page *page, const hr_step *steps, size_t n_steps, hr_error *err);
+/* JSON text appended to out: the document with all arrays as [] / with the selected record arrays as []. */
+HR_MUST_CHECK int hr__page_shape(const hr_page *page, hr_buf *out, hr_error *err);
+HR_MUST_CHECK int hr__page_envelope(const hr_page *page, hr_buf *out, hr_error *err);
+/* A JSON list: per record (keep as in hr_records) an object of just these members; keys NULL: whole records. */
+HR_MUST_CHECK int hr__page_project(const hr_page *page, const hr_str *keys, size_t n_keys, const uint8_t *keep,
+                                   hr_buf *out, hr_error *err);
+void hr__page_free(hr_page *page);
+
+/* @locality one accepting thread a stream. Gives the page to the workers; on success the page is the engine's. keep: n_records bytes or NULL (copied); extra: JSON
+ * text of an object, or data NULL. */
+HR_MUST_CHECK int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_str extra, hr_error *err);
+void hr__stream_finish(hr_stream *stream);
+
+/* ---- output */
+
+typedef struct hr_output_table {
+    char *name, *parent; /* owned; parent NULL: none */
+    size_t n_rows;
+    bool is_new;
+    hr_column *new_columns; /* owned; their names are owned by the output's arena */
+    size_t n_new_columns;
+    struct ArrowArray array;   /* release NULL: taken */
+    struct ArrowSchema schema;
+} hr_output_table;
+
+typedef struct hr_output {
+    hr_arena arena;
+    hr_output_table *tables; /* the root first, parents before children */
+    size_t n_tables;
+} hr_output;
+
+typedef enum hr_next { HR_NEXT_UNSET, HR_NEXT_ROWS, HR_NEXT_TIMEOUT, HR_NEXT_END } hr_next;
+
+/* The next rows. *next_out says which of the three; *output_out is set for ROWS. Fails with the first failed page's error
+ * (in accept order), *tag_out its tag, else -1. @locality one consumer thread a stream. */
+HR_MUST_CHECK int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, hr_output **output_out,
+                                  int64_t *tag_out, hr_error *err);
+void hr__output_free(hr_output *output); /* releases what was not taken */
+
+#endif
