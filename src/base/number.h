@@ -15,7 +15,7 @@ double hr__double_from_decimal(bool negative, uint64_t w, int64_t exp10, bool tr
                                size_t size_bytes);
 /* repr(float) of Python: "1.0", "1e+20", "1e-07", "inf", "nan". Returns the length; out has 32 bytes, not terminated. */
 size_t hr__double_repr_python(double value, char *out);
-/* orjson's form: "1.0", "1e20", "1e-7"; null for inf and nan. */
+/* orjson's form: "1.0", "1e+20", "1e-7"; null for inf and nan. */
 size_t hr__double_repr_orjson(double value, char *out);
 /* Decimal text of an integer; out has 24 bytes. */
 size_t hr__int_repr(int64_t value, char *out);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * SHAKE-128, base64, ChaCha20 row ids. Keccak once for one lane, in hash_avx2.c for four.
+ */
+#include "hash.h"
+
+#include "hash_avx2.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+#define LANE uint64_t
+#define XOR(a, b) ((a) ^ (b))
+#define ANDNOT(a, b) (~(a) & (b))
+#define ROL(a, n) ((a) << (n) | (a) >> (64 - (n)))
+#define ROUND_CONSTANT(i) keccak_constants[i]
+#include "keccak.h"
+
+#define RATE HR_SHAKE_RATE
+
+void hr__shake128(const void *data, size_t size_bytes, void *out, size_t out_bytes) {
+    union {
+        uint64_t lane[25];
+        uint8_t byte[200];
+    } state = {{0}};
+    const uint8_t *from = data;
+    while (size_bytes >= RATE) {
+        for (size_t i = 0; i < RATE; i++) {
+            state.byte[i] ^= from[i];
+        }
+        keccak_f(state.lane);
+        from += RATE;
+        size_bytes -= RATE;
+    }
+    for (size_t i = 0; i < size_bytes; i++) {
+        state.byte[i] ^= from[i];
+    }
+    state.byte[size_bytes] ^= 0x1F; /* SHAKE's suffix 1111 and the first bit of padding */
+    state.byte[RATE - 1] ^= 0x80;
+    uint8_t *to = out;
+    for (;;) {
+        keccak_f(state.lane);
+        size_t n = out_bytes < RATE ? out_bytes : RATE;
+        memcpy(to, state.byte, n);
+        to += n;
+        out_bytes -= n;
+        if (out_bytes == 0) {
+            return;
+        }
+    }
+}
+
+bool hr__shake128_is_vector(void) {
+    return hr__has_avx2();
+}
+
+void hr__shake128_x4(const void *const data[4], const size_t size_bytes[4], void *const out[4], size_t out_bytes) {
+    bool small = hr__has_avx2() && out_bytes <= RATE;
+    for (int i = 0; i < 4; i++) {
+        small = small && size_bytes[i] < RATE;
+    }
+    if (small) {
+        hr__shake128_x4_avx2(data, size_bytes, out, out_bytes);
+        return;
+    }
+    for (int i = 0; i < 4; i++) {
+        hr__shake128(data[i], size_bytes[i], out[i], out_bytes);
+    }
+}
+
+size_t hr__base64(const void *data, size_t size_bytes, char *out) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *from = data;
+    char *at = out;
+    for (; size_bytes >= 3; size_bytes -= 3, from += 3) {
+        uint32_t bits = (uint32_t)from[0] << 16 | (uint32_t)from[1] << 8 | from[2];
+        *at++ = letters[bits >> 18];
+        *at++ = letters[bits >> 12 & 63];
+        *at++ = letters[bits >> 6 & 63];
+        *at++ = letters[bits & 63];
+    }
+    if (size_bytes != 0) {
+        uint32_t bits = (uint32_t)from[0] << 16 | (size_bytes == 2 ? (uint32_t)from[1] << 8 : 0);
+        *at++ = letters[bits >> 18];
+        *at++ = letters[bits >> 12 & 63];
+        if (size_bytes == 2) {
+            *at++ = letters[bits >> 6 & 63];
+        }
+    }
+    return (size_t)(at - out);
+}
+
+/* ---------------------------------------------------------------------------------------------------- row ids */
+
+#define QUARTER(a, b, c, d)                                                              \
+    x[a] += x[b], x[d] ^= x[a], x[d] = x[d] << 16 | x[d] >> 16;                          \
+    x[c] += x[d], x[b] ^= x[c], x[b] = x[b] << 12 | x[b] >> 20;                          \
+    x[a] += x[b], x[d] ^= x[a], x[d] = x[d] << 8 | x[d] >> 24;                           \
+    x[c] += x[d], x[b] ^= x[c], x[b] = x[b] << 7 | x[b] >> 25
+
+/* The ChaCha20 block function (RFC 8439, section 2.3). */
+static void chacha_block(hr_ids *ids) {
+    uint32_t x[16];
+    memcpy(x, ids->state, sizeof x);
+    for (int i = 0; i < 10; i++) {
+        QUARTER(0, 4, 8, 12);
+        QUARTER(1, 5, 9, 13);
+        QUARTER(2, 6, 10, 14);
+        QUARTER(3, 7, 11, 15);
+        QUARTER(0, 5, 10, 15);
+        QUARTER(1, 6, 11, 12);
+        QUARTER(2, 7, 8, 13);
+        QUARTER(3, 4, 9, 14);
+    }
+    for (int i = 0; i < 16; i++) {
+        x[i] += ids->state[i];
+    }
+    memcpy(ids->block, x, sizeof x);
+    ids->state[12]++;
+    ids->at = 0;
+}
+
+void hr__ids_init(hr_ids *ids, const uint8_t seed[32], uint64_t stream) {
+    ids->state[0] = 0x61707865;
+    ids->state[1] = 0x3320646e;
+    ids->state[2] = 0x79622d32;
+    ids->state[3] = 0x6b206574;
+    memcpy(ids->state + 4, seed, 32);
+    ids->state[12] = 0;
+    ids->state[13] = 0;
+    memcpy(ids->state + 14, &stream, sizeof stream);
+    ids->at = sizeof ids->block;
+}
+
+void hr__ids_next(hr_ids *ids, char out[HR_ID_CHARS]) {
+    if (ids->at + HR_ID_BYTES > sizeof ids->block) {
+        chacha_block(ids);
+    }
+    hr__base64(ids->block + ids->at, HR_ID_BYTES, out);
+    ids->at += HR_ID_BYTES;
+}
+
+int hr__random_seed(uint8_t seed[32]) {
+    for (size_t have = 0; have < 32;) {
+        ssize_t n = getrandom(seed + have, 32 - have, 0);
+        if (n < 0 && errno != EINTR) {
+            return HR_INTERNAL;
+        }
+        have += n > 0 ? (size_t)n : 0;
+    }
+    return HR_OK;
+}

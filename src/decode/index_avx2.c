@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The structural index with AVX2 and PCLMULQDQ, checking UTF-8 on the way (Keiser, Lemire: "Validating UTF-8 In Less Than
+ * One Instruction Per Byte", 2021).
+ */
+#include "index.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+typedef struct utf8_state {
+    __m256i error, previous, incomplete;
+} utf8_state;
+
+/* Errors of pairs of bytes, by the first byte's nibbles and the second's high nibble; a bit is an error if set in all. */
+enum {
+    TOO_SHORT = 1 << 0,
+    TOO_LONG = 1 << 1,
+    OVERLONG_3 = 1 << 2,
+    TOO_LARGE = 1 << 3,
+    SURROGATE = 1 << 4,
+    OVERLONG_2 = 1 << 5,
+    TOO_LARGE_1000 = 1 << 6,
+    OVERLONG_4 = 1 << 6,
+    TWO_CONTS = 1 << 7,
+    CARRY = TOO_SHORT | TOO_LONG | TWO_CONTS,
+};
+
+#define TWICE(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
+
+static inline __m256i previous_bytes(__m256i now, __m256i before, int n) {
+    __m256i joined = _mm256_permute2x128_si256(before, now, 0x21);
+    return n == 1   ? _mm256_alignr_epi8(now, joined, 15)
+           : n == 2 ? _mm256_alignr_epi8(now, joined, 14)
+                    : _mm256_alignr_epi8(now, joined, 13);
+}
+
+static inline void utf8_check(utf8_state *s, __m256i now) {
+    const __m256i low4 = _mm256_set1_epi8(15);
+    __m256i before = previous_bytes(now, s->previous, 1);
+    __m256i high = _mm256_and_si256(_mm256_srli_epi16(before, 4), low4);
+    __m256i first_high = _mm256_shuffle_epi8(
+        TWICE(TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, (char)TWO_CONTS,
+              (char)TWO_CONTS, (char)TWO_CONTS, (char)TWO_CONTS, TOO_SHORT | OVERLONG_2, TOO_SHORT,
+              TOO_SHORT | OVERLONG_3 | SURROGATE, TOO_SHORT | TOO_LARGE | TOO_LARGE_1000 | OVERLONG_4),
+        high);
+    __m256i first_low = _mm256_shuffle_epi8(
+        TWICE((char)(CARRY | OVERLONG_3 | OVERLONG_2 | OVERLONG_4), (char)(CARRY | OVERLONG_2), (char)CARRY, (char)CARRY,
+              (char)(CARRY | TOO_LARGE), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
+              (char)(CARRY | TOO_LARGE | TOO_LARGE_1000), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
+              (char)(CARRY | TOO_LARGE | TOO_LARGE_1000), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
+              (char)(CARRY | TOO_LARGE | TOO_LARGE_1000), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
+              (char)(CARRY | TOO_LARGE | TOO_LARGE_1000), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000 | SURROGATE),
+              (char)(CARRY | TOO_LARGE | TOO_LARGE_1000), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000)),
+        _mm256_and_si256(before, low4));
+    __m256i second_high = _mm256_shuffle_epi8(
+        TWICE(TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT,
+              (char)(TOO_LONG | OVERLONG_2 | TWO_CONTS | OVERLONG_3 | TOO_LARGE_1000 | OVERLONG_4),
+              (char)(TOO_LONG | OVERLONG_2 | TWO_CONTS | OVERLONG_3 | TOO_LARGE),
+              (char)(TOO_LONG | OVERLONG_2 | TWO_CONTS | SURROGATE | TOO_LARGE),
+              (char)(TOO_LONG | OVERLONG_2 | TWO_CONTS | SURROGATE | TOO_LARGE), TOO_SHORT, TOO_SHORT, TOO_SHORT,
+              TOO_SHORT),
+        _mm256_and_si256(_mm256_srli_epi16(now, 4), low4));
+    __m256i special = _mm256_and_si256(_mm256_and_si256(first_high, first_low), second_high);
+    __m256i third = _mm256_subs_epu8(previous_bytes(now, s->previous, 2), _mm256_set1_epi8((char)(0xE0 - 0x80)));
+    __m256i fourth = _mm256_subs_epu8(previous_bytes(now, s->previous, 3), _mm256_set1_epi8((char)(0xF0 - 0x80)));
+    __m256i must = _mm256_and_si256(_mm256_or_si256(third, fourth), _mm256_set1_epi8((char)0x80));
+    s->error = _mm256_or_si256(s->error, _mm256_xor_si256(must, special));
+    /* A lead byte in the last three places whose sequence is not complete there. */
+    const __m256i most = _mm256_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                          -1, -1, -1, -1, -1, -1, -1, -1, -1, (char)(0xF0 - 1), (char)(0xE0 - 1),
+                                          (char)(0xC0 - 1));
+    s->incomplete = _mm256_subs_epu8(now, most);
+    s->previous = now;
+}
+
+static inline void utf8_block(utf8_state *s, __m256i a, __m256i b) {
+    if (HR_LIKELY(_mm256_movemask_epi8(_mm256_or_si256(a, b)) == 0)) {
+        s->error = _mm256_or_si256(s->error, s->incomplete);
+        s->incomplete = _mm256_setzero_si256();
+        s->previous = b;
+        return;
+    }
+    utf8_check(s, a);
+    utf8_check(s, b);
+}
+
+static bool utf8_is_bad(const char *body, size_t size_bytes) {
+    utf8_state s = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+    size_t at = 0;
+    for (; at + 64 <= size_bytes; at += 64) {
+        utf8_block(&s, _mm256_loadu_si256((const __m256i *)(body + at)),
+                   _mm256_loadu_si256((const __m256i *)(body + at + 32)));
+    }
+    char last[64] = {0}; /* zeros end any sequence that is cut */
+    memcpy(last, body + at, size_bytes - at);
+    utf8_block(&s, _mm256_loadu_si256((const __m256i *)last), _mm256_loadu_si256((const __m256i *)(last + 32)));
+    s.error = _mm256_or_si256(s.error, s.incomplete);
+    return !_mm256_testz_si256(s.error, s.error);
+}
+
+static inline uint64_t two_masks(__m256i a, __m256i b) {
+    return (uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32;
+}
+
+#define MASK_EQ(c)                                                                       \
+    two_masks(_mm256_cmpeq_epi8(a_, _mm256_set1_epi8(c)), _mm256_cmpeq_epi8(b_, _mm256_set1_epi8(c)))
+/* White space and operators by their low nibble (simdjson's tables): ' ' \t \n \r; , : and {}[] with bit 5 set. */
+#define CLASSIFY(block, m)                                                               \
+    do {                                                                                 \
+        const __m256i white_ = TWICE(' ', 100, 100, 100, 17, 100, 113, 2, 100, '\t', '\n', 112, 100, '\r', 100, 100); \
+        const __m256i op_ = TWICE(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ':', '{', ',', '}', 0, 0); \
+        __m256i a_ = _mm256_loadu_si256((const __m256i *)(block));                       \
+        __m256i b_ = _mm256_loadu_si256((const __m256i *)((block) + 32));                \
+        (m)->backslash = MASK_EQ('\\');                                                  \
+        (m)->quote = MASK_EQ('"');                                                       \
+        (m)->white = two_masks(_mm256_cmpeq_epi8(a_, _mm256_shuffle_epi8(white_, a_)),   \
+                               _mm256_cmpeq_epi8(b_, _mm256_shuffle_epi8(white_, b_)));  \
+        __m256i a20_ = _mm256_or_si256(a_, _mm256_set1_epi8(0x20));                      \
+        __m256i b20_ = _mm256_or_si256(b_, _mm256_set1_epi8(0x20));                      \
+        const __m256i top_ = _mm256_set1_epi8(0x1F);                                     \
+        (m)->control = two_masks(_mm256_cmpeq_epi8(_mm256_max_epu8(a_, top_), top_),     \
+                                 _mm256_cmpeq_epi8(_mm256_max_epu8(b_, top_), top_));    \
+        (m)->op = two_masks(_mm256_cmpeq_epi8(a20_, _mm256_shuffle_epi8(op_, a_)),       \
+                            _mm256_cmpeq_epi8(b20_, _mm256_shuffle_epi8(op_, b_))) &     \
+                  ~(m)->control; /* 0x0C and 0x1A look like ',' and ':' here */          \
+    } while (0)
+
+static inline uint64_t prefix_xor(uint64_t bits) {
+    __m128i all = _mm_set1_epi8((char)0xFF);
+    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)bits), all, 0));
+}
+#define PREFIX_XOR(bits) prefix_xor(bits)
+
+#include "index_body.h"
+
+int hr__json_index_avx2(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index) {
+    index->bad_utf8 = utf8_is_bad(body, size_bytes);
+    return index_body(body, size_bytes, alloc, index);
+}
+#else
+int hr__json_index_avx2(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index) {
+    return hr__json_index_portable(body, size_bytes, alloc, index);
+}
+#endif
