@@ -12,7 +12,7 @@
 #include "base.h"
 
 typedef struct hr_json_index {
-    uint32_t *at; /* offsets; room for one a byte of the block at work */
+    uint32_t *at; /* n offsets, and behind them the body's size */
     size_t n, cap;
     uint64_t *escapes; /* a bit a block of 64 bytes: it has a backslash */
     size_t cap_escapes;

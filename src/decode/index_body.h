@@ -71,6 +71,9 @@ static int index_body(const char *body, size_t size_bytes, const hr_allocator *a
         }
         index->n += count;
     }
+    if (n_blocks != 0) {
+        index->at[index->n] = (uint32_t)size_bytes; /* where a string that does not end, ends */
+    }
     index->open_string = in_string != 0;
     return HR_OK;
 }

@@ -72,6 +72,17 @@ static inline size_t hr__doc_next(const hr_doc *doc, size_t at) {
 /* Value of the last member of the object at `object` whose key is `key` (json.loads keeps the last); SIZE_MAX: none. */
 size_t hr__doc_member(const hr_doc *doc, size_t object, hr_str key);
 
+/* The members of an object as Python's dict has them: a key once, at its first place, with its last value. *members_out is
+ * from alloc (the caller's to hr__free) and has room for 2 n. HR_OK or HR_MEMORY. */
+typedef struct hr_member {
+    hr_str key;
+    size_t value; /* token */
+} hr_member;
+HR_MUST_CHECK int hr__doc_members(const hr_doc *doc, size_t object, const hr_allocator *alloc, hr_member **members_out,
+                                  size_t *n_out);
+/* Sorts members (of hr__doc_members: room for 2 n) by the bytes of their keys. */
+void hr__doc_members_sort(hr_member *members, size_t n);
+
 /* ---- a path into a document: the part of jsonpath_ng's language that is used in practice. */
 typedef enum hr_step_kind {
     HR_STEP_UNSET,

@@ -84,112 +84,26 @@ int hr__doc_write_string(hr_str text, uint32_t flags, hr_buf *out, hr_error *err
     return HR_OK;
 }
 
-/* A member that counts: first position of its key, last value. */
-typedef struct member {
-    hr_str key;
-    size_t value;
-} member;
-
-static int compare_keys(hr_str a, hr_str b) {
-    size_t n = a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes;
-    int order = n == 0 ? 0 : memcmp(a.data, b.data, n);
-    return order != 0 ? order : (a.size_bytes > b.size_bytes) - (a.size_bytes < b.size_bytes);
-}
-
-/* Above this many members, duplicates are looked for by sorting instead of by comparing all pairs. */
-#define PAIRWISE_MEMBERS 32
-
-/* Stable merge sort of members by key. scratch has room for n. */
-static void sort_members(member *m, size_t n, member *scratch) {
-    if (n < 2) {
-        return;
-    }
-    size_t half = n / 2;
-    sort_members(m, half, scratch);
-    sort_members(m + half, n - half, scratch);
-    memcpy(scratch, m, half * sizeof *m);
-    size_t i = 0, j = half, k = 0;
-    while (i < half) {
-        m[k++] = j < n && compare_keys(m[j].key, scratch[i].key) < 0 ? m[j++] : scratch[i++];
-    }
-}
-
 static int write_value(writer *w, size_t at, bool top);
 
-/* The object's members as Python's dict has them, and sorted if asked. *members_out is from alloc. */
-static int collect_members(writer *w, size_t object, bool top, member **members_out, size_t *n_out) {
-    const hr_doc *doc = w->doc;
-    const hr_allocator *alloc = w->out->alloc;
-    size_t n_all = doc->toks[object].len;
-    member *m = hr__calloc(alloc, 2 * n_all + 1, sizeof *m);
-    if (m == NULL) {
+static int write_object(writer *w, size_t at, bool top) {
+    hr_member *members = NULL;
+    size_t n = 0;
+    if (hr__doc_members(w->doc, at, w->out->alloc, &members, &n) != HR_OK) {
         return hr__error_memory(w->err, HR_STAGE_NORMALIZE);
     }
-    size_t n = 0, at = object + 1;
-    for (size_t i = 0; i < n_all; i++) {
-        const hr_tok *name = &doc->toks[at];
-        hr_str key = {name->as.str, name->len};
-        size_t value = at + 1;
-        at = hr__doc_next(doc, at + 1);
-        if (top && (w->flags & HR_WRITE_SKIP_DLT) && key.size_bytes >= 4 && memcmp(key.data, "_dlt", 4) == 0) {
-            continue;
-        }
-        size_t same = n;
-        for (size_t k = 0; n_all <= PAIRWISE_MEMBERS && k < n; k++) {
-            if (hr__str_eq(m[k].key, key)) {
-                same = k;
-                break;
-            }
-        }
-        m[same] = (member){key, value};
-        n += same == n;
-    }
-    member *scratch = m + n_all;
-    if (n_all > PAIRWISE_MEMBERS) { /* sort (position, value) by key to find the equal ones, keep the first's place */
-        member *order = hr__calloc(alloc, 2 * n + 1, sizeof *order);
-        if (order == NULL) {
-            hr__free(alloc, m);
-            return hr__error_memory(w->err, HR_STAGE_NORMALIZE);
-        }
-        for (size_t k = 0; k < n; k++) {
-            order[k] = (member){m[k].key, k};
-        }
-        sort_members(order, n, order + n);
-        for (size_t k = 0; k < n;) {
-            size_t end = k + 1;
-            while (end < n && hr__str_eq(order[k].key, order[end].key)) {
-                end++;
-            }
-            if (end - k > 1) {
-                m[order[k].value].value = m[order[end - 1].value].value;
-                for (size_t d = k + 1; d < end; d++) {
-                    m[order[d].value].key.data = NULL; /* dropped */
-                    m[order[d].value].value = SIZE_MAX;
-                }
-            }
-            k = end;
-        }
-        hr__free(alloc, order);
+    if (top && (w->flags & HR_WRITE_SKIP_DLT)) {
         size_t kept = 0;
-        for (size_t k = 0; k < n; k++) {
-            if (m[k].value != SIZE_MAX) {
-                m[kept++] = m[k];
+        for (size_t i = 0; i < n; i++) {
+            if (members[i].key.size_bytes < 4 || memcmp(members[i].key.data, "_dlt", 4) != 0) {
+                members[kept++] = members[i];
             }
         }
         n = kept;
     }
     if (w->flags & HR_WRITE_SORT_KEYS) {
-        sort_members(m, n, scratch);
+        hr__doc_members_sort(members, n);
     }
-    *members_out = m;
-    *n_out = n;
-    return HR_OK;
-}
-
-static int write_object(writer *w, size_t at, bool top) {
-    member *members;
-    size_t n;
-    HR_TRY(collect_members(w, at, top, &members, &n));
     int rc = put(w->out, "{", 1, w->err);
     for (size_t i = 0; i < n && rc == HR_OK; i++) {
         rc = i == 0 ? HR_OK : put(w->out, ",", 1, w->err);

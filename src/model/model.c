@@ -46,6 +46,88 @@ size_t hr__doc_member(const hr_doc *doc, size_t object, hr_str key) {
     return found;
 }
 
+static int compare_keys(hr_str a, hr_str b) {
+    size_t n = a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes;
+    int order = n == 0 ? 0 : memcmp(a.data, b.data, n);
+    return order != 0 ? order : (a.size_bytes > b.size_bytes) - (a.size_bytes < b.size_bytes);
+}
+
+/* Stable merge sort by key; scratch has room for n. */
+static void sort_members(hr_member *m, size_t n, hr_member *scratch) {
+    if (n < 2) {
+        return;
+    }
+    size_t half = n / 2;
+    sort_members(m, half, scratch);
+    sort_members(m + half, n - half, scratch);
+    memcpy(scratch, m, half * sizeof *m);
+    size_t i = 0, j = half, k = 0;
+    while (i < half) {
+        m[k++] = j < n && compare_keys(m[j].key, scratch[i].key) < 0 ? m[j++] : scratch[i++];
+    }
+}
+
+void hr__doc_members_sort(hr_member *members, size_t n) {
+    sort_members(members, n, members + n);
+}
+
+/* Above this many members, equal keys are found by sorting instead of by comparing all pairs. */
+#define PAIRWISE_MEMBERS 32
+
+/* Joins equal keys of m[0..n) by sorting (key, place): the first keeps its place and gets the last's value. */
+static int join_equal(hr_member *m, size_t *n, const hr_allocator *alloc) {
+    hr_member *order = hr__calloc(alloc, 2 * *n + 1, sizeof *order);
+    if (order == NULL) {
+        return HR_MEMORY;
+    }
+    for (size_t k = 0; k < *n; k++) {
+        order[k] = (hr_member){m[k].key, k};
+    }
+    hr__doc_members_sort(order, *n);
+    for (size_t k = 0, end; k < *n; k = end) {
+        for (end = k + 1; end < *n && hr__str_eq(order[k].key, order[end].key); end++) {
+            m[order[k].value].value = m[order[end].value].value;
+            m[order[end].value].key.data = NULL;
+            m[order[end].value].value = SIZE_MAX; /* dropped */
+        }
+    }
+    hr__free(alloc, order);
+    size_t kept = 0;
+    for (size_t k = 0; k < *n; k++) {
+        if (m[k].value != SIZE_MAX) {
+            m[kept++] = m[k];
+        }
+    }
+    *n = kept;
+    return HR_OK;
+}
+
+int hr__doc_members(const hr_doc *doc, size_t object, const hr_allocator *alloc, hr_member **members_out, size_t *n_out) {
+    size_t n_all = doc->toks[object].len, n = 0, at = object + 1;
+    hr_member *m = hr__calloc(alloc, 2 * n_all + 1, sizeof *m);
+    if (m == NULL) {
+        return HR_MEMORY;
+    }
+    for (size_t i = 0; i < n_all; i++) {
+        hr_str key = {doc->toks[at].as.str, doc->toks[at].len};
+        size_t same = n;
+        for (size_t k = 0; n_all <= PAIRWISE_MEMBERS && k < n && same == n; k++) {
+            same = hr__str_eq(m[k].key, key) ? k : n;
+        }
+        m[same].key = same == n ? key : m[same].key;
+        m[same].value = at + 1;
+        n += same == n;
+        at = hr__doc_next(doc, at + 1);
+    }
+    if (n_all > PAIRWISE_MEMBERS && join_equal(m, &n, alloc) != HR_OK) {
+        hr__free(alloc, m);
+        return HR_MEMORY;
+    }
+    *members_out = m;
+    *n_out = n;
+    return HR_OK;
+}
+
 static int push_match(size_t match, const hr_allocator *alloc, size_t **matches, size_t *n, size_t *cap) {
     HR_TRY(hr__grow(alloc, (void **)matches, cap, *n + 1, sizeof **matches));
     (*matches)[(*n)++] = match;
@@ -152,7 +234,7 @@ int hr__schema_add_table(hr_schema *schema, hr_str name, int32_t parent, int32_t
 static void index_put(hr_table *tbl, uint32_t column) {
     size_t mask = tbl->cap_index - 1;
     size_t at = hr__str_hash(tbl->columns[column].name) & mask;
-    while (tbl->index[at] != 0) {
+    while (tbl->index[at] != 0 && !hr__str_eq(tbl->columns[tbl->index[at] - 1].name, tbl->columns[column].name)) {
         at = (at + 1) & mask;
     }
     tbl->index[at] = column + 1;

@@ -41,7 +41,8 @@ enum {
 
 typedef struct hr_column {
     hr_str name;   /* owned by the schema's arena */
-    uint8_t type;  /* hr_type; UNSET: an incomplete hint, completed by its first value (it then moves to the end) */
+    uint8_t type;  /* hr_type; UNSET: a hint without a type. Its first value adds a column of the same name at the end
+                      (dlt-semantics rule 47), which the name then means; this slot stays and is never emitted */
     uint8_t flags; /* HR_COL_ */
     uint8_t precision, scale; /* DECIMAL only; 38 and 9 by default */
 } hr_column;
@@ -75,7 +76,7 @@ int32_t hr__schema_find(const hr_schema *schema, hr_str name);
 HR_MUST_CHECK int hr__schema_add_table(hr_schema *schema, hr_str name, int32_t parent, int32_t *table_out);
 /* Index of the column in the table, or -1. */
 int32_t hr__schema_find_column(const hr_schema *schema, int32_t table, hr_str name);
-/* Adds a column at the end; *column_out is its index. HR_OK, HR_MEMORY, HR_LIMIT (too many columns). */
+/* Adds a column at the end, also beside a hint (type UNSET) of its name; *column_out is its index. HR_OK, HR_MEMORY, HR_LIMIT (too many columns). */
 HR_MUST_CHECK int hr__schema_add_column(hr_schema *schema, int32_t table, hr_str name, hr_type type, uint8_t flags,
                                         int32_t *column_out);
 /* Makes dst equal to src, which has dst as a prefix: copies only what is missing. */

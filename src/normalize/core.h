@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the reference and the fast path share: the trie of shapes seen so far, and writing cells.
+ *
+ * A `table_shape` stands for one place where rows come from (the root, or a list at a path); a `node` for one object in such
+ * a row (its top, or a nested object that is flattened); an `entry` for one raw key in an object.
+ *
+ *   {"id": 1, "user": {"name": "x"}, "tags": ["a"]}
+ *   shape items    node ()      entries id -> column id · user -> node (user) · tags -> shape items__tags
+ *                  node (user)  entries name -> column user__name
+ *   shape items__tags           entry value -> column value
+ */
+#ifndef HR_NORMALIZE_CORE_H
+#define HR_NORMALIZE_CORE_H
+
+#include "coerce.h"
+#include "hash.h"
+#include "naming.h"
+#include "normalize.h"
+
+typedef struct node node;
+typedef struct entry entry;
+typedef struct table_shape table_shape;
+
+struct entry {
+    hr_str key;    /* raw */
+    hr_str part;   /* its normalized name */
+    hr_str full;   /* with the flatten path: the column */
+    hr_str list_part; /* normalize_path(key): the last part of a child table's path; may be blank */
+    entry *next;   /* what came after this key last time */
+    node *object;  /* NULL until an object was seen */
+    table_shape *list; /* NULL until a list was seen */
+    int32_t column;    /* in the table's schema; -1: none yet */
+    uint8_t type;      /* of the column */
+    bool not_null;
+    bool as_json;      /* objects and lists stay JSON text (nesting limit, or a json column) */
+    bool slow;         /* another key has the same column, or the name is dlt's own: reference only */
+    int32_t variants[HR_TYPE_JSON + 1]; /* columns for values of each type that do not fit; -1 */
+    int32_t key_slot;  /* place in the primary key; -1 */
+    uint64_t stamp;    /* the object this key was last seen in */
+    uint64_t extra_stamp;
+};
+
+struct node {
+    table_shape *shape;
+    hr_str *path; /* normalized parts from the row's top */
+    size_t n_path;
+    int32_t level; /* nesting left; <= 0: nested values stay JSON */
+    entry **entries;
+    size_t n_entries, cap_entries;
+    uint32_t *index; /* open addressing by key: entry + 1 */
+    size_t cap_index;
+    entry *first; /* first key of the last object */
+};
+
+struct table_shape {
+    hr_str name;
+    hr_str *parts; /* of the table's path from the root */
+    size_t n_parts;
+    table_shape *parent; /* NULL: the root */
+    table_shape *sibling, *children; /* list of shapes right below */
+    hr_str path_key; /* parts relative to the parent, joined by 0x1F: what siblings are told apart by */
+    int32_t table;   /* in the schema; -1: no row yet */
+    node *rows;      /* rows from objects */
+    node *lists;     /* tracking rows of lists in lists: {"list": [...]}; made when needed */
+    entry **names;   /* all entries of all nodes of this shape, by full name; open addressing */
+    size_t n_names, cap_names;
+};
+
+/* Where a row hangs. */
+typedef struct row_link {
+    int32_t parent_table;
+    uint32_t parent_row;
+    uint32_t list_index;
+} row_link;
+
+/* Per table of the schema, for the page at work. */
+typedef struct table_rows {
+    row_link *links; /* a child row each; not for roots */
+    size_t cap_links;
+    size_t mark; /* n_rows before the record at work */
+    bool touched;
+    bool filled; /* ids are written */
+} table_rows;
+
+typedef struct value_ref {
+    const hr_doc *doc;
+    size_t at;
+} value_ref;
+
+struct hr_normalizer {
+    hr_normalize_options options;
+    hr_schema *schema; /* borrowed */
+    hr_batch *batch;   /* borrowed during hr__normalize */
+    hr_arena arena;    /* shapes, names: lives until forget */
+    hr_arena scratch;  /* a record's */
+    hr_buf text;       /* scratch for hashed text */
+    table_shape *root;
+    entry **all_entries; /* for refresh */
+    size_t n_all, cap_all;
+    uint64_t entries_version; /* schema version the entries' columns are right for */
+    table_rows *rows;  /* a table each */
+    size_t n_rows, cap_rows;
+    int32_t *touched;  /* tables the record wrote to */
+    size_t n_touched, cap_touched;
+    uint64_t stamp;
+    const char **root_ids; /* a root row each: NULL, or its id of HR_ID_CHARS (or root_id_sizes) characters */
+    uint32_t *root_id_sizes;
+    size_t cap_root_ids, cap_root_sizes;
+    hr_str *key_names; /* sorted primary key columns (KEY_HASH) */
+    size_t n_keys;
+    value_ref *key_values;
+    hr_normalize_stats stats;
+    hr_error *err; /* borrowed during hr__normalize; never NULL */
+};
+
+/* Status of the fast path, besides hr_code: hand the record to the reference. */
+#define WALK_BAIL (-1)
+
+/* ---- shapes */
+HR_MUST_CHECK int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,
+                                table_shape **shape_out);
+HR_MUST_CHECK int hr__node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, size_t n_path, int32_t level,
+                               node **node_out);
+entry *hr__node_find(const node *nd, hr_str key);
+/* Finds or makes the key's entry. */
+HR_MUST_CHECK int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out);
+/* The node of objects under e, the shape of lists under e, the node of a shape's tracking rows; made when needed. */
+HR_MUST_CHECK int hr__entry_object(hr_normalizer *norm, node *nd, entry *e, node **node_out);
+HR_MUST_CHECK int hr__entry_list(hr_normalizer *norm, node *nd, entry *e, table_shape **shape_out);
+HR_MUST_CHECK int hr__shape_lists(hr_normalizer *norm, table_shape *shape, node **node_out);
+/* Makes all entries' columns right for the schema as it is now. */
+void hr__entries_refresh(hr_normalizer *norm);
+
+/* ---- rows and cells */
+/* A new row of a table; *row_out is its number. link: NULL for a root. */
+HR_MUST_CHECK int hr__row_begin(hr_normalizer *norm, int32_t table, const row_link *link, uint32_t *row_out);
+/* Puts a cell; WALK_BAIL when the row has one in this column already. */
+HR_MUST_CHECK int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t row, hr_cell cell,
+                                uint32_t size);
+/* Room for the tables of the schema in rows and batch. */
+HR_MUST_CHECK int hr__rows_match(hr_normalizer *norm);
+/* Remembers a root row's id: given, or hashed from record text or key. */
+HR_MUST_CHECK int hr__root_id_set(hr_normalizer *norm, uint32_t row, hr_str id);
+HR_MUST_CHECK int hr__root_id_hash(hr_normalizer *norm, uint32_t row, const hr_records *records, size_t record);
+
+/* ---- the two ways: one record. records->extra applies. */
+HR_MUST_CHECK int hr__reference_record(hr_normalizer *norm, const hr_records *records, size_t record);
+HR_MUST_CHECK int hr__walk_record(hr_normalizer *norm, const hr_records *records, size_t record);
+
+static inline int hr__norm_memory(hr_normalizer *norm) {
+    return hr__error_memory(norm->err, HR_STAGE_NORMALIZE);
+}
+/* Adds table and column to the error. */
+void hr__norm_place(hr_normalizer *norm, hr_str table, hr_str column);
+
+#endif

@@ -1,0 +1,885 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The driver: shapes, rows and cells that both ways write, row ids, and one page from begin to end.
+ */
+#include "core.h"
+
+#include "doc_write.h"
+
+#include <stdio.h>
+
+/* ---------------------------------------------------------------------------------------------------- life */
+
+int hr__normalizer_new(const hr_normalize_options *options, hr_schema *schema, hr_normalizer **normalizer_out,
+                       hr_error *err) {
+    hr_normalizer *norm = hr__calloc(options->alloc, 1, sizeof *norm);
+    if (norm == NULL) {
+        return hr__error_memory(err, HR_STAGE_NORMALIZE);
+    }
+    norm->options = *options;
+    norm->schema = schema;
+    hr__arena_init(&norm->arena, options->alloc, 0);
+    hr__arena_init(&norm->scratch, options->alloc, 0);
+    hr__buf_init(&norm->text, options->alloc, 0);
+    *normalizer_out = norm;
+    return HR_OK;
+}
+
+void hr__normalizer_forget(hr_normalizer *norm) {
+    hr__arena_reset(&norm->arena);
+    norm->root = NULL;
+    norm->n_all = 0;
+    norm->n_keys = 0;
+}
+
+void hr__normalizer_free(hr_normalizer *norm) {
+    if (norm == NULL) {
+        return;
+    }
+    const hr_allocator *alloc = norm->options.alloc;
+    for (size_t i = 0; i < norm->n_rows; i++) {
+        hr__free(alloc, norm->rows[i].links);
+    }
+    hr__free(alloc, norm->rows);
+    hr__free(alloc, norm->touched);
+    hr__free(alloc, norm->all_entries);
+    hr__free(alloc, norm->root_ids);
+    hr__free(alloc, norm->root_id_sizes);
+    hr__buf_free(&norm->text);
+    hr__arena_free(&norm->scratch);
+    hr__arena_free(&norm->arena);
+    hr__free(alloc, norm);
+}
+
+void hr__normalizer_stats(const hr_normalizer *norm, hr_normalize_stats *stats_out) {
+    *stats_out = norm->stats;
+}
+
+void hr__norm_place(hr_normalizer *norm, hr_str table, hr_str column) {
+    snprintf(norm->err->table, sizeof norm->err->table, "%.*s", (int)table.size_bytes, table.data);
+    snprintf(norm->err->column, sizeof norm->err->column, "%.*s", (int)column.size_bytes, column.data);
+}
+
+/* ---------------------------------------------------------------------------------------------------- shapes */
+
+static int copy_parts(hr_arena *arena, const hr_str *a, size_t n_a, const hr_str *b, size_t n_b, hr_str **out) {
+    hr_str *parts = hr__arena_alloc(arena, (n_a + n_b + 1) * sizeof *parts);
+    if (parts == NULL) {
+        return HR_MEMORY;
+    }
+    if (n_a != 0) {
+        memcpy(parts, a, n_a * sizeof *parts);
+    }
+    if (n_b != 0) {
+        memcpy(parts + n_a, b, n_b * sizeof *parts);
+    }
+    *out = parts;
+    return HR_OK;
+}
+
+/* The parts with 0x1F behind each: equal for equal tuples. */
+static int tuple_key(hr_arena *arena, const hr_str *parts, size_t n_parts, hr_str *out) {
+    size_t size = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        size += parts[i].size_bytes + 1;
+    }
+    char *text = hr__arena_alloc(arena, size);
+    if (text == NULL) {
+        return HR_MEMORY;
+    }
+    *out = (hr_str){text, size};
+    for (size_t i = 0; i < n_parts; i++) {
+        memcpy(text, parts[i].data, parts[i].size_bytes);
+        text += parts[i].size_bytes;
+        *text++ = 0x1F;
+    }
+    return HR_OK;
+}
+
+int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path, table_shape **shape_out) {
+    hr_arena *arena = &norm->arena;
+    hr_str key;
+    if (tuple_key(arena, path, n_path, &key) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    for (table_shape *at = parent == NULL ? NULL : parent->children; at != NULL; at = at->sibling) {
+        if (hr__str_eq(at->path_key, key)) {
+            *shape_out = at;
+            return HR_OK;
+        }
+    }
+    table_shape *shape = hr__arena_alloc(arena, sizeof *shape);
+    if (shape == NULL) {
+        return hr__norm_memory(norm);
+    }
+    *shape = (table_shape){.parent = parent, .path_key = key, .table = -1};
+    shape->n_parts = (parent == NULL ? 0 : parent->n_parts) + n_path;
+    if (copy_parts(arena, parent == NULL ? NULL : parent->parts, parent == NULL ? 0 : parent->n_parts, path, n_path,
+                   &shape->parts) != HR_OK ||
+        hr__name_join(arena, shape->parts, shape->n_parts, norm->options.max_length, &shape->name) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    if (parent != NULL) {
+        shape->sibling = parent->children;
+        parent->children = shape;
+        if (hr__str_eq(shape->name, parent->name)) {
+            hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                          "a list under a blank key would become rows of its own parent table: not supported natively");
+            hr__norm_place(norm, parent->name, (hr_str){NULL, 0});
+            return HR_UNSUPPORTED;
+        }
+    }
+    shape->table = hr__schema_find(norm->schema, shape->name);
+    *shape_out = shape;
+    return HR_OK;
+}
+
+int hr__node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, size_t n_path, int32_t level,
+                 node **node_out) {
+    node *nd = hr__arena_alloc(&norm->arena, sizeof *nd);
+    if (nd == NULL) {
+        return hr__norm_memory(norm);
+    }
+    *nd = (node){.shape = shape, .n_path = n_path, .level = level};
+    if (copy_parts(&norm->arena, path, n_path, NULL, 0, &nd->path) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    *node_out = nd;
+    return HR_OK;
+}
+
+entry *hr__node_find(const node *nd, hr_str key) {
+    if (nd->cap_index == 0) {
+        return NULL;
+    }
+    size_t mask = nd->cap_index - 1;
+    for (size_t at = hr__str_hash(key) & mask; nd->index[at] != 0; at = (at + 1) & mask) {
+        entry *e = nd->entries[nd->index[at] - 1];
+        if (hr__str_eq(e->key, key)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* Doubles an arena array; the old one stays until forget. */
+static int arena_grow(hr_arena *arena, void **array, size_t *cap, size_t n, size_t elem_bytes) {
+    if (n < *cap) {
+        return HR_OK;
+    }
+    size_t more = *cap == 0 ? 8 : *cap * 2;
+    void *grown = hr__arena_alloc(arena, more * elem_bytes);
+    if (grown == NULL) {
+        return HR_MEMORY;
+    }
+    if (n != 0) {
+        memcpy(grown, *array, n * elem_bytes);
+    }
+    *array = grown;
+    *cap = more;
+    return HR_OK;
+}
+
+static int node_add(hr_normalizer *norm, node *nd, entry *e) {
+    HR_TRY(arena_grow(&norm->arena, (void **)&nd->entries, &nd->cap_entries, nd->n_entries, sizeof *nd->entries));
+    if ((nd->n_entries + 1) * 2 > nd->cap_index) {
+        size_t cap = nd->cap_index == 0 ? 16 : nd->cap_index * 2;
+        uint32_t *index = hr__arena_alloc(&norm->arena, cap * sizeof *index);
+        if (index == NULL) {
+            return HR_MEMORY;
+        }
+        memset(index, 0, cap * sizeof *index);
+        for (size_t i = 0; i < nd->n_entries; i++) {
+            size_t at = hr__str_hash(nd->entries[i]->key) & (cap - 1);
+            while (index[at] != 0) {
+                at = (at + 1) & (cap - 1);
+            }
+            index[at] = (uint32_t)i + 1;
+        }
+        nd->index = index;
+        nd->cap_index = cap;
+    }
+    size_t at = hr__str_hash(e->key) & (nd->cap_index - 1);
+    while (nd->index[at] != 0) {
+        at = (at + 1) & (nd->cap_index - 1);
+    }
+    nd->entries[nd->n_entries++] = e;
+    nd->index[at] = (uint32_t)nd->n_entries;
+    return HR_OK;
+}
+
+/* Registers e's full name in its shape; a name that is there already makes both entries slow. */
+static int shape_register(hr_normalizer *norm, table_shape *shape, entry *e) {
+    if ((shape->n_names + 1) * 2 > shape->cap_names) {
+        size_t cap = shape->cap_names == 0 ? 32 : shape->cap_names * 2;
+        entry **names = hr__arena_alloc(&norm->arena, cap * sizeof *names);
+        if (names == NULL) {
+            return HR_MEMORY;
+        }
+        memset(names, 0, cap * sizeof *names);
+        for (size_t i = 0; i < shape->cap_names; i++) {
+            if (shape->names[i] == NULL) {
+                continue;
+            }
+            size_t at = hr__str_hash(shape->names[i]->full) & (cap - 1);
+            while (names[at] != NULL) {
+                at = (at + 1) & (cap - 1);
+            }
+            names[at] = shape->names[i];
+        }
+        shape->names = names;
+        shape->cap_names = cap;
+    }
+    size_t at = hr__str_hash(e->full) & (shape->cap_names - 1);
+    for (; shape->names[at] != NULL; at = (at + 1) & (shape->cap_names - 1)) {
+        if (hr__str_eq(shape->names[at]->full, e->full)) {
+            shape->names[at]->slow = true;
+            e->slow = true;
+            return HR_OK;
+        }
+    }
+    shape->names[at] = e;
+    shape->n_names++;
+    return HR_OK;
+}
+
+static bool is_dlt_name(hr_str name) {
+    return name.size_bytes >= 5 && memcmp(name.data, "_dlt_", 5) == 0;
+}
+
+static int variant_name(hr_normalizer *norm, hr_str column, hr_type type, hr_str *out) {
+    char suffix[16];
+    int size = snprintf(suffix, sizeof suffix, "v_%s", hr__type_name(type));
+    const hr_str parts[2] = {column, {suffix, (size_t)size}};
+    return hr__name_join(&norm->scratch, parts, 2, norm->options.max_length, out);
+}
+
+/* Looks the entry's columns up in the schema. */
+static void entry_resolve(hr_normalizer *norm, node *nd, entry *e) {
+    const hr_schema *schema = norm->schema;
+    int32_t table = nd->shape->table;
+    e->column = -1;
+    e->as_json = nd->level <= 0;
+    for (size_t i = 0; i <= HR_TYPE_JSON; i++) {
+        e->variants[i] = -1;
+    }
+    if (table < 0) {
+        return;
+    }
+    int32_t column = hr__schema_find_column(schema, table, e->full);
+    if (column < 0) {
+        return;
+    }
+    const hr_column *spec = &schema->tables[table].columns[column];
+    e->not_null = (spec->flags & HR_COL_NOT_NULL) != 0;
+    if (spec->type == HR_TYPE_UNSET) {
+        return;
+    }
+    e->column = column;
+    e->type = spec->type;
+    e->as_json = e->as_json || spec->type == HR_TYPE_JSON;
+    for (hr_type type = HR_TYPE_TEXT; type <= HR_TYPE_JSON; type++) {
+        hr_str name;
+        if (type == HR_TYPE_TIMESTAMP || variant_name(norm, e->full, type, &name) != HR_OK) {
+            continue; /* not found: the reference then looks again */
+        }
+        int32_t variant = hr__schema_find_column(schema, table, name);
+        if (variant >= 0 && schema->tables[table].columns[variant].type != HR_TYPE_UNSET) {
+            e->variants[type] = variant;
+        }
+    }
+}
+
+int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out) {
+    entry *e = hr__node_find(nd, key);
+    if (e != NULL) {
+        *entry_out = e;
+        return HR_OK;
+    }
+    hr_arena *arena = &norm->arena;
+    e = hr__arena_alloc(arena, sizeof *e);
+    if (e == NULL) {
+        return hr__norm_memory(norm);
+    }
+    *e = (entry){.key_slot = -1};
+    char *copy = hr__arena_copy(arena, key.data, key.size_bytes);
+    if (copy == NULL) {
+        return hr__norm_memory(norm);
+    }
+    e->key = (hr_str){copy, key.size_bytes};
+    size_t max_length = norm->options.max_length;
+    if (hr__name_column(arena, e->key, max_length, &e->part) != HR_OK ||
+        hr__name_path(arena, e->key, max_length, &e->list_part) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    e->full = e->part;
+    if (nd->n_path != 0) {
+        hr_str *parts;
+        if (copy_parts(&norm->scratch, nd->path, nd->n_path, &e->part, 1, &parts) != HR_OK ||
+            hr__name_join(arena, parts, nd->n_path + 1, max_length, &e->full) != HR_OK) {
+            return hr__norm_memory(norm);
+        }
+    }
+    e->slow = is_dlt_name(e->full);
+    if (nd->shape == norm->root) {
+        for (size_t i = 0; i < norm->n_keys; i++) {
+            if (hr__str_eq(norm->key_names[i], e->full)) {
+                e->key_slot = (int32_t)i;
+            }
+        }
+    }
+    if (hr__grow(norm->options.alloc, (void **)&norm->all_entries, &norm->cap_all, norm->n_all + 1,
+                 2 * sizeof *norm->all_entries) != HR_OK ||
+        node_add(norm, nd, e) != HR_OK || shape_register(norm, nd->shape, e) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    norm->all_entries[2 * norm->n_all] = e;
+    norm->all_entries[2 * norm->n_all + 1] = (entry *)nd;
+    norm->n_all++;
+    entry_resolve(norm, nd, e);
+    *entry_out = e;
+    return HR_OK;
+}
+
+static void resolve_shapes(hr_normalizer *norm, table_shape *shape) {
+    for (; shape != NULL; shape = shape->sibling) {
+        if (shape->table < 0) {
+            shape->table = hr__schema_find(norm->schema, shape->name);
+        }
+        resolve_shapes(norm, shape->children);
+    }
+}
+
+void hr__entries_refresh(hr_normalizer *norm) {
+    if (norm->entries_version == norm->schema->version) {
+        return;
+    }
+    resolve_shapes(norm, norm->root);
+    for (size_t i = 0; i < norm->n_all; i++) {
+        entry_resolve(norm, (node *)norm->all_entries[2 * i + 1], norm->all_entries[2 * i]);
+    }
+    norm->entries_version = norm->schema->version;
+}
+
+int hr__entry_object(hr_normalizer *norm, node *nd, entry *e, node **node_out) {
+    if (e->object == NULL) {
+        hr_str *path;
+        if (copy_parts(&norm->scratch, nd->path, nd->n_path, &e->part, 1, &path) != HR_OK) {
+            return hr__norm_memory(norm);
+        }
+        HR_TRY(hr__node_new(norm, nd->shape, path, nd->n_path + 1, nd->level - 1, &e->object));
+    }
+    *node_out = e->object;
+    return HR_OK;
+}
+
+/* Levels: rows of a list run at the level of the row that holds it minus one, whatever object in the row it is in
+ * (rule 21): the row's top node has it. */
+static int32_t row_level(const node *nd) {
+    return nd->level + (int32_t)nd->n_path;
+}
+
+int hr__entry_list(hr_normalizer *norm, node *nd, entry *e, table_shape **shape_out) {
+    if (e->list == NULL) {
+        hr_str *path;
+        table_shape *shape;
+        if (copy_parts(&norm->scratch, nd->path, nd->n_path, &e->list_part, 1, &path) != HR_OK) {
+            return hr__norm_memory(norm);
+        }
+        HR_TRY(hr__shape_new(norm, nd->shape, path, nd->n_path + 1, &shape));
+        if (shape->rows == NULL) {
+            HR_TRY(hr__node_new(norm, shape, NULL, 0, row_level(nd) - 1, &shape->rows));
+        }
+        e->list = shape;
+    }
+    *shape_out = e->list;
+    return HR_OK;
+}
+
+int hr__shape_lists(hr_normalizer *norm, table_shape *shape, node **node_out) {
+    if (shape->lists == NULL) {
+        HR_TRY(hr__node_new(norm, shape, NULL, 0, shape->rows->level - 1, &shape->lists));
+    }
+    *node_out = shape->lists;
+    return HR_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- rows, cells */
+
+int hr__rows_match(hr_normalizer *norm) {
+    const hr_allocator *alloc = norm->options.alloc;
+    size_t n_tables = norm->schema->n_tables;
+    hr_batch *batch = norm->batch;
+    if (hr__grow(alloc, (void **)&norm->rows, &norm->cap_rows, n_tables, sizeof *norm->rows) != HR_OK ||
+        hr__grow(alloc, (void **)&norm->touched, &norm->cap_touched, n_tables, sizeof *norm->touched) != HR_OK ||
+        hr__grow(batch->alloc, (void **)&batch->tables, &batch->cap_tables, n_tables, sizeof *batch->tables) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    for (; norm->n_rows < n_tables; norm->n_rows++) {
+        norm->rows[norm->n_rows] = (table_rows){0};
+    }
+    for (; batch->n_tables < n_tables; batch->n_tables++) {
+        batch->tables[batch->n_tables] = (hr_batch_table){0};
+    }
+    for (size_t t = 0; t < n_tables; t++) {
+        hr_batch_table *tbl = &batch->tables[t];
+        size_t n_columns = norm->schema->tables[t].n_columns;
+        if (tbl->n_columns == n_columns) {
+            continue;
+        }
+        if (hr__grow(batch->alloc, (void **)&tbl->columns, &tbl->cap_columns, n_columns, sizeof *tbl->columns) != HR_OK) {
+            return hr__norm_memory(norm);
+        }
+        for (; tbl->n_columns < n_columns; tbl->n_columns++) {
+            tbl->columns[tbl->n_columns] = (hr_batch_column){0};
+        }
+    }
+    return HR_OK;
+}
+
+int hr__row_begin(hr_normalizer *norm, int32_t table, const row_link *link, uint32_t *row_out) {
+    hr_batch_table *tbl = &norm->batch->tables[table];
+    table_rows *rows = &norm->rows[table];
+    if (tbl->n_rows >= UINT32_MAX - 1) {
+        return hr__error_set(norm->err, HR_LIMIT, HR_STAGE_NORMALIZE, "a page makes more than 4 billion rows of a table");
+    }
+    if (!rows->touched) {
+        rows->touched = true;
+        rows->mark = tbl->n_rows;
+        norm->touched[norm->n_touched++] = table;
+    }
+    if (link != NULL) {
+        if (HR_UNLIKELY(tbl->n_rows >= rows->cap_links) &&
+            hr__grow(norm->options.alloc, (void **)&rows->links, &rows->cap_links, tbl->n_rows + 1, sizeof *rows->links) !=
+                HR_OK) {
+            return hr__norm_memory(norm);
+        }
+        rows->links[tbl->n_rows] = *link;
+    }
+    *row_out = (uint32_t)tbl->n_rows++;
+    return HR_OK;
+}
+
+static bool has_sizes(uint8_t type) {
+    return type == HR_TYPE_TEXT || type == HR_TYPE_JSON || type == HR_TYPE_BINARY;
+}
+
+/* Room in a column for row. */
+static int column_grow(hr_normalizer *norm, hr_batch_column *column, uint8_t type, size_t row) {
+    const hr_allocator *alloc = norm->batch->alloc;
+    size_t cap = column->cap_cells, cap_valid = column->cap_cells;
+    if (has_sizes(type)) {
+        size_t cap_sizes = column->sizes == NULL ? 0 : column->cap_cells;
+        if (hr__grow(alloc, (void **)&column->sizes, &cap_sizes, row + 1, sizeof *column->sizes) != HR_OK) {
+            return hr__norm_memory(norm);
+        }
+    }
+    if (hr__grow(alloc, (void **)&column->valid, &cap_valid, row + 1, 1) != HR_OK ||
+        hr__grow(alloc, (void **)&column->cells, &cap, row + 1, sizeof *column->cells) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    column->cap_cells = cap;
+    return HR_OK;
+}
+
+int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t row, hr_cell cell, uint32_t size) {
+    hr_batch_column *to = &norm->batch->tables[table].columns[column];
+    uint8_t type = norm->schema->tables[table].columns[column].type;
+    if (to->n_cells > row) {
+        return WALK_BAIL;
+    }
+    if (row >= to->cap_cells || (has_sizes(type) && to->sizes == NULL)) {
+        HR_TRY(column_grow(norm, to, type, row));
+    }
+    if (to->n_cells < row) {
+        memset(to->valid + to->n_cells, 0, row - to->n_cells);
+        to->any_null = true;
+    }
+    to->cells[row] = cell;
+    to->valid[row] = 1;
+    if (has_sizes(type)) {
+        to->sizes[row] = size;
+        to->text_bytes += size;
+    }
+    to->n_cells = (size_t)row + 1;
+    return HR_OK;
+}
+
+/* Takes back what the record at work wrote. */
+static void record_undo(hr_normalizer *norm) {
+    for (size_t i = 0; i < norm->n_touched; i++) {
+        int32_t table = norm->touched[i];
+        table_rows *rows = &norm->rows[table];
+        hr_batch_table *tbl = &norm->batch->tables[table];
+        tbl->n_rows = rows->mark;
+        rows->touched = false;
+        for (size_t c = 0; c < tbl->n_columns; c++) {
+            hr_batch_column *column = &tbl->columns[c];
+            while (column->n_cells > rows->mark) {
+                column->n_cells--;
+                if (column->sizes != NULL && column->valid[column->n_cells]) {
+                    column->text_bytes -= column->sizes[column->n_cells];
+                }
+            }
+        }
+    }
+    norm->n_touched = 0;
+}
+
+static void record_done(hr_normalizer *norm) {
+    for (size_t i = 0; i < norm->n_touched; i++) {
+        norm->rows[norm->touched[i]].touched = false;
+    }
+    norm->n_touched = 0;
+}
+
+/* ---------------------------------------------------------------------------------------------------- row ids */
+
+int hr__root_id_set(hr_normalizer *norm, uint32_t row, hr_str id) {
+    const hr_allocator *alloc = norm->options.alloc;
+    if (hr__grow(alloc, (void **)&norm->root_ids, &norm->cap_root_ids, (size_t)row + 1, sizeof *norm->root_ids) != HR_OK ||
+        hr__grow(alloc, (void **)&norm->root_id_sizes, &norm->cap_root_sizes, (size_t)row + 1,
+                 sizeof *norm->root_id_sizes) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    norm->root_ids[row] = id.data;
+    norm->root_id_sizes[row] = (uint32_t)id.size_bytes;
+    return HR_OK;
+}
+
+static int append(hr_normalizer *norm, const char *data, size_t size) {
+    return hr__buf_append(&norm->text, data, size) == HR_OK ? HR_OK : hr__norm_memory(norm);
+}
+
+static int key_text(hr_normalizer *norm) {
+    HR_TRY(append(norm, "{", 1));
+    for (size_t i = 0; i < norm->n_keys; i++) {
+        const value_ref *value = &norm->key_values[i];
+        if (value->doc == NULL) {
+            hr__error_set(norm->err, HR_NULL_VALUE, HR_STAGE_NORMALIZE,
+                          "the primary key column is missing: the row id of this merge strategy is made from it");
+            hr__norm_place(norm, norm->options.root_table, norm->key_names[i]);
+            return HR_NULL_VALUE;
+        }
+        HR_TRY(i == 0 ? HR_OK : append(norm, ",", 1));
+        HR_TRY(hr__doc_write_string(norm->key_names[i], 0, &norm->text, norm->err));
+        HR_TRY(append(norm, ":", 1));
+        HR_TRY(hr__doc_write(value->doc, value->at, HR_WRITE_SORT_KEYS, NULL, 0, &norm->text, norm->err));
+    }
+    return append(norm, "}", 1);
+}
+
+static int record_text(hr_normalizer *norm, const hr_records *records, size_t record) {
+    const hr_doc *doc = records->doc;
+    size_t at = records->at[record];
+    if (records->extra != NULL) {
+        return hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                             "row ids hashed from whole records (scd2) with include_from_parent: not supported natively");
+    }
+    bool object = doc->toks[at].type == HR_TOK_OBJECT;
+    HR_TRY(object ? HR_OK : append(norm, "{\"value\":", 9));
+    HR_TRY(hr__doc_write(doc, at, HR_WRITE_SORT_KEYS | HR_WRITE_SKIP_DLT, NULL, 0, &norm->text, norm->err));
+    return object ? HR_OK : append(norm, "}", 1);
+}
+
+int hr__root_id_hash(hr_normalizer *norm, uint32_t row, const hr_records *records, size_t record) {
+    norm->text.size_bytes = 0;
+    HR_TRY(norm->options.id_kind == HR_ID_KEY_HASH ? key_text(norm) : record_text(norm, records, record));
+    uint8_t digest[HR_ID_BYTES];
+    hr__shake128(norm->text.data, norm->text.size_bytes, digest, sizeof digest);
+    char *id = hr__arena_alloc(&norm->batch->arena, HR_ID_CHARS);
+    if (id == NULL) {
+        return hr__norm_memory(norm);
+    }
+    hr__base64(digest, sizeof digest, id);
+    return hr__root_id_set(norm, row, (hr_str){id, HR_ID_CHARS});
+}
+
+/* ---------------------------------------------------------------------------------------------------- system columns */
+
+/* A column of n cells to be filled as a whole; NULL with *rc_out set, or when there is no such column. */
+static hr_batch_column *whole_column(hr_normalizer *norm, int32_t table, const char *name, int *rc_out) {
+    int32_t column = hr__schema_find_column(norm->schema, table, hr__str(name));
+    *rc_out = HR_OK;
+    if (column < 0) {
+        return NULL;
+    }
+    hr_batch_table *tbl = &norm->batch->tables[table];
+    uint8_t type = norm->schema->tables[table].columns[column].type;
+    if (type != (strcmp(name, "_dlt_list_idx") == 0 ? HR_TYPE_BIGINT : HR_TYPE_TEXT)) {
+        *rc_out = hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "column %s has a type that is not dlt's",
+                                name);
+        return NULL;
+    }
+    hr_batch_column *to = &tbl->columns[column];
+    if (tbl->n_rows > to->cap_cells || (has_sizes(type) && to->sizes == NULL)) {
+        *rc_out = column_grow(norm, to, type, tbl->n_rows - 1);
+        if (*rc_out != HR_OK) {
+            return NULL;
+        }
+    }
+    memset(to->valid, 1, tbl->n_rows);
+    to->n_cells = tbl->n_rows;
+    to->any_null = false;
+    to->text_bytes = 0;
+    return to;
+}
+
+static void put_text(hr_batch_column *column, size_t row, const char *text, uint32_t size) {
+    column->cells[row].str = text;
+    column->sizes[row] = size;
+    column->text_bytes += size;
+}
+
+static int fill_root(hr_normalizer *norm, int32_t table, uint64_t stream) {
+    int rc;
+    size_t n_rows = norm->batch->tables[table].n_rows;
+    hr_batch_column *load_id = whole_column(norm, table, "_dlt_load_id", &rc);
+    HR_TRY(rc);
+    hr_batch_column *id = whole_column(norm, table, "_dlt_id", &rc);
+    HR_TRY(rc);
+    char *block = hr__arena_alloc(&norm->batch->arena, n_rows * HR_ID_CHARS);
+    if (block == NULL) {
+        return hr__norm_memory(norm);
+    }
+    hr_ids ids;
+    hr__ids_init(&ids, norm->options.seed, stream);
+    for (size_t row = 0; row < n_rows; row++) {
+        put_text(load_id, row, norm->options.load_id.data, (uint32_t)norm->options.load_id.size_bytes);
+        if (norm->root_ids[row] != NULL) {
+            put_text(id, row, norm->root_ids[row], norm->root_id_sizes[row]);
+        } else {
+            hr__ids_next(&ids, block + row * HR_ID_CHARS);
+            put_text(id, row, block + row * HR_ID_CHARS, HR_ID_CHARS);
+        }
+    }
+    return HR_OK;
+}
+
+static hr_batch_column *id_column(hr_normalizer *norm, int32_t table) {
+    return &norm->batch->tables[table].columns[hr__schema_find_column(norm->schema, table, hr__str("_dlt_id"))];
+}
+
+/* "<parent id>_<table>_<index>" of a row into message; its size, or 0 when it does not fit room. */
+static size_t id_message(char *message, size_t room, const char *parent, size_t parent_size, hr_str table, uint32_t index) {
+    if (parent_size + table.size_bytes + 2 + 10 > room) {
+        return 0;
+    }
+    char *at = message;
+    memcpy(at, parent, parent_size);
+    at += parent_size;
+    *at++ = '_';
+    memcpy(at, table.data, table.size_bytes);
+    at += table.size_bytes;
+    *at++ = '_';
+    char digits[10];
+    int n = 0;
+    do {
+        digits[n++] = (char)('0' + index % 10);
+        index /= 10;
+    } while (index != 0);
+    while (n > 0) {
+        *at++ = digits[--n];
+    }
+    return (size_t)(at - message);
+}
+
+#define MESSAGE_ROOM 512 /* a parent id of a user's may be long; a longer message is an error */
+
+/* The ids of a child table's rows, four hashes at a time (rule 42). */
+static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, const hr_batch_column *parent_id) {
+    size_t n_rows = norm->batch->tables[table].n_rows;
+    const table_rows *rows = &norm->rows[table];
+    hr_str name = norm->schema->tables[table].name;
+    char *block = hr__arena_alloc(&norm->batch->arena, n_rows * HR_ID_CHARS);
+    if (block == NULL) {
+        return hr__norm_memory(norm);
+    }
+    char messages[4][MESSAGE_ROOM];
+    uint8_t digests[4][HR_ID_BYTES];
+    const void *data[4] = {messages[0], messages[1], messages[2], messages[3]};
+    void *out[4] = {digests[0], digests[1], digests[2], digests[3]};
+    for (size_t row = 0; row < n_rows; row += 4) {
+        size_t n = n_rows - row < 4 ? n_rows - row : 4, sizes[4] = {0};
+        for (size_t i = 0; i < n; i++) {
+            sizes[i] = id_message(messages[i], MESSAGE_ROOM, parent_id->cells[row + i].str, parent_id->sizes[row + i], name,
+                                  rows->links[row + i].list_index);
+            if (sizes[i] == 0) {
+                return hr__error_set(norm->err, HR_LIMIT, HR_STAGE_NORMALIZE,
+                                     "parent id and table name are longer than %d bytes together", MESSAGE_ROOM);
+            }
+        }
+        hr__shake128_x4(data, sizes, out, HR_ID_BYTES);
+        for (size_t i = 0; i < n; i++) {
+            hr__base64(digests[i], HR_ID_BYTES, block + (row + i) * HR_ID_CHARS);
+            put_text(id, row + i, block + (row + i) * HR_ID_CHARS, HR_ID_CHARS);
+        }
+    }
+    return HR_OK;
+}
+
+static int fill_table(hr_normalizer *norm, int32_t table, uint64_t stream);
+
+static int fill_child(hr_normalizer *norm, int32_t table, uint64_t stream) {
+    int rc;
+    size_t n_rows = norm->batch->tables[table].n_rows;
+    const table_rows *rows = &norm->rows[table];
+    for (size_t row = 0; row < n_rows; row++) {
+        if (!norm->rows[rows->links[row].parent_table].filled) {
+            HR_TRY(fill_table(norm, rows->links[row].parent_table, stream));
+        }
+    }
+    hr_batch_column *root_id = whole_column(norm, table, "_dlt_root_id", &rc);
+    HR_TRY(rc);
+    hr_batch_column *parent_id = whole_column(norm, table, "_dlt_parent_id", &rc);
+    HR_TRY(rc);
+    hr_batch_column *index = whole_column(norm, table, "_dlt_list_idx", &rc);
+    HR_TRY(rc);
+    hr_batch_column *id = whole_column(norm, table, "_dlt_id", &rc);
+    HR_TRY(rc);
+    int32_t parent_table = -1;
+    const hr_batch_column *from = NULL, *root_from = NULL;
+    for (size_t row = 0; row < n_rows; row++) {
+        const row_link *link = &rows->links[row];
+        if (link->parent_table != parent_table) {
+            parent_table = link->parent_table;
+            from = id_column(norm, parent_table);
+            int32_t c = hr__schema_find_column(norm->schema, parent_table, hr__str("_dlt_root_id"));
+            bool parent_is_root = norm->schema->tables[parent_table].parent < 0;
+            root_from = parent_is_root || c < 0 ? from : &norm->batch->tables[parent_table].columns[c];
+        }
+        put_text(parent_id, row, from->cells[link->parent_row].str, from->sizes[link->parent_row]);
+        index->cells[row].i = link->list_index;
+        if (root_id != NULL && norm->options.root_key) {
+            put_text(root_id, row, root_from->cells[link->parent_row].str, root_from->sizes[link->parent_row]);
+        }
+    }
+    if (root_id != NULL && !norm->options.root_key) {
+        root_id->n_cells = 0;
+        root_id->any_null = true;
+    }
+    return hash_ids(norm, table, id, parent_id);
+}
+
+/* Recursion: a table's parents are other tables of its chain; depth is bounded by the document's. */
+static int fill_table(hr_normalizer *norm, int32_t table, uint64_t stream) {
+    norm->rows[table].filled = true;
+    if (norm->batch->tables[table].n_rows == 0) {
+        return HR_OK;
+    }
+    return norm->schema->tables[table].parent < 0 ? fill_root(norm, table, stream) : fill_child(norm, table, stream);
+}
+
+/* ---------------------------------------------------------------------------------------------------- a page */
+
+static int compare_str(hr_str a, hr_str b) {
+    size_t n = a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes;
+    int order = n == 0 ? 0 : memcmp(a.data, b.data, n);
+    return order != 0 ? order : (a.size_bytes > b.size_bytes) - (a.size_bytes < b.size_bytes);
+}
+
+/* The primary key's columns, sorted by name (as OPT_SORT_KEYS sorts them). */
+static int find_keys(hr_normalizer *norm) {
+    int32_t table = hr__schema_find(norm->schema, norm->options.root_table);
+    size_t n_columns = table < 0 ? 0 : norm->schema->tables[table].n_columns;
+    norm->key_names = hr__arena_alloc(&norm->arena, (n_columns + 1) * sizeof *norm->key_names);
+    norm->key_values = hr__arena_alloc(&norm->arena, (n_columns + 1) * sizeof *norm->key_values);
+    if (norm->key_names == NULL || norm->key_values == NULL) {
+        return hr__norm_memory(norm);
+    }
+    for (size_t c = 0; c < n_columns && norm->options.id_kind == HR_ID_KEY_HASH; c++) {
+        const hr_column *column = &norm->schema->tables[table].columns[c];
+        if ((column->flags & HR_COL_PRIMARY_KEY) == 0 ||
+            hr__schema_find_column(norm->schema, table, column->name) != (int32_t)c) {
+            continue;
+        }
+        size_t at = norm->n_keys++;
+        for (; at > 0 && compare_str(norm->key_names[at - 1], column->name) > 0; at--) {
+            norm->key_names[at] = norm->key_names[at - 1];
+        }
+        norm->key_names[at] = column->name;
+    }
+    return HR_OK;
+}
+
+static int make_root(hr_normalizer *norm) {
+    int32_t level = norm->options.max_nesting;
+    int32_t table = hr__schema_find(norm->schema, norm->options.root_table);
+    if (table >= 0 && norm->schema->tables[table].max_nesting >= 0) {
+        level = norm->schema->tables[table].max_nesting;
+    }
+    HR_TRY(find_keys(norm));
+    table_shape *root;
+    HR_TRY(hr__shape_new(norm, NULL, &norm->options.root_table, 1, &root));
+    HR_TRY(hr__node_new(norm, root, NULL, 0, level, &root->rows));
+    norm->root = root;
+    return HR_OK;
+}
+
+static int normalize_record(hr_normalizer *norm, const hr_records *records, size_t record) {
+    int rc = norm->options.reference_only ? WALK_BAIL : hr__walk_record(norm, records, record);
+    if (rc == HR_OK) {
+        norm->stats.fast_records++;
+    } else if (rc == WALK_BAIL) {
+        record_undo(norm);
+        rc = hr__reference_record(norm, records, record);
+        norm->stats.reference_records++;
+        hr__arena_reset(&norm->scratch);
+        hr__entries_refresh(norm);
+        rc = rc == HR_OK ? hr__rows_match(norm) : rc;
+    }
+    if (rc != HR_OK) {
+        norm->err->record = (int64_t)record;
+        const hr_tok *tok = &records->doc->toks[records->at[record]];
+        norm->err->offset_bytes = tok->type >= HR_TOK_ARRAY ? (int64_t)tok->as.at.offset : -1;
+    }
+    record_done(norm);
+    return rc;
+}
+
+static int normalize_page(hr_normalizer *norm, const hr_records *records) {
+    if (norm->root == NULL) {
+        HR_TRY(make_root(norm));
+    }
+    HR_TRY(hr__rows_match(norm));
+    hr__entries_refresh(norm);
+    for (size_t i = 0; i < records->n; i++) {
+        if (records->keep == NULL || records->keep[i] != 0) {
+            HR_TRY(normalize_record(norm, records, i));
+        }
+    }
+    HR_TRY(hr__rows_match(norm));
+    for (size_t t = 0; t < norm->n_rows; t++) {
+        norm->rows[t].filled = false;
+    }
+    for (size_t t = 0; t < norm->n_rows; t++) {
+        if (!norm->rows[t].filled) {
+            HR_TRY(fill_table(norm, (int32_t)t, records->stream));
+        }
+    }
+    return HR_OK;
+}
+
+int hr__normalize(hr_normalizer *norm, const hr_records *records, hr_batch *batch, hr_error *err) {
+    hr_error own = {.offset_bytes = -1, .record = -1};
+    norm->err = &own;
+    norm->batch = batch;
+    norm->n_touched = 0;
+    hr__batch_reset(batch);
+    hr__arena_reset(&norm->scratch);
+    int rc = normalize_page(norm, records);
+    if (rc != HR_OK) {
+        for (size_t t = 0; t < norm->n_rows; t++) {
+            norm->rows[t].touched = false;
+        }
+        if (own.code == HR_OK) {
+            hr__error_memory(&own, HR_STAGE_NORMALIZE);
+        }
+        if (err != NULL) {
+            *err = own;
+        }
+    }
+    norm->batch = NULL;
+    norm->err = NULL;
+    return rc;
+}

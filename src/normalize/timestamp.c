@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Dates and times in text: pendulum 3.3's parser (its ISO 8601 grammar in parsing/, then the COMMON expression), as
+ * dlt 1.31 uses it (common/time.py, common/schema/detections.py); rule 29 of dlt-semantics.
+ */
+
+#include "timestamp.h"
+
+static bool is_leap(int32_t y) {
+    return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+}
+
+static int32_t days_in_month(int32_t y, int32_t m) {
+    static const int8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    return m == 2 && is_leap(y) ? 29 : days[m - 1];
+}
+
+int32_t hr__iso_days(int32_t year, int32_t month, int32_t day) {
+    /* Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": days_from_civil */
+    int32_t y = year - (month <= 2);
+    int32_t era = (y >= 0 ? y : y - 399) / 400;
+    int32_t yoe = y - era * 400;
+    int32_t doy = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int32_t doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    return era * 146097 + doe - 719468;
+}
+
+static bool date_ok(const hr_iso *d) {
+    return d->year >= 1 && d->year <= 9999 && d->month >= 1 && d->month <= 12 && d->day >= 1 &&
+           d->day <= days_in_month(d->year, d->month);
+}
+
+static bool time_ok(const hr_iso *d) {
+    return d->hour <= 23 && d->minute <= 59 && d->second <= 59;
+}
+
+/* ---------------------------------------------------------------------------------------------------- ISO 8601 */
+
+typedef struct cursor {
+    const char *at, *end;
+} cursor;
+
+static inline char peek(const cursor *c) {
+    return c->at < c->end ? *c->at : '\0';
+}
+static inline bool at_end(const cursor *c) {
+    return c->at >= c->end;
+}
+static inline bool digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static bool number(cursor *c, int n, int32_t *out) {
+    int32_t value = 0;
+    for (int i = 0; i < n; i++) {
+        if (!digit(peek(c))) {
+            return false;
+        }
+        value = value * 10 + (*c->at++ - '0');
+    }
+    *out = value;
+    return true;
+}
+
+/* Behind '.' or ',': microseconds; digits behind the sixth are dropped. */
+static bool fraction(cursor *c, int32_t *out) {
+    int32_t value = 0;
+    int n = 0;
+    while (n < 6 && digit(peek(c))) {
+        value = value * 10 + (*c->at++ - '0');
+        n++;
+    }
+    if (n == 0) {
+        return false;
+    }
+    while (digit(peek(c))) {
+        c->at++;
+    }
+    for (; n < 6; n++) {
+        value *= 10;
+    }
+    *out = value;
+    return true;
+}
+
+static bool before_zone(const cursor *c) {
+    char z = peek(c);
+    return !at_end(c) && z != 'Z' && z != '+' && z != '-';
+}
+
+static bool seconds(cursor *c, hr_iso *d) {
+    if (!number(c, 2, &d->second)) {
+        return false;
+    }
+    if (peek(c) == '.' || peek(c) == ',') {
+        c->at++;
+        return fraction(c, &d->microsecond);
+    }
+    return true;
+}
+
+static bool zone(cursor *c, hr_iso *d) {
+    if (peek(c) == 'Z') {
+        d->has_offset = true;
+        d->offset_seconds = 0;
+        c->at++;
+        return true;
+    }
+    if (peek(c) != '+' && peek(c) != '-') {
+        return true;
+    }
+    int32_t sign = *c->at++ == '+' ? 1 : -1, hours, minutes = 0;
+    if (!number(c, 2, &hours)) {
+        return false;
+    }
+    if (peek(c) == ':') {
+        c->at++;
+    }
+    if (!at_end(c) && !number(c, 2, &minutes)) {
+        return false;
+    }
+    int32_t all = (minutes + hours * 60) * sign;
+    if (all > 1440) {
+        return false;
+    }
+    d->has_offset = true;
+    d->offset_seconds = all * 60;
+    return true;
+}
+
+/* The time from its separator on; hour_read: "HH" of a time alone was read. extended: the date had dashes. */
+static bool clock_time(cursor *c, hr_iso *d, bool hour_read, bool extended) {
+    if (!hour_read) {
+        if (peek(c) != 'T' && peek(c) != ' ') {
+            return false;
+        }
+        c->at++;
+        if (!number(c, 2, &d->hour)) {
+            return false;
+        }
+    }
+    if (before_zone(c)) {
+        if (peek(c) == ':') {
+            c->at++;
+            if (!number(c, 2, &d->minute)) {
+                return false;
+            }
+            if (before_zone(c)) {
+                if (peek(c) != ':') {
+                    return false;
+                }
+                c->at++;
+                if (!seconds(c, d) || !extended) {
+                    return false;
+                }
+            }
+        } else {
+            if (!number(c, 2, &d->minute) || (before_zone(c) && !seconds(c, d)) || extended) {
+                return false;
+            }
+        }
+    }
+    return zone(c, d);
+}
+
+/* Day `ordinal` of the year; beyond the year's ends only with roll. */
+static bool from_ordinal(hr_iso *d, int32_t year, int32_t ordinal, bool roll) {
+    int32_t in_year = is_leap(year) ? 366 : 365;
+    if (ordinal < 1) {
+        if (!roll) {
+            return false;
+        }
+        year--;
+        ordinal += is_leap(year) ? 366 : 365;
+    } else if (ordinal > in_year) {
+        if (!roll) {
+            return false;
+        }
+        ordinal -= in_year;
+        year++;
+    }
+    d->year = year;
+    d->month = 1;
+    while (d->month <= 12 && ordinal > days_in_month(year, d->month)) {
+        ordinal -= days_in_month(year, d->month++);
+    }
+    d->day = ordinal;
+    return ordinal >= 1;
+}
+
+static int32_t floor_mod7(int32_t y) {
+    return (y + y / 4 - y / 100 + y / 400) % 7;
+}
+
+static bool from_week(hr_iso *d, int32_t year, int32_t week, int32_t day) {
+    bool long_year = floor_mod7(year) == 4 || floor_mod7(year - 1) == 3;
+    if (week > 53 || (week > 52 && !long_year) || day > 7 || year < 1) {
+        return false;
+    }
+    int32_t jan4 = (hr__iso_days(year, 1, 4) % 7 + 7 + 3) % 7 + 1; /* ISO weekday: 1970-01-01 was a Thursday (4) */
+    return from_ordinal(d, year, week * 7 + day - (jan4 + 3), true);
+}
+
+static bool separator(const cursor *c) {
+    return at_end(c) || peek(c) == ' ' || peek(c) == 'T';
+}
+
+static bool iso_week(cursor *c, hr_iso *d, int32_t year, bool extended) {
+    c->at++; /* W */
+    int32_t week, day = 1;
+    if (!number(c, 2, &week)) {
+        return false;
+    }
+    if (!separator(c)) {
+        if (extended) {
+            if (peek(c) != '-') {
+                return false;
+            }
+            c->at++;
+        }
+        if (!number(c, 1, &day)) {
+            return false;
+        }
+    }
+    return from_week(d, year, week, day);
+}
+
+static bool iso_date(cursor *c, hr_iso *d, int32_t year, bool *extended) {
+    d->year = year;
+    if (peek(c) == '-') {
+        c->at++;
+        *extended = true;
+        if (peek(c) == 'W') {
+            return iso_week(c, d, year, true);
+        }
+        if (!number(c, 2, &d->month)) {
+            return false;
+        }
+        if (separator(c)) {
+            return true;
+        }
+        if (peek(c) == '-') {
+            c->at++;
+            return number(c, 2, &d->day);
+        }
+        int32_t last;
+        return number(c, 1, &last) && from_ordinal(d, year, d->month * 10 + last, false);
+    }
+    if (peek(c) == 'W') {
+        return iso_week(c, d, year, false);
+    }
+    int32_t third, last;
+    if (!number(c, 2, &d->month) || !number(c, 1, &third)) {
+        return false;
+    }
+    if (separator(c)) {
+        return from_ordinal(d, year, d->month * 10 + third, false);
+    }
+    if (!number(c, 1, &last)) {
+        return false;
+    }
+    d->day = third * 10 + last;
+    return true;
+}
+
+/* The ISO parser: 1 it is something (d filled), 0 not (COMMON may take it), -1 never a date (durations). */
+static int iso_text(hr_str text, hr_iso *d) {
+    cursor c = {text.data, text.data + text.size_bytes};
+    bool extended = false;
+    int32_t century, rest;
+    if (peek(&c) == 'P') {
+        return -1;
+    }
+    *d = (hr_iso){.month = 1, .day = 1};
+    if (peek(&c) == 'T') {
+        d->kind = HR_ISO_TIME;
+        return clock_time(&c, d, false, false) && at_end(&c) && time_ok(d);
+    }
+    if (!number(&c, 2, &century)) {
+        return 0;
+    }
+    if (peek(&c) == ':') {
+        d->kind = HR_ISO_TIME;
+        d->hour = century;
+        return clock_time(&c, d, true, true) && at_end(&c) && time_ok(d);
+    }
+    if (!number(&c, 2, &rest)) {
+        return 0;
+    }
+    d->kind = HR_ISO_DATE;
+    if (!iso_date(&c, d, century * 100 + rest, &extended)) {
+        return 0;
+    }
+    if (!at_end(&c)) {
+        d->kind = HR_ISO_DATETIME;
+        if (!clock_time(&c, d, false, extended)) {
+            return 0;
+        }
+    }
+    return at_end(&c) && date_ok(d) && time_ok(d);
+}
+
+/* ---------------------------------------------------------------------------------------------------- COMMON */
+
+/* 1 or 2 digits. */
+static bool one_or_two(cursor *c, int32_t *out) {
+    if (!number(c, 1, out)) {
+        return false;
+    }
+    if (digit(peek(c))) {
+        *out = *out * 10 + (*c->at++ - '0');
+    }
+    return true;
+}
+
+/* ^(YYYY([/:]?MM[/:]?DD)?)?([ ]?H{1,2}:M{1,2}?(:S{1,2})?([.|,]d{1,9})?)?$ from the time on. */
+static bool common_time(cursor *c, hr_iso *d) {
+    int32_t minute;
+    if (!one_or_two(c, &d->hour) || peek(c) != ':') {
+        return false;
+    }
+    c->at++;
+    if (!one_or_two(c, &minute)) {
+        return false; /* the expression allows no minute, but then pendulum raises */
+    }
+    d->minute = minute;
+    if (peek(c) == ':') {
+        c->at++;
+        if (!one_or_two(c, &d->second)) {
+            return false;
+        }
+    }
+    if (peek(c) == '.' || peek(c) == '|' || peek(c) == ',') {
+        c->at++;
+        const char *from = c->at;
+        if (!fraction(c, &d->microsecond) || c->at - from > 9) {
+            return false;
+        }
+    }
+    return at_end(c) && time_ok(d);
+}
+
+static bool common_text(hr_str text, hr_iso *d) {
+    const cursor start = {text.data, text.data + text.size_bytes};
+    cursor c = start;
+    int32_t year, month, day;
+    *d = (hr_iso){.month = 1, .day = 1};
+    if (text.size_bytes > 0 && number(&c, 4, &year)) {
+        /* With month and day, without, then the whole as a time: as the expression backtracks. */
+        cursor whole = c;
+        bool has_day = true;
+        whole.at += peek(&whole) == '/' || peek(&whole) == ':';
+        has_day = number(&whole, 2, &month);
+        whole.at += has_day && (peek(&whole) == '/' || peek(&whole) == ':');
+        has_day = has_day && number(&whole, 2, &day);
+        for (int with_day = has_day; with_day >= 0; with_day--) {
+            cursor t = with_day ? whole : c;
+            *d = (hr_iso){.kind = HR_ISO_DATE, .year = year, .month = with_day ? month : 1, .day = with_day ? day : 1};
+            if (at_end(&t)) {
+                return date_ok(d);
+            }
+            t.at += peek(&t) == ' ';
+            d->kind = HR_ISO_DATETIME;
+            if (common_time(&t, d)) {
+                return date_ok(d);
+            }
+        }
+    }
+    c = start;
+    *d = (hr_iso){.kind = HR_ISO_TIME, .month = 1, .day = 1};
+    c.at += peek(&c) == ' ';
+    return common_time(&c, d);
+}
+
+/* ---------------------------------------------------------------------------------------------------- public */
+
+static inline int32_t two(const char *at) {
+    return (at[0] - '0') * 10 + (at[1] - '0');
+}
+
+/* The usual form, YYYY-MM-DDTHH:MM:SS and then nothing, Z, or .fff and Z. False: ask the long way. */
+static bool usual(hr_str text, hr_iso *d) {
+    if (text.size_bytes < 19 || text.size_bytes > 27) {
+        return false;
+    }
+    const char *t = text.data;
+    if (t[4] != '-' || t[7] != '-' || (t[10] != 'T' && t[10] != ' ') || t[13] != ':' || t[16] != ':') {
+        return false;
+    }
+    static const uint8_t places[] = {0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18};
+    unsigned bad = 0;
+    for (size_t i = 0; i < sizeof places; i++) {
+        bad |= (unsigned char)(t[places[i]] - '0') > 9;
+    }
+    if (bad) {
+        return false;
+    }
+    *d = (hr_iso){.kind = HR_ISO_DATETIME,
+                  .year = two(t) * 100 + two(t + 2),
+                  .month = two(t + 5),
+                  .day = two(t + 8),
+                  .hour = two(t + 11),
+                  .minute = two(t + 14),
+                  .second = two(t + 17)};
+    cursor c = {t + 19, t + text.size_bytes};
+    if (peek(&c) == '.') {
+        c.at++;
+        if (!fraction(&c, &d->microsecond)) {
+            return false;
+        }
+    }
+    if (peek(&c) == 'Z') {
+        d->has_offset = true;
+        c.at++;
+    }
+    return at_end(&c) && date_ok(d) && time_ok(d);
+}
+
+void hr__iso_parse(hr_str text, hr_iso *iso_out) {
+    if (usual(text, iso_out)) {
+        return;
+    }
+    hr_iso d;
+    int found = iso_text(text, &d);
+    if (found == 0) {
+        found = common_text(text, &d);
+    }
+    *iso_out = found == 1 ? d : (hr_iso){.kind = HR_ISO_NONE};
+}
+
+bool hr__iso_is_timestamp(hr_str text) {
+    if (text.size_bytes < 6 || !digit(text.data[0]) || !digit(text.data[1])) {
+        return false;
+    }
+    hr_iso iso;
+    hr__iso_parse(text, &iso);
+    return iso.kind == HR_ISO_DATETIME;
+}
+
+int hr__iso_micros(const hr_iso *iso, int64_t *micros_out) {
+    if (iso->has_offset && (iso->offset_seconds >= 86400 || iso->offset_seconds <= -86400)) {
+        return HR_RANGE;
+    }
+    int64_t seconds = (int64_t)hr__iso_days(iso->year, iso->month, iso->day) * 86400 + iso->hour * 3600 +
+                      iso->minute * 60 + iso->second - (iso->has_offset ? iso->offset_seconds : 0);
+    if (seconds < -62135596800 || seconds > 253402300799) { /* 0001-01-01 .. 9999-12-31T23:59:59 */
+        return HR_RANGE;
+    }
+    *micros_out = seconds * 1000000 + iso->microsecond;
+    return HR_OK;
+}
