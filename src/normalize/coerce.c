@@ -150,7 +150,7 @@ static bool same_word(hr_str text, const char *word) {
 static int text_double(hr_str text, double *out) {
     text = strip(text);
     if (text.size_bytes >= 2 && text.data[0] == '0' && text.data[1] == 'x') {
-        uint64_t value;
+        uint64_t value = 0;
         int rc = digits_value((hr_str){text.data + 2, text.size_bytes - 2}, 16, &value);
         *out = (double)value;
         return rc;

@@ -61,6 +61,7 @@ struct table_shape {
     table_shape *sibling, *children; /* list of shapes right below */
     hr_str path_key; /* parts relative to the parent, joined by 0x1F: what siblings are told apart by */
     int32_t table;   /* in the schema; -1: no row yet */
+    bool ready;      /* the table has all of dlt's own columns: the fast path may write its rows */
     node *rows;      /* rows from objects */
     node *lists;     /* tracking rows of lists in lists: {"list": [...]}; made when needed */
     entry **names;   /* all entries of all nodes of this shape, by full name; open addressing */

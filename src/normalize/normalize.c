@@ -57,7 +57,8 @@ void hr__normalizer_stats(const hr_normalizer *norm, hr_normalize_stats *stats_o
 
 void hr__norm_place(hr_normalizer *norm, hr_str table, hr_str column) {
     snprintf(norm->err->table, sizeof norm->err->table, "%.*s", (int)table.size_bytes, table.data);
-    snprintf(norm->err->column, sizeof norm->err->column, "%.*s", (int)column.size_bytes, column.data);
+    snprintf(norm->err->column, sizeof norm->err->column, "%.*s", (int)column.size_bytes,
+             column.data == NULL ? "" : column.data);
 }
 
 /* ---------------------------------------------------------------------------------------------------- shapes */
@@ -96,6 +97,28 @@ static int tuple_key(hr_arena *arena, const hr_str *parts, size_t n_parts, hr_st
     return HR_OK;
 }
 
+static bool has_column(const hr_normalizer *norm, int32_t table, const char *name) {
+    int32_t column = hr__schema_find_column(norm->schema, table, hr__str(name));
+    return column >= 0 && norm->schema->tables[table].columns[column].type != HR_TYPE_UNSET;
+}
+
+/* Looks the shape's table up. */
+static void shape_resolve(hr_normalizer *norm, table_shape *shape) {
+    if (shape->table < 0) {
+        shape->table = hr__schema_find(norm->schema, shape->name);
+    }
+    shape->ready = false;
+    if (shape->table < 0 || (norm->schema->tables[shape->table].parent >= 0) != (shape->parent != NULL)) {
+        return;
+    }
+    shape->ready = has_column(norm, shape->table, "_dlt_id") &&
+                   (shape->parent == NULL
+                        ? has_column(norm, shape->table, "_dlt_load_id")
+                        : has_column(norm, shape->table, "_dlt_parent_id") &&
+                              has_column(norm, shape->table, "_dlt_list_idx") &&
+                              (!norm->options.root_key || has_column(norm, shape->table, "_dlt_root_id")));
+}
+
 int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path, table_shape **shape_out) {
     hr_arena *arena = &norm->arena;
     hr_str key;
@@ -129,7 +152,7 @@ int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, 
             return HR_UNSUPPORTED;
         }
     }
-    shape->table = hr__schema_find(norm->schema, shape->name);
+    shape_resolve(norm, shape);
     *shape_out = shape;
     return HR_OK;
 }
@@ -343,9 +366,7 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
 
 static void resolve_shapes(hr_normalizer *norm, table_shape *shape) {
     for (; shape != NULL; shape = shape->sibling) {
-        if (shape->table < 0) {
-            shape->table = hr__schema_find(norm->schema, shape->name);
-        }
+        shape_resolve(norm, shape);
         resolve_shapes(norm, shape->children);
     }
 }
@@ -470,7 +491,8 @@ static int column_grow(hr_normalizer *norm, hr_batch_column *column, uint8_t typ
     size_t cap = column->cap_cells, cap_valid = column->cap_cells;
     if (has_sizes(type)) {
         size_t cap_sizes = column->sizes == NULL ? 0 : column->cap_cells;
-        if (hr__grow(alloc, (void **)&column->sizes, &cap_sizes, row + 1, sizeof *column->sizes) != HR_OK) {
+        size_t n_sizes = column->sizes == NULL && column->cap_cells > row + 1 ? column->cap_cells : row + 1;
+        if (hr__grow(alloc, (void **)&column->sizes, &cap_sizes, n_sizes, sizeof *column->sizes) != HR_OK) {
             return hr__norm_memory(norm);
         }
     }
@@ -809,7 +831,7 @@ static int make_root(hr_normalizer *norm) {
         level = norm->schema->tables[table].max_nesting;
     }
     HR_TRY(find_keys(norm));
-    table_shape *root;
+    table_shape *root = NULL;
     HR_TRY(hr__shape_new(norm, NULL, &norm->options.root_table, 1, &root));
     HR_TRY(hr__node_new(norm, root, NULL, 0, level, &root->rows));
     norm->root = root;

@@ -329,6 +329,8 @@ static int normalize_page(hr_stream *stream, hr_page *page, hr_stream_worker *ow
         hr__normalizer_free(own->normalizer);
         own->normalizer = NULL;
         own->counted = (hr_normalize_stats){0};
+        hr__batch_free(page->batch); /* its columns are laid out for a schema that did not come to be */
+        hr__batch_init(page->batch, &stream->engine->account.alloc);
         if (worker_sync(stream, own, true) != HR_OK) {
             return hr__error_memory(err, HR_STAGE_NORMALIZE);
         }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The retry policy as pure functions.
+ */
+#include "retry.h"
+
+#include <curl/curl.h>
+
+bool hr__retry_status(int status) {
+    return status == 429 || (status >= 500 && status <= 599);
+}
+
+/* Seconds asked for; -1: nothing usable. */
+static int64_t after_seconds(hr_str value, int64_t now_s) {
+    while (value.size_bytes > 0 && value.data[0] == ' ') {
+        value.data++;
+        value.size_bytes--;
+    }
+    if (value.size_bytes == 0 || value.size_bytes > 63) {
+        return -1;
+    }
+    int64_t seconds = 0;
+    for (size_t i = 0; i < value.size_bytes; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9') {
+            char text[64];
+            memcpy(text, value.data, value.size_bytes);
+            text[value.size_bytes] = '\0';
+            time_t when = curl_getdate(text, NULL);
+            return when == (time_t)-1 ? -1 : (int64_t)when - now_s;
+        }
+        seconds = seconds > 100000000 ? seconds : seconds * 10 + (value.data[i] - '0');
+    }
+    return seconds;
+}
+
+uint32_t hr__retry_delay_ms(const hr_http_retry *retry, uint32_t attempt, hr_str retry_after, int64_t now_s) {
+    int64_t seconds = after_seconds(retry_after, now_s);
+    uint64_t delay_ms;
+    if (seconds > 0) {
+        delay_ms = (uint64_t)seconds * 1000;
+    } else {
+        delay_ms = attempt > 31 ? UINT32_MAX : (uint64_t)retry->backoff_ms << (attempt - 1);
+    }
+    return delay_ms > retry->max_delay_ms ? retry->max_delay_ms : (uint32_t)delay_ms;
+}

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One record dlt's way (dlt 1.31: common/normalizers/json/relational.py, normalize/items_normalizers/jsonl.py): each row is
+ * flattened to an ordered map, coerced field by field, and what it adds to the schema is added after the whole row. Slow and
+ * plainly right; it is also where shapes are learned.
+ */
+#include "core.h"
+
+/* A flattened row: name -> value in order of first appearance. */
+typedef struct field {
+    hr_str name;
+    value_ref value; /* doc NULL: one of dlt's own columns, filled later */
+    hr_type system;  /* its type */
+    entry *from;
+} field;
+
+typedef struct row_map {
+    field *fields;
+    size_t n, cap;
+    uint32_t *index;
+    size_t cap_index;
+} row_map;
+
+/* A list found while flattening. */
+typedef struct found_list {
+    table_shape *shape;
+    value_ref value;
+} found_list;
+
+typedef struct list_map {
+    found_list *lists;
+    size_t n, cap;
+} list_map;
+
+static int grow(hr_normalizer *norm, void **array, size_t *cap, size_t n, size_t elem_bytes) {
+    if (n < *cap) {
+        return HR_OK;
+    }
+    size_t more = *cap == 0 ? 16 : *cap * 2;
+    void *grown = hr__arena_alloc(&norm->scratch, more * elem_bytes);
+    if (grown == NULL) {
+        return hr__norm_memory(norm);
+    }
+    if (n != 0) {
+        memcpy(grown, *array, n * elem_bytes);
+    }
+    *array = grown;
+    *cap = more;
+    return HR_OK;
+}
+
+static int map_index(hr_normalizer *norm, row_map *map) {
+    size_t cap = map->cap_index == 0 ? 64 : map->cap_index * 2;
+    uint32_t *index = hr__arena_alloc(&norm->scratch, cap * sizeof *index);
+    if (index == NULL) {
+        return hr__norm_memory(norm);
+    }
+    memset(index, 0, cap * sizeof *index);
+    for (size_t i = 0; i < map->n; i++) {
+        size_t at = hr__str_hash(map->fields[i].name) & (cap - 1);
+        while (index[at] != 0) {
+            at = (at + 1) & (cap - 1);
+        }
+        index[at] = (uint32_t)i + 1;
+    }
+    map->index = index;
+    map->cap_index = cap;
+    return HR_OK;
+}
+
+/* dict[name] = value. */
+static int map_set(hr_normalizer *norm, row_map *map, const field *f) {
+    if ((map->n + 1) * 2 > map->cap_index) {
+        HR_TRY(map_index(norm, map));
+    }
+    size_t at = hr__str_hash(f->name) & (map->cap_index - 1);
+    for (; map->index[at] != 0; at = (at + 1) & (map->cap_index - 1)) {
+        if (hr__str_eq(map->fields[map->index[at] - 1].name, f->name)) {
+            map->fields[map->index[at] - 1] = *f;
+            return HR_OK;
+        }
+    }
+    HR_TRY(grow(norm, (void **)&map->fields, &map->cap, map->n, sizeof *map->fields));
+    map->fields[map->n++] = *f;
+    map->index[at] = (uint32_t)map->n;
+    return HR_OK;
+}
+
+static field *map_get(const row_map *map, hr_str name) {
+    if (map->cap_index == 0) {
+        return NULL;
+    }
+    for (size_t at = hr__str_hash(name) & (map->cap_index - 1); map->index[at] != 0; at = (at + 1) & (map->cap_index - 1)) {
+        if (hr__str_eq(map->fields[map->index[at] - 1].name, name)) {
+            return &map->fields[map->index[at] - 1];
+        }
+    }
+    return NULL;
+}
+
+/* lists[path] = value; the shape is the path. */
+static int lists_set(hr_normalizer *norm, list_map *map, table_shape *shape, value_ref value) {
+    for (size_t i = 0; i < map->n; i++) {
+        if (map->lists[i].shape == shape) {
+            map->lists[i].value = value;
+            return HR_OK;
+        }
+    }
+    HR_TRY(grow(norm, (void **)&map->lists, &map->cap, map->n, sizeof *map->lists));
+    map->lists[map->n++] = (found_list){shape, value};
+    return HR_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- flatten */
+
+/* An object that waits to be flattened. */
+typedef struct waiting {
+    value_ref object;
+    node *nd;
+} waiting;
+
+typedef struct flat {
+    row_map fields;
+    list_map lists;
+    waiting *stack;
+    size_t n_stack, cap_stack;
+} flat;
+
+/* is_nested_type: whether an object or list at e stays as it is. */
+static bool stays_json(hr_normalizer *norm, const node *nd, const entry *e) {
+    if (nd->level <= 0) {
+        return true;
+    }
+    if (nd->shape->table < 0) {
+        return false;
+    }
+    int32_t column = hr__schema_find_column(norm->schema, nd->shape->table, e->full);
+    return column >= 0 && norm->schema->tables[nd->shape->table].columns[column].type == HR_TYPE_JSON;
+}
+
+static int flatten_member(hr_normalizer *norm, flat *f, node *nd, hr_str key, value_ref value) {
+    entry *e;
+    HR_TRY(hr__node_entry(norm, nd, key, &e));
+    uint8_t type = value.doc->toks[value.at].type;
+    if (type >= HR_TOK_ARRAY && !stays_json(norm, nd, e)) {
+        if (type == HR_TOK_OBJECT) {
+            node *object;
+            HR_TRY(hr__entry_object(norm, nd, e, &object));
+            HR_TRY(grow(norm, (void **)&f->stack, &f->cap_stack, f->n_stack, sizeof *f->stack));
+            f->stack[f->n_stack++] = (waiting){value, object};
+            return HR_OK;
+        }
+        table_shape *shape;
+        HR_TRY(hr__entry_list(norm, nd, e, &shape));
+        return lists_set(norm, &f->lists, shape, value);
+    }
+    return map_set(norm, &f->fields, &(field){.name = e->full, .value = value, .from = e});
+}
+
+/* The object's members, with extra's laid over them (root only), as Python's dict.update leaves them. */
+static int flatten_object(hr_normalizer *norm, flat *f, node *nd, value_ref object, const hr_doc *extra) {
+    const hr_allocator *alloc = norm->options.alloc;
+    hr_member *members = NULL, *more = NULL;
+    size_t n = 0, n_more = 0;
+    int rc = hr__doc_members(object.doc, object.at, alloc, &members, &n);
+    if (rc == HR_OK && extra != NULL) {
+        rc = hr__doc_members(extra, 0, alloc, &more, &n_more);
+    }
+    if (rc != HR_OK) {
+        rc = hr__norm_memory(norm);
+    }
+    for (size_t i = 0; i < n && rc == HR_OK; i++) {
+        value_ref value = {object.doc, members[i].value};
+        for (size_t k = 0; k < n_more; k++) {
+            if (more[k].value != SIZE_MAX && hr__str_eq(more[k].key, members[i].key)) {
+                value = (value_ref){extra, more[k].value};
+                more[k].value = SIZE_MAX;
+            }
+        }
+        rc = flatten_member(norm, f, nd, members[i].key, value);
+    }
+    for (size_t k = 0; k < n_more && rc == HR_OK; k++) {
+        if (more[k].value != SIZE_MAX) {
+            rc = flatten_member(norm, f, nd, more[k].key, (value_ref){extra, more[k].value});
+        }
+    }
+    hr__free(alloc, members);
+    hr__free(alloc, more);
+    return rc;
+}
+
+/* ---------------------------------------------------------------------------------------------------- coerce */
+
+/* A cell of the row at work, and the column it adds if any. */
+typedef struct new_cell {
+    hr_str name;
+    hr_type type;
+    uint8_t flags;
+    bool is_new;
+    int32_t column;
+    hr_cell cell;
+    uint32_t size;
+    bool system; /* no value: filled at the end of the page */
+} new_cell;
+
+typedef struct cells {
+    new_cell *cells;
+    size_t n, cap;
+} cells;
+
+static int cells_put(hr_normalizer *norm, cells *row, const new_cell *cell) {
+    for (size_t i = 0; i < row->n && cell->is_new; i++) {
+        if (row->cells[i].is_new && hr__str_eq(row->cells[i].name, cell->name)) {
+            row->cells[i] = *cell;
+            return HR_OK;
+        }
+    }
+    HR_TRY(grow(norm, (void **)&row->cells, &row->cap, row->n, sizeof *row->cells));
+    row->cells[row->n++] = *cell;
+    return HR_OK;
+}
+
+static bool is_own_not_null(hr_str name) {
+    static const char *const names[] = {"_dlt_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx", "_dlt_load_id"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (hr__str_eq(name, hr__str(names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The table's column of that name; NULL: none (or no table yet). */
+static const hr_column *column_of(hr_normalizer *norm, int32_t table, hr_str name, int32_t *at_out) {
+    *at_out = table < 0 ? -1 : hr__schema_find_column(norm->schema, table, name);
+    return *at_out < 0 ? NULL : &norm->schema->tables[table].columns[*at_out];
+}
+
+/* _coerce_non_null_value: into its column, a new column, or a variant. */
+static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str name, value_ref value, bool is_variant,
+                        cells *row) {
+    const hr_tok *tok = &value.doc->toks[value.at];
+    int32_t at;
+    const hr_column *have = column_of(norm, shape->table, name, &at);
+    bool complete = have != NULL && have->type != HR_TYPE_UNSET;
+    new_cell cell = {.name = name, .is_new = !complete, .column = at};
+    cell.type = complete ? (hr_type)have->type : hr__value_infer(tok);
+    cell.flags = have != NULL ? have->flags : is_own_not_null(name) ? HR_COL_NOT_NULL : 0;
+    cell.flags = (uint8_t)(cell.flags | (is_variant && !complete ? HR_COL_VARIANT : 0));
+    int rc = hr__coerce(value.doc, value.at, cell.type, &norm->batch->arena, &cell.cell, &cell.size, norm->err);
+    if (rc == HR_OK) {
+        return cells_put(norm, row, &cell);
+    }
+    if (rc != HR_COERCE) {
+        hr__norm_place(norm, shape->name, name);
+        return rc;
+    }
+    hr_type type = hr__value_type(tok);
+    if (is_variant) {
+        hr__error_set(norm->err, HR_COERCE, HR_STAGE_NORMALIZE, "a %s value fits neither its column nor its variant column",
+                      hr__type_name(type));
+        hr__norm_place(norm, shape->name, name);
+        return HR_COERCE;
+    }
+    char suffix[16] = "v_";
+    memcpy(suffix + 2, hr__type_name(type), strlen(hr__type_name(type)) + 1);
+    const hr_str parts[2] = {name, hr__str(suffix)};
+    hr_str variant;
+    if (hr__name_join(&norm->scratch, parts, 2, norm->options.max_length, &variant) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    return coerce_value(norm, shape, variant, value, true, row);
+}
+
+static int coerce_field(hr_normalizer *norm, const table_shape *shape, const field *f, cells *row) {
+    int32_t at;
+    if (f->value.doc == NULL) {
+        const hr_column *have = column_of(norm, shape->table, f->name, &at);
+        bool complete = have != NULL && have->type != HR_TYPE_UNSET;
+        return cells_put(norm, row,
+                         &(new_cell){.name = f->name,
+                                     .type = f->system,
+                                     .flags = (uint8_t)((have == NULL ? 0 : have->flags) | HR_COL_NOT_NULL),
+                                     .is_new = !complete,
+                                     .column = at,
+                                     .system = true});
+    }
+    if (hr__value_type(&f->value.doc->toks[f->value.at]) != HR_TYPE_UNSET) {
+        return coerce_value(norm, shape, f->name, f->value, false, row);
+    }
+    const hr_column *have = column_of(norm, shape->table, f->name, &at);
+    bool complete = have != NULL && have->type != HR_TYPE_UNSET;
+    if (complete ? (have->flags & HR_COL_NOT_NULL) != 0 : have == NULL && is_own_not_null(f->name)) {
+        hr__error_set(norm->err, HR_NULL_VALUE, HR_STAGE_NORMALIZE, "null in a column that is not nullable");
+        hr__norm_place(norm, shape->name, f->name);
+        return HR_NULL_VALUE;
+    }
+    return HR_OK;
+}
+
+/* Adds what is new to the schema, then writes the row. */
+static int row_emit(hr_normalizer *norm, table_shape *shape, const cells *row, const row_link *link, uint32_t *row_out) {
+    hr_schema *schema = norm->schema;
+    int rc = HR_OK;
+    if (shape->table < 0) {
+        shape->table = hr__schema_find(schema, shape->name);
+    }
+    if (shape->table < 0) {
+        rc = hr__schema_add_table(schema, shape->name, shape->parent == NULL ? -1 : shape->parent->table, &shape->table);
+    }
+    for (size_t i = 0; i < row->n && rc == HR_OK; i++) {
+        new_cell *cell = &row->cells[i];
+        if (cell->is_new) {
+            rc = hr__schema_add_column(schema, shape->table, cell->name, cell->type, cell->flags, &cell->column);
+        }
+    }
+    if (rc == HR_LIMIT) {
+        hr__error_set(norm->err, HR_LIMIT, HR_STAGE_NORMALIZE, "more than %zu tables or %zu columns in a table",
+                      schema->max_tables, schema->max_columns);
+        hr__norm_place(norm, shape->name, (hr_str){NULL, 0});
+        return HR_LIMIT;
+    }
+    if (rc != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    bool is_child = schema->tables[shape->table].parent >= 0;
+    if (is_child != (shape->parent != NULL)) {
+        hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                      "the table is broken out of its chain by a key: not supported natively");
+        hr__norm_place(norm, shape->name, (hr_str){NULL, 0});
+        return HR_UNSUPPORTED;
+    }
+    HR_TRY(hr__rows_match(norm));
+    HR_TRY(hr__row_begin(norm, shape->table, link, row_out));
+    for (size_t i = 0; i < row->n; i++) {
+        const new_cell *cell = &row->cells[i];
+        if (!cell->system) {
+            rc = hr__cell_slow(norm, shape->table, cell->column, *row_out, cell->cell, cell->size);
+            if (rc == WALK_BAIL) { /* a variant column that the row also names itself: dlt keeps the later one */
+                hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                              "a row holds a field of the same name as a variant column: not supported natively");
+                hr__norm_place(norm, shape->name, cell->name);
+                return HR_UNSUPPORTED;
+            }
+            HR_TRY(rc);
+        }
+    }
+    return HR_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- rows */
+
+static int system_field(hr_normalizer *norm, flat *f, const char *name, hr_type type) {
+    return map_set(norm, &f->fields, &(field){.name = hr__str(name), .system = type});
+}
+
+/* dlt's own columns behind the row's (rule 23), and what a user's `_dlt_id` means. */
+static int add_system(hr_normalizer *norm, table_shape *shape, flat *f, hr_str *user_id) {
+    field *own = map_get(&f->fields, hr__str("_dlt_id"));
+    if (own != NULL && own->value.doc != NULL) {
+        const hr_tok *tok = &own->value.doc->toks[own->value.at];
+        bool empty = tok->type == HR_TOK_NULL || tok->type == HR_TOK_FALSE || (tok->type == HR_TOK_STRING && tok->len == 0) ||
+                     (tok->type == HR_TOK_INT && tok->as.i == 0);
+        if (!empty && (shape->parent != NULL || tok->type != HR_TOK_STRING)) {
+            hr__error_set(norm->err, shape->parent != NULL ? HR_NULL_VALUE : HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                          "the data brings its own _dlt_id: dlt then gives the row no link to its parent");
+            hr__norm_place(norm, shape->name, own->name);
+            return norm->err->code;
+        }
+        if (!empty) {
+            *user_id = (hr_str){tok->as.str, tok->len};
+        }
+    }
+    if (shape->parent == NULL) {
+        HR_TRY(system_field(norm, f, "_dlt_load_id", HR_TYPE_TEXT));
+    } else {
+        if (norm->options.root_key) {
+            HR_TRY(system_field(norm, f, "_dlt_root_id", HR_TYPE_TEXT));
+        }
+        HR_TRY(system_field(norm, f, "_dlt_parent_id", HR_TYPE_TEXT));
+        HR_TRY(system_field(norm, f, "_dlt_list_idx", HR_TYPE_BIGINT));
+    }
+    return system_field(norm, f, "_dlt_id", HR_TYPE_TEXT);
+}
+
+static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table, uint32_t parent_row);
+
+/* A flattened row, then the lists in it. root: the record's place, or NULL. */
+static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, const row_link *link, const hr_records *records,
+                     size_t record) {
+    hr_str user_id = {NULL, 0};
+    cells row = {0};
+    uint32_t number;
+    HR_TRY(add_system(norm, shape, f, &user_id));
+    for (size_t i = 0; i < f->fields.n; i++) {
+        HR_TRY(coerce_field(norm, shape, &f->fields.fields[i], &row));
+    }
+    HR_TRY(row_emit(norm, shape, &row, link, &number));
+    if (shape->parent == NULL) {
+        if (user_id.data != NULL || norm->options.id_kind == HR_ID_RANDOM) {
+            HR_TRY(hr__root_id_set(norm, number, user_id));
+        } else {
+            for (size_t k = 0; k < norm->n_keys; k++) {
+                const field *key = map_get(&f->fields, norm->key_names[k]);
+                norm->key_values[k] = key == NULL ? (value_ref){NULL, 0} : key->value;
+            }
+            HR_TRY(hr__root_id_hash(norm, number, records, record));
+        }
+    }
+    for (size_t i = 0; i < f->lists.n; i++) {
+        HR_TRY(emit_list(norm, f->lists.lists[i].shape, f->lists.lists[i].value, shape->table, number));
+    }
+    return HR_OK;
+}
+
+static int flatten_waiting(hr_normalizer *norm, flat *f) {
+    while (f->n_stack > 0) { /* the last one first: dlt >= 1.23 */
+        waiting next = f->stack[--f->n_stack];
+        HR_TRY(flatten_object(norm, f, next.nd, next.object, NULL));
+    }
+    return HR_OK;
+}
+
+/* Recursion: a list in a row in a list: bounded by the document's depth. */
+static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table, uint32_t parent_row) {
+    const hr_doc *doc = list.doc;
+    size_t at = list.at + 1;
+    for (uint32_t i = 0; i < doc->toks[list.at].len; i++) {
+        flat f = {0};
+        const row_link link = {parent_table, parent_row, i};
+        value_ref value = {doc, at};
+        if (doc->toks[at].type == HR_TOK_OBJECT) {
+            HR_TRY(flatten_object(norm, &f, shape->rows, value, NULL));
+        } else if (doc->toks[at].type == HR_TOK_ARRAY) {
+            node *lists;
+            HR_TRY(hr__shape_lists(norm, shape, &lists));
+            HR_TRY(flatten_member(norm, &f, lists, hr__str("list"), value));
+        } else {
+            entry *e;
+            HR_TRY(hr__node_entry(norm, shape->rows, hr__str("value"), &e));
+            HR_TRY(map_set(norm, &f.fields, &(field){.name = e->full, .value = value, .from = e}));
+        }
+        HR_TRY(flatten_waiting(norm, &f));
+        HR_TRY(emit_flat(norm, shape, &f, &link, NULL, 0));
+        at = hr__doc_next(doc, at);
+    }
+    return HR_OK;
+}
+
+int hr__reference_record(hr_normalizer *norm, const hr_records *records, size_t record) {
+    flat f = {0};
+    value_ref value = {records->doc, records->at[record]};
+    table_shape *root = norm->root;
+    if (value.doc->toks[value.at].type == HR_TOK_OBJECT) {
+        HR_TRY(flatten_object(norm, &f, root->rows, value, records->extra));
+    } else {
+        HR_TRY(flatten_member(norm, &f, root->rows, hr__str("value"), value));
+    }
+    HR_TRY(flatten_waiting(norm, &f));
+    return emit_flat(norm, root, &f, NULL, records, record);
+}
