@@ -320,15 +320,19 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
     static char *names[] = {"table",   "tables",   "load_id",  "max_nesting", "max_length", "id_kind",
                             "root_key", "selector", "batch_bytes", "linger_ms", "reference_only", NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
-    const char *table, *load_id, *id_kind;
-    Py_ssize_t table_size, load_id_size;
-    PyObject *tables, *selector = Py_None;
-    int max_nesting, root_key, reference_only = 0;
-    unsigned long long max_length, batch_bytes = 8u << 20;
+    const char *table = NULL, *load_id = NULL, *id_kind = "random";
+    Py_ssize_t table_size = 0, load_id_size = 0;
+    PyObject *tables = NULL, *selector = Py_None;
+    int max_nesting = 1000, root_key = 0, reference_only = 0;
+    unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$s#Os#iKsp|OKIp", names, &table, &table_size, &tables, &load_id,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIp", names, &table, &table_size, &tables, &load_id,
                                      &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
                                      &batch_bytes, &linger_ms, &reference_only)) {
+        return NULL;
+    }
+    if (table == NULL || tables == NULL || load_id == NULL) {
+        PyErr_SetString(PyExc_TypeError, "stream() needs table, tables and load_id");
         return NULL;
     }
     hr_stream_options options = {
@@ -407,17 +411,21 @@ static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwa
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     StreamObject *stream;
     long long tag;
-    const char *method, *url, *body = NULL, *proxy = "", *ca_path = "", *cert_path = "", *key_path = "";
-    PyObject *header_list;
-    Py_ssize_t url_size, body_size = 0;
+    const char *method = "GET", *url = NULL, *body = NULL, *proxy = "", *ca_path = "", *cert_path = "", *key_path = "";
+    PyObject *header_list = NULL;
+    Py_ssize_t url_size = 0, body_size = 0;
     int verify_tls = 1;
     unsigned int connect_timeout_ms = 60000, read_timeout_ms = 60000, max_redirects = 30, max_attempts = 5;
     unsigned int backoff_ms = 1000, max_delay_ms = 300000;
     unsigned long long max_body_bytes = (unsigned long long)1 << 30;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!L$ss#O|z#sssspIIIIIIK", names, state->stream_type, &stream, &tag,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!L|$ss#Oz#sssspIIIIIIK", names, state->stream_type, &stream, &tag,
                                      &method, &url, &url_size, &header_list, &body, &body_size, &proxy, &ca_path,
                                      &cert_path, &key_path, &verify_tls, &connect_timeout_ms, &read_timeout_ms,
                                      &max_redirects, &max_attempts, &backoff_ms, &max_delay_ms, &max_body_bytes)) {
+        return NULL;
+    }
+    if (url == NULL || header_list == NULL) {
+        PyErr_SetString(PyExc_TypeError, "submit() needs url and headers");
         return NULL;
     }
     hr_http_header *headers;

@@ -109,14 +109,18 @@ PyObject *ext_normalize_json(PyObject *module, PyObject *args, PyObject *kwargs)
     static char *names[] = {"body",     "table",          "tables",   "load_id", "max_nesting", "max_length", "id_kind",
                             "root_key", "reference_only", "portable", "seed",    NULL};
     ext_state *state = PyModule_GetState(module);
-    const char *body, *table, *load_id, *id_kind = "random", *seed = NULL;
-    Py_ssize_t body_size, table_size, load_id_size, seed_size = 0;
-    PyObject *tables;
+    const char *body, *table = NULL, *load_id = "", *id_kind = "random", *seed = NULL;
+    Py_ssize_t body_size, table_size = 0, load_id_size = 0, seed_size = 0;
+    PyObject *tables = NULL;
     int max_nesting = 1000, root_key = 0, reference_only = 0, portable = 0;
     unsigned long long max_length = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y#$s#Os#|iKspppz#", names, &body, &body_size, &table, &table_size,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y#|$s#Os#iKspppz#", names, &body, &body_size, &table, &table_size,
                                      &tables, &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key,
                                      &reference_only, &portable, &seed, &seed_size)) {
+        return NULL;
+    }
+    if (table == NULL || tables == NULL) {
+        PyErr_SetString(PyExc_TypeError, "normalize_json() needs table and tables");
         return NULL;
     }
     const hr_allocator *alloc = &hr__allocator_libc;
