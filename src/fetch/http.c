@@ -38,6 +38,7 @@ struct transfer {
     int status;
     uint32_t attempts;
     bool paused, too_big, no_memory;
+    bool serial_start; /* alone at its host by decision */
     uint64_t started_ms, due_ms; /* due: when a delayed transfer starts again */
     char message[CURL_ERROR_SIZE];
 };
@@ -47,6 +48,9 @@ typedef struct transfer_list {
 } transfer_list;
 
 #define HR_IDLE_HANDLES 32 /* easy handles kept for reuse: their buffers are most of a request's cost */
+
+/* A host whose server answered 429: it is asked one request at a time from then on. */
+#define HR_SERIAL_HOSTS 64
 
 struct hr_http {
     hr_http_options options;
@@ -63,6 +67,8 @@ struct hr_http {
     uint32_t n_running;
     CURL *idle[HR_IDLE_HANDLES];
     size_t n_idle;
+    char serial_hosts[HR_SERIAL_HOSTS][256];
+    size_t n_serial_hosts;
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -331,6 +337,7 @@ static void set_options(transfer *t, CURL *easy) {
 }
 
 static void transfer_end(transfer *t, hr_code code, CURLcode curl_code);
+static bool is_serial(const hr_http *http, const char *host);
 
 static void transfer_start(transfer *t) {
     hr_http *http = t->http;
@@ -340,6 +347,7 @@ static void transfer_start(transfer *t) {
     t->paused = t->too_big = t->no_memory = false;
     t->message[0] = '\0';
     t->attempts++;
+    t->serial_start = is_serial(http, t->host);
     t->started_ms = now_ms();
     CURL *easy = http->n_idle > 0 ? http->idle[--http->n_idle] : curl_easy_init();
     if (easy == NULL) {
@@ -518,6 +526,30 @@ static hr_str find_header(const transfer *t, const char *name) {
     return (hr_str){NULL, 0};
 }
 
+static bool is_serial(const hr_http *http, const char *host) {
+    for (size_t i = 0; i < http->n_serial_hosts; i++) {
+        if (strcmp(http->serial_hosts[i], host) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Delay before a request is made again that was refused only because others were in flight (guessed: polite, short). */
+#define PARALLEL_REFUSED_MS 100
+
+/* A 429 while requests to the host were, or may have been, in flight side by side: from now on one at a time. Such an answer
+ * is our fault, so it is no attempt. Returns whether it was one. */
+static bool became_serial(hr_http *http, transfer *t) {
+    if (t->status != 429 || t->serial_start || http->n_serial_hosts >= HR_SERIAL_HOSTS || strlen(t->host) > 255) {
+        return false;
+    }
+    if (!is_serial(http, t->host)) {
+        strcpy(http->serial_hosts[http->n_serial_hosts++], t->host);
+    }
+    return true;
+}
+
 /* A running transfer ended: again later, or its result. */
 static void transfer_finished(transfer *t, CURLcode curl_code) {
     hr_http *http = t->http;
@@ -528,10 +560,15 @@ static void transfer_finished(transfer *t, CURLcode curl_code) {
     http->n_running--;
     t->status = (int)status;
     hr_code code = t->too_big ? HR_LIMIT : t->no_memory ? HR_MEMORY : code_of(curl_code);
+    bool parallel = code == HR_OK && became_serial(http, t);
+    t->attempts -= parallel;
     bool again = code == HR_OK ? hr__retry_status(t->status) : code == HR_NETWORK || code == HR_TIMEOUT;
     if (again && t->attempts < t->request.retry.max_attempts) {
         hr_str after = code == HR_OK ? find_header(t, "Retry-After") : (hr_str){NULL, 0};
-        uint32_t delay_ms = hr__retry_delay_ms(&t->request.retry, t->attempts, after, (int64_t)time(NULL));
+        uint32_t delay_ms = parallel && after.size_bytes == 0
+                                ? PARALLEL_REFUSED_MS
+                                : hr__retry_delay_ms(&t->request.retry, t->attempts < 1 ? 1 : t->attempts, after,
+                                                     (int64_t)time(NULL));
         t->due_ms = now_ms() + delay_ms;
         curl_easy_cleanup(t->easy);
         t->easy = NULL;
@@ -600,7 +637,8 @@ static int start_due(hr_http *http) {
     bool full = is_full(http);
     for (transfer *t = http->waiting.first, *next; t != NULL && http->n_running < http->options.max_in_flight; t = next) {
         next = t->next;
-        if (running_at_host(http, t->host) >= http->options.max_in_flight_per_host || (full && !is_oldest(t))) {
+        uint32_t most = is_serial(http, t->host) ? 1 : http->options.max_in_flight_per_host;
+        if (running_at_host(http, t->host) >= most || (full && !is_oldest(t))) {
             continue;
         }
         list_remove(&http->waiting, t);

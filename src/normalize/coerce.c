@@ -229,7 +229,9 @@ static int text_timestamp(const hr_tok *tok, int64_t *out, hr_error *err) {
         return HR_COERCE;
     }
     double seconds;
-    if (text_double(text, &seconds) != HR_OK) {
+    hr_str number = strip(text);
+    bool hex = number.size_bytes >= 2 && number.data[0] == '0' && number.data[1] == 'x'; /* float() does not take it */
+    if (hex || text_double(text, &seconds) != HR_OK) {
         return HR_COERCE;
     }
     return epoch_micros(seconds, out);
@@ -375,13 +377,59 @@ static int to_timestamp(const hr_tok *tok, hr_cell *cell, hr_error *err) {
     }
 }
 
-/* Text that json.loads would take cannot be told here without decoding it; what starts like JSON is refused. */
-static int text_to_json(const hr_tok *tok, hr_error *err) {
+/* Whether text is a number of JSON's grammar. */
+static bool is_json_number(hr_str text) {
+    size_t i = text.data[0] == '-', digits = i;
+    while (i < text.size_bytes && is_digit(text.data[i])) {
+        i++;
+    }
+    if (i == digits || (text.data[digits] == '0' && i > digits + 1)) {
+        return false;
+    }
+    if (i < text.size_bytes && text.data[i] == '.') {
+        for (digits = ++i; i < text.size_bytes && is_digit(text.data[i]); i++) {
+        }
+        if (i == digits) {
+            return false;
+        }
+    }
+    if (i < text.size_bytes && (text.data[i] | 0x20) == 'e') {
+        i++;
+        i += i < text.size_bytes && (text.data[i] == '-' || text.data[i] == '+');
+        for (digits = i; i < text.size_bytes && is_digit(text.data[i]); i++) {
+        }
+        if (i == digits) {
+            return false;
+        }
+    }
+    return i == text.size_bytes;
+}
+
+/* Text for a json column: dlt takes what json.loads takes. Words are; what may be a longer document is refused, since this
+ * stage has no decoder. */
+static int text_to_json(const hr_tok *tok, hr_arena *arena, hr_cell *cell, uint32_t *size_out, hr_error *err) {
     hr_str text = strip((hr_str){tok->as.str, tok->len});
-    if (text.size_bytes == 0 || strchr("{[\"-0123456789tfn", text.data[0]) == NULL) {
+    if (text.size_bytes == 0) {
         return HR_COERCE;
     }
-    return refuse(err, HR_UNSUPPORTED, tok, "may be JSON text for a json column, which the engine does not read yet");
+    char first = text.data[0], last = text.data[text.size_bytes - 1];
+    if (hr__str_eq(text, hr__str("true")) || hr__str_eq(text, hr__str("false"))) {
+        cell->str = text.data;
+        *size_out = (uint32_t)text.size_bytes;
+        return HR_OK;
+    }
+    int64_t integer;
+    if ((first == '-' || is_digit(first)) && is_json_number(text)) {
+        char number[40];
+        size_t size = text_integer(text, &integer) == HR_OK
+                          ? hr__int_repr(integer, number)
+                          : hr__double_repr_orjson(hr__double_parse(text.data, text.size_bytes), number);
+        return to_new_text(arena, number, size, cell, size_out) == HR_OK ? HR_OK : hr__error_memory(err, HR_STAGE_NORMALIZE);
+    }
+    bool maybe = (first == '{' && last == '}') || (first == '[' && last == ']') ||
+                 (first == '"' && last == '"' && text.size_bytes > 1) || hr__str_eq(text, hr__str("null"));
+    return maybe ? refuse(err, HR_UNSUPPORTED, tok, "may be JSON text for a json column, which the engine does not read yet")
+                 : HR_COERCE;
 }
 
 /* dlt-semantics rule 6: U+F026..U+F02D, then something: dlt tries to decode a typed value. Whether it would succeed is not
@@ -442,7 +490,7 @@ int hr__coerce(const hr_doc *doc, size_t at, hr_type type, hr_arena *arena, hr_c
         break;
     case HR_TYPE_JSON:
         rc = tok->type >= HR_TOK_ARRAY  ? to_json_text(doc, at, arena, &cell, size_out, err)
-             : tok->type == HR_TOK_STRING ? text_to_json(tok, err)
+             : tok->type == HR_TOK_STRING ? text_to_json(tok, arena, &cell, size_out, err)
                                           : HR_COERCE;
         break;
     default:

@@ -1,0 +1,69 @@
+"""Child tables' Parquet files, written into the open load package (dlt-semantics 2.6) beside the extract thread."""
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dlt.common.configuration.container import Container
+from dlt.common.storages.load_package import LoadPackageStateInjectableContext, PackageStorage
+from dlt.common.utils import uniq_id
+
+_MAX_PENDING = 4  # tables waiting to be written; each is at most a batch
+_DICTIONARY_COLUMNS = ("_dlt_load_id",)
+
+
+class PackageWriter:
+    """One open file a table; a table that gains columns gets another file (dlt's normalize makes them equal)."""
+
+    def __init__(self) -> None:
+        context = Container()[LoadPackageStateInjectableContext]
+        self._storage = context.storage
+        self._load_id = context.load_id
+        self._writers: dict[str, tuple[pa.Schema, pq.ParquetWriter]] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="headrace-writer")
+        self._pending: deque[Future[None]] = deque()
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Queues rows of a table. Raises what an earlier write raised."""
+        while len(self._pending) >= _MAX_PENDING:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._write, name, table))
+
+    def _path(self, name: str) -> str:
+        file_name = PackageStorage.build_job_file_name(name, uniq_id(5)) + ".parquet"
+        path = self._storage.get_job_file_path(self._load_id, PackageStorage.NEW_JOBS_FOLDER, file_name)
+        return str(self._storage.storage.make_full_path(path))
+
+    def _write(self, name: str, table: pa.Table) -> None:
+        schema, writer = self._writers.get(name, (None, None))
+        if schema is None or not schema.equals(table.schema):
+            if writer is not None:
+                writer.close()
+            options: dict[str, Any] = {
+                "compression": "snappy",
+                "use_dictionary": [c for c in _DICTIONARY_COLUMNS if c in table.schema.names],
+            }
+            writer = pq.ParquetWriter(self._path(name), table.schema, **options)
+            self._writers[name] = (table.schema, writer)
+        assert writer is not None
+        writer.write_table(table)
+
+    def close(self) -> None:
+        """Waits for all writes and completes the files."""
+        try:
+            while self._pending:
+                self._pending.popleft().result()
+            for _, writer in self._writers.values():
+                writer.close()
+        finally:
+            self._writers.clear()
+            self._pool.shutdown(wait=True)
+
+    def abort(self) -> None:
+        """Gives up: the package is discarded by dlt."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for _, writer in self._writers.values():
+            writer.close()
+        self._writers.clear()

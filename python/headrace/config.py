@@ -1,0 +1,34 @@
+"""Settings of headrace: section `[headrace]` of config.toml, or `HEADRACE__...` in the environment."""
+
+from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.specs import BaseConfiguration
+
+
+@configspec
+class HeadraceConfiguration(BaseConfiguration):
+    """How the engine runs.
+
+    Attributes:
+        native: False makes every resource take dlt's own path.
+        workers: Worker threads; 0: the machine's cores.
+        memory_limit: Bytes that pages and batches may hold together.
+        max_in_flight: Requests in flight in all.
+        max_in_flight_per_host: Requests in flight to one host.
+        batch_bytes: Bytes of rows that leave the engine together.
+        max_body_bytes: Largest answer, after decompression.
+    """
+
+    native: bool = True
+    workers: int = 0
+    memory_limit: int = 256 << 20
+    max_in_flight: int = 64
+    max_in_flight_per_host: int = 16
+    batch_bytes: int = 8 << 20
+    max_body_bytes: int = 1 << 30
+
+    __section__ = "headrace"
+
+
+def settings() -> HeadraceConfiguration:
+    """The settings in force here."""
+    return resolve_configuration(HeadraceConfiguration(), sections=("headrace",))
