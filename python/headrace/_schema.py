@@ -1,5 +1,7 @@
 """Between dlt's schema and the engine's: the seed of a stream, and what its batches add."""
 
+from __future__ import annotations
+
 from copy import copy
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Child tables' Parquet files, written into the open load package (dlt-semantics 2.6) beside the extract thread."""
 
+from __future__ import annotations
+
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any

@@ -1,0 +1,161 @@
+"""From a `requests.Request` of dlt's client to what the engine sends, and back to a `requests.Response`."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+from dlt.common import jsonpath
+from dlt.common.time import to_seconds
+from dlt.sources.helpers.rest_client.client import RESTClient
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers, select_proxy
+
+from headrace import _core
+
+_OWN_HEADERS = ("accept-encoding", "connection", "content-length", "transfer-encoding")
+
+
+def selector_steps(path: Any) -> list[_core.Step] | None:
+    """A jsonpath as the engine's steps; None when it needs more than names, indices and `[*]`."""
+    if path == "$":
+        return []
+    try:
+        return _walk(jsonpath.compile_path(path) if isinstance(path, str) else path)
+    except Exception:
+        return None
+
+
+def _walk(node: Any) -> list[_core.Step] | None:
+    kind = type(node).__name__
+    if kind in ("Root", "This"):
+        return []
+    if kind == "Child":
+        left, right = _walk(node.left), _walk(node.right)
+        return None if left is None or right is None else left + right
+    if kind == "Fields" and len(node.fields) == 1 and node.fields[0] != "*":
+        return [node.fields[0]]
+    if kind == "Index":
+        indices = getattr(node, "indices", None) or (node.index,)
+        return [indices[0]] if len(indices) == 1 else None
+    if kind == "Slice" and node.start is None and node.end is None and node.step is None:
+        return [None]
+    return None
+
+
+class Sender:
+    """Prepares one client's requests for the engine."""
+
+    def __init__(self, client: RESTClient, max_body_bytes: int) -> None:
+        self.client = client
+        self.session = client.session
+        config = client._config
+        timeout = getattr(self.session, "timeout", config.request_timeout)
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        self._fixed = {
+            "connect_timeout_ms": _millis(connect),
+            "read_timeout_ms": _millis(read),
+            "max_redirects": self.session.max_redirects,
+            "max_attempts": config.request_max_attempts,
+            "backoff_ms": _millis(config.request_backoff_factor),
+            "max_delay_ms": _millis(config.request_max_retry_delay),
+            "max_body_bytes": max_body_bytes,
+        }
+        self._environment: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def prepare(self, request: requests.Request) -> requests.PreparedRequest:
+        """The request as dlt's client would send it: URL, headers, body, authentication."""
+        return self.session.prepare_request(request)
+
+    def arguments(self, prepared: requests.PreparedRequest) -> dict[str, Any]:
+        """Keyword arguments of `Engine.submit`."""
+        body = prepared.body
+        if isinstance(body, str):
+            body = body.encode("utf-8")
+        assert prepared.url is not None
+        return {
+            "method": prepared.method,
+            "url": prepared.url,
+            "headers": [(_text(k), _text(v)) for k, v in prepared.headers.items() if k.lower() not in _OWN_HEADERS],
+            "body": body,
+            **self._fixed,
+            **self._network(prepared.url),
+        }
+
+    def _network(self, url: str) -> dict[str, Any]:
+        """Proxy and certificates from the environment, as requests reads them; remembered a host."""
+        parts = urlsplit(url)
+        key = (parts.scheme, parts.netloc)
+        if key not in self._environment:
+            found = self.session.merge_environment_settings(url, {}, None, None, None)
+            verify, cert = found["verify"], found["cert"]
+            cert_path, key_path = cert if isinstance(cert, tuple) else (cert or "", "")
+            self._environment[key] = {
+                "proxy": select_proxy(url, found["proxies"]) or "",
+                "verify_tls": verify is not False,
+                "ca_path": verify if isinstance(verify, str) else certifi.where() if verify else "",
+                "cert_path": cert_path,
+                "key_path": key_path,
+            }
+        return self._environment[key]
+
+
+def _millis(value: float | timedelta) -> int:
+    return int(to_seconds(value) * 1000)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+
+
+class NativeResponse(requests.Response):
+    """A `requests.Response` over a page: its body becomes Python objects only when somebody asks."""
+
+    def __init__(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
+        super().__init__()
+        self._page = page
+        self.status_code = page.status
+        self.reason = page.reason
+        self.url = page.url
+        self.request = prepared
+        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        for name, value in page.headers:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        self.headers = headers
+        self.encoding = get_encoding_from_headers(headers)
+        self.elapsed = timedelta(milliseconds=page.elapsed_ms)
+        self._light: bytes | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The decompressed body."""
+        if self._content is False:
+            self._content = self._page.body()
+        return self._content or b""
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether a hook put other content in place."""
+        return self._content is not False and self._content != self._page.body()
+
+    def show(self, light: bytes | None) -> None:
+        """From now on `json()` is this text's value (an envelope, a shape); None: the whole body's."""
+        self._light = light
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body's value, or the part of it that was set by `show`."""
+        if self._light is not None:
+            return json.loads(self._light)
+        return super().json(**kwargs)
+
+    @property
+    def is_plain_utf8(self) -> bool:
+        """Whether requests would read the body as UTF-8 (or guess so)."""
+        encoding = (self.encoding or "utf-8").lower().replace("_", "-")
+        return encoding in ("utf-8", "utf8", "ascii", "us-ascii")
