@@ -57,3 +57,7 @@ def pages(seed: int, n_pages: int = 3, n_records: int = 6) -> list[list[dict[str
     for _ in range(n_pages):
         out.append([{"id": rng.randrange(1000), **record(rng, rng.randrange(4))} for _ in range(n_records)])
     return out
+
+
+# Seeds whose documents make dlt itself fail, or put JSON text into a json column (dlt reads it, the engine refuses it).
+SKIP: frozenset[int] = frozenset()

@@ -1,0 +1,460 @@
+"""`headrace.sources.rest_api` beside dlt's own, on the same server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import dlt
+import docgen
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+from oracle import assert_equal, make_pipeline, run_both
+from servers import Answer, Request
+
+import headrace.sources.rest_api as rest_api
+
+N_PAGES, PAGE_SIZE = 7, 5
+
+
+def records(page: int) -> list[dict[str, Any]]:
+    """A page of records that gain columns, child tables and a variant on the way."""
+    out = []
+    for i in range(PAGE_SIZE):
+        number = page * PAGE_SIZE + i
+        record: dict[str, Any] = {
+            "id": number,
+            "userName": f"user {number}",
+            "at": "2024-01-15T10:00:00Z",
+            "labels": [{"name": f"l{k}", "w": k / 2} for k in range(i % 3)],
+            "tags": ["a", "b"][: i % 3],
+            "nested": {"x": 1, "deep": {"y": [1, [2, 3]]}},
+            "nothing": None,
+        }
+        if page >= 2:
+            record["late"] = True
+        if page >= 3:
+            record["id2"] = number if number % 2 else "x"
+            record["more"] = [{"k": {"v": number}}]
+        out.append(record)
+    return out
+
+
+def paged(request: Request) -> Answer:
+    """All kinds of pagination over the same records."""
+    query = request.query
+    body = json.loads(request.body) if request.body else {}
+    kind = request.path.strip("/")
+    if kind == "offset":
+        page = int(query["offset"]) // PAGE_SIZE
+    elif kind == "body":
+        page = int(body["page"])
+    else:
+        page = int(query.get("page") or query.get("cursor") or 0)
+    data = records(page) if page < N_PAGES else []
+    more = page + 1 < N_PAGES
+    following = f"/{kind}?page={page + 1}"
+    headers: dict[str, str] = {}
+    answer: Any = {"items": data}
+    if kind in ("page_number", "body"):
+        answer["total"] = N_PAGES
+    elif kind == "offset":
+        answer["total"] = N_PAGES * PAGE_SIZE
+    elif kind == "cursor":
+        answer["cursors"] = {"next": str(page + 1) if more else None}
+    elif kind == "json_link":
+        answer["next"] = following if more else None
+    elif kind == "has_more":
+        answer["meta"] = {"more": more}
+    elif kind == "link" and more:
+        headers["Link"] = f'<{following}>; rel="next"'
+    elif kind == "header_cursor" and more:
+        headers["X-Next"] = str(page + 1)
+    elif kind == "root":
+        answer = data
+    return Answer(answer, headers=headers, compress=page % 2 == 1)
+
+
+PAGINATORS: dict[str, Any] = {
+    "page_number": {"type": "page_number"},
+    "has_more": {"type": "page_number", "total_path": None, "has_more_path": "meta.more"},
+    "root": {"type": "page_number", "total_path": None},
+    "unknown_total": {"type": "page_number", "total_path": None, "maximum_page": 4},
+    "body": {"type": "page_number", "page_body_path": "page"},
+    "offset": {"type": "offset", "limit": PAGE_SIZE},
+    "cursor": {"type": "cursor"},
+    "json_link": {"type": "json_link"},
+    "link": {"type": "header_link"},
+    "header_cursor": {"type": "header_cursor", "cursor_key": "X-Next"},
+    "single": "single_page",
+}
+
+
+def config(url: str, name: str = "page_number", **resource: Any) -> Any:
+    """One resource with its paginator."""
+    endpoint: dict[str, Any] = {"path": name, "paginator": PAGINATORS[name]}
+    if name == "body":
+        endpoint |= {"method": "POST", "json": {"page": 0, "size": 5}}
+    return {
+        "client": {"base_url": url},
+        "resources": [{"name": "items", "endpoint": endpoint, **resource}],
+    }
+
+
+@pytest.fixture
+def native_only(caplog: pytest.LogCaptureFixture) -> Any:
+    """Fails the test if a resource took dlt's path."""
+    logger = logging.getLogger("dlt")
+    level, propagate = logger.level, logger.propagate
+    logger.propagate = True
+    with caplog.at_level(logging.INFO, logger="dlt"):
+        yield
+    logger.setLevel(level)
+    logger.propagate = propagate
+    assert not [r.message for r in caplog.records if "takes dlt's path" in r.getMessage()]
+
+
+@pytest.mark.parametrize("name", list(PAGINATORS))
+def test_paginators(api: Any, tmp_path: Path, name: str, native_only: Any) -> None:
+    server = api(paged)
+    run_both(lambda: config(server.url, name), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["link", "json_link", "cursor", "single", "root"])
+def test_detected_paginators_and_selectors(api: Any, tmp_path: Path, name: str, native_only: Any) -> None:
+    server = api(paged)
+    run_both(
+        lambda: {"client": {"base_url": server.url}, "resources": [{"name": "items", "endpoint": {"path": name}}]}, tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "append",
+        "replace",
+        "merge",
+        {"disposition": "merge", "strategy": "upsert"},
+        {"disposition": "merge", "strategy": "scd2"},
+        {"disposition": "merge", "strategy": "insert-only"},
+    ],
+    ids=str,
+)
+def test_write_dispositions_over_two_runs(api: Any, tmp_path: Path, disposition: Any, native_only: Any) -> None:
+    server = api(paged)
+    key = {} if disposition == "append" else {"primary_key": "id"}
+    run_both(lambda: config(server.url, write_disposition=disposition, **key), tmp_path, runs=2)
+
+
+@pytest.mark.parametrize("nesting", [0, 1, 2])
+def test_nesting_limits(api: Any, tmp_path: Path, nesting: int, native_only: Any) -> None:
+    server = api(paged)
+    run_both(lambda: config(server.url, max_table_nesting=nesting), tmp_path)
+
+
+def test_column_hints(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = api(paged)
+    columns = {
+        "late": {"data_type": "text"},
+        "at": {"data_type": "text"},
+        "nested": {"data_type": "json"},
+        "id": {"data_type": "double"},
+        "userName": {"nullable": False},
+    }
+    run_both(lambda: config(server.url, columns=columns), tmp_path)
+
+
+def parent_child(request: Request) -> Answer:
+    """Parents in pages; each has two pages of children."""
+    parts = request.path.strip("/").split("/")
+    if len(parts) == 1:
+        return paged(Request("GET", "/page_number", request.query, {}, b""))
+    page = int(request.query.get("page", 0))
+    number = int(parts[1])
+    children = [{"n": page * 2 + i, "of": number, "list": [{"a": 1}, {"b": 2}]} for i in range(number % 3)]
+    return Answer({"total": 2, "data": children})
+
+
+def test_dependent_resources_in_parent_order(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = api(parent_child)
+
+    def make() -> Any:
+        return {
+            "client": {"base_url": server.url, "paginator": {"type": "page_number"}},
+            "resources": [
+                {"name": "parents", "endpoint": {"path": "parents", "data_selector": "items"}},
+                {
+                    "name": "children",
+                    "endpoint": {"path": "parents/{resources.parents.id}/children", "data_selector": "data"},
+                    "include_from_parent": ["id", "userName"],
+                },
+            ],
+        }
+
+    _, ours = run_both(make, tmp_path)
+    rows = ours.dataset()["children"].df() if False else None
+    assert rows is None
+    assert server.most_in_flight > 1
+
+
+def test_parents_that_are_python_objects(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = api(parent_child)
+
+    def make() -> Any:
+        parents = dlt.resource([{"id": n, "name": f"p{n}"} for n in range(9)], name="parents", selected=False)
+        return {
+            "client": {"base_url": server.url},
+            "resources": [
+                parents,
+                {
+                    "name": "children",
+                    "endpoint": {
+                        "path": "parents/{id}/children",
+                        "params": {"id": {"type": "resolve", "resource": "parents", "field": "id"}},
+                        "paginator": {"type": "page_number"},
+                        "data_selector": "data",
+                    },
+                    "include_from_parent": ["name"],
+                },
+            ],
+        }
+
+    run_both(make, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ({"type": "bearer", "token": "s3cret"}, "Bearer s3cret"),
+        ({"type": "api_key", "name": "Authorization", "api_key": "s3cret"}, "s3cret"),
+        (
+            {"type": "http_basic", "username": "u", "password": "s3cret"},
+            "Basic " + base64.b64encode(b"u:s3cret").decode(),
+        ),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_authentication(api: Any, tmp_path: Path, auth: Any, expected: str, native_only: Any) -> None:
+    def handler(request: Request) -> Answer:
+        if request.headers.get("Authorization") != expected:
+            return Answer({"error": "who?"}, status=401)
+        return paged(request)
+
+    server = api(handler)
+
+    def make() -> Any:
+        made = config(server.url)
+        made["client"]["auth"] = dict(auth)
+        return made
+
+    run_both(make, tmp_path)
+
+
+def test_random_documents_in_parallel_resources(api: Any, tmp_path: Path, native_only: Any) -> None:
+    n_seeds = 40
+
+    def handler(request: Request) -> Answer:
+        pages = docgen.pages(int(request.path.strip("/d")))
+        page = int(request.query["page"])
+        return Answer({"items": pages[page], "total": len(pages)})
+
+    server = api(handler)
+
+    def make() -> Any:
+        return {
+            "client": {"base_url": server.url, "paginator": {"type": "page_number"}},
+            "resource_defaults": {"endpoint": {"data_selector": "items"}},
+            "resources": [
+                {"name": f"doc{n}", "endpoint": {"path": f"d{n}"}} for n in range(n_seeds) if n not in docgen.SKIP
+            ],
+        }
+
+    run_both(make, tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------- dlt's path
+
+
+def assert_falls_back(make: Any, tmp_path: Path, caplog: Any, reason: str, **options: Any) -> None:
+    """The tables are right and one line a resource says why."""
+    logging.getLogger("dlt").propagate = True
+    caplog.set_level(logging.INFO, logger="dlt")
+    run_both(make, tmp_path, **options)
+    lines = [r.getMessage() for r in caplog.records if "takes dlt's path" in r.getMessage()]
+    assert len(lines) == 1
+    assert reason in lines[0]
+
+
+def test_processing_steps_take_dlts_path(api: Any, tmp_path: Path, caplog: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
+    server = api(paged)
+    steps = [{"filter": lambda record: record["id"] % 2 == 0}]
+    assert_falls_back(lambda: config(server.url, processing_steps=steps), tmp_path, caplog, "processing step")
+
+
+def test_contracts_take_dlts_path(api: Any, tmp_path: Path, caplog: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
+    server = api(paged)
+    contract = {"data_type": "freeze"}
+    assert_falls_back(
+        lambda: config(server.url, "single", schema_contract=contract), tmp_path, caplog, "schema contract"
+    )
+
+
+def test_incremental_takes_dlts_path(api: Any, tmp_path: Path, caplog: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
+    server = api(paged)
+
+    def make() -> Any:
+        made = config(server.url)
+        made["resources"][0]["endpoint"]["incremental"] = {"cursor_path": "id", "initial_value": 3}
+        return made
+
+    assert_falls_back(make, tmp_path, caplog, "incremental")
+
+
+def test_outside_of_a_pipeline_records_are_dicts(api: Any) -> None:
+    server = api(paged)
+    (resource,) = rest_api.rest_api_resources(config(server.url))
+    assert [record["id"] for record in resource] == list(range(N_PAGES * PAGE_SIZE))
+
+
+# ---------------------------------------------------------------------------------------------------- bad input
+
+
+def run_bad(api: Any, tmp_path: Path, answer: Answer, name: str = "single") -> str:
+    """The error text of a run whose one page is this answer."""
+    server = api(lambda _: answer)
+    pipeline = make_pipeline(tmp_path, "bad")
+    with pytest.raises(PipelineStepFailed) as caught:
+        pipeline.extract(rest_api.rest_api_source(config(server.url + "/?api_key=s3cret&x=1", name), name="api"))
+    text = str(caught.value)
+    assert "s3cret" not in text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"items": [{"a": 1}', "expected ',' or ']'"),
+        (b"<html>please log in</html>", "expected a value, found '<' at byte 0"),
+        (b"", "the body is empty"),
+        (b'{"items": [' + b"[" * 100_000, "nested deeper than 1024 levels"),
+        (b'{"items": [{"a": NaN}]}', "expected a value"),
+        (b'{"items": [{"a": ' + b"9" * 10_000 + b"}]}", "integer of 10000 digits exceeds 64 bits"),
+        (b'{"items": [{"a": "\\ud800"}]}', "lone surrogate"),
+    ],
+    ids=["truncated", "html", "empty", "deep", "nan", "digits", "surrogate"],
+)
+def test_bad_bodies(api: Any, tmp_path: Path, body: bytes, expected: str) -> None:
+    text = run_bad(api, tmp_path, Answer(body))
+    assert expected in text
+    assert "resource `items`" in text
+
+
+def test_short_body(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "2")
+    raw = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    assert "cut short" in run_bad(api, tmp_path, Answer(raw=raw))
+
+
+def test_statuses(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "2")
+    assert "404 Client Error" in run_bad(api, tmp_path / "a", Answer({}, status=404))
+    assert "503 Server Error" in run_bad(api, tmp_path / "b", Answer({}, status=503))
+
+
+def test_errors_that_recover(api: Any, tmp_path: Path) -> None:
+    seen: dict[str, int] = {}
+
+    def handler(request: Request) -> Answer:
+        key = str(request.query)
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] == 1:
+            return Answer({}, status=503)
+        return paged(request)
+
+    server = api(handler)
+    pipeline = make_pipeline(tmp_path, "recover")
+    pipeline.run(rest_api.rest_api_source(config(server.url), name="api"), loader_file_format="parquet")
+    assert pipeline.last_trace.last_normalize_info.row_counts["items"] == N_PAGES * PAGE_SIZE
+
+
+def test_redirect_loop(api: Any, tmp_path: Path) -> None:
+    assert "redirected more than 30 times" in run_bad(
+        api, tmp_path, Answer({}, status=302, headers={"Location": "/again"})
+    )
+
+
+def test_unreachable_host(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "2")
+    pipeline = make_pipeline(tmp_path, "bad")
+    with pytest.raises(PipelineStepFailed, match=r"127\.0\.0\.1:9"):
+        pipeline.extract(rest_api.rest_api_source(config("http://127.0.0.1:9"), name="api"))
+
+
+def test_gzip_bomb(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HEADRACE__MAX_BODY_BYTES", "1000000")
+    text = run_bad(api, tmp_path, Answer(b'["' + b"a" * 50_000_000 + b'"]', compress=True))
+    assert "larger than max_body_bytes (1000000 bytes after decompression)" in text
+
+
+def test_a_paginator_that_repeats_its_page(api: Any, tmp_path: Path) -> None:
+    text = run_bad(api, tmp_path, Answer({"items": [{"a": 1}], "next": "/json_link?page=1"}), "json_link")
+    assert "repeats a request" in text
+
+
+def test_duplicate_keys_and_colliding_names(api: Any, tmp_path: Path, native_only: Any) -> None:
+    body = b'{"items": [{"a": 1, "b": 2, "a": 3, "Name": "x", "name": "y", "c": {"d": 1}, "c__d": 2}]}'
+    server = api(lambda _: Answer(body))
+    run_both(lambda: config(server.url, "single"), tmp_path)
+
+
+def test_invalid_utf8_reads_as_dlt_reads_it(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = api(lambda _: Answer(b'{"items": [{"a": "caf\xe9"}]}'))
+    run_both(lambda: config(server.url, "single"), tmp_path)
+
+
+def test_latin1_by_header(api: Any, tmp_path: Path, native_only: Any) -> None:
+    answer = Answer(b'{"items": [{"a": "caf\xe9"}]}', headers={"Content-Type": "application/json; charset=iso-8859-1"})
+    server = api(lambda _: answer)
+    run_both(lambda: config(server.url, "single"), tmp_path)
+
+
+def test_an_object_where_a_list_was(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = api(lambda _: Answer({"items": {"a": 1, "list": [1, 2]}}))
+
+    def make() -> Any:
+        made = config(server.url, "single")
+        made["resources"][0]["endpoint"]["data_selector"] = "items"
+        return made
+
+    run_both(make, tmp_path)
+
+
+def test_server_that_refuses_parallel_requests(api: Any, tmp_path: Path) -> None:
+    server: Any = None
+
+    def handler(request: Request) -> Answer:
+        if server.in_flight > 1:
+            return Answer({"code": 0}, status=429)
+        return paged(request)
+
+    server = api(handler)
+    pipeline = make_pipeline(tmp_path, "serial")
+    pipeline.run(rest_api.rest_api_source(config(server.url), name="api"), loader_file_format="parquet")
+    assert pipeline.last_trace.last_normalize_info.row_counts["items"] == N_PAGES * PAGE_SIZE
+
+
+def test_one_worker_gives_the_same_tables(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    server = api(paged)
+    pipelines = []
+    for workers in ("1", "6"):
+        monkeypatch.setenv("HEADRACE__WORKERS", workers)
+        pipeline = make_pipeline(tmp_path / workers, f"w{workers}")
+        pipeline.run(rest_api.rest_api_source(config(server.url), name="api"), loader_file_format="parquet")
+        pipelines.append(pipeline)
+    assert_equal(*pipelines)
