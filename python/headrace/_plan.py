@@ -116,6 +116,8 @@ class Plan:
             return "its columns are a pydantic model"
         if hints.get("nested_hints"):
             return "nested_hints are not native yet"
+        if not _all_evolve(hints.get("schema_contract")):
+            return "a schema contract"
         if any(callable(hints.get(name)) for name in _DYNAMIC_HINTS):
             return "its hints depend on the data"
         if resource._hints_variants:
@@ -243,7 +245,10 @@ class Plan:
             if batch.parent is None:
                 if job.parent_keys is not False:
                     _parents.put(table, [job.parents.popleft() for _ in range(batch.n_rows)])
+                columns = deepcopy(schema.tables[batch.name]["columns"])
                 yield table
+                # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
+                schema.tables[batch.name]["columns"].update(columns)
         for batch, table in tables:
             if batch.parent is not None:
                 writer.write(batch.name, table)

@@ -20,7 +20,7 @@ def scalar(rng: random.Random) -> Any:
     if kind == 0:
         return rng.choice([None, True, False])
     if kind <= 2:
-        return rng.choice([0, 1, -1, rng.randrange(10**6), 2**62, -(2**63)])
+        return rng.choice([0, 1, -1, rng.randrange(10**6), 2**33, -(2**40)])
     if kind == 3:
         return rng.choice([0.5, 1.0, -2.25, 1e15, 1e-7, 3.14159, rng.random()])
     if kind == 4:
@@ -58,6 +58,3 @@ def pages(seed: int, n_pages: int = 3, n_records: int = 6) -> list[list[dict[str
         out.append([{"id": rng.randrange(1000), **record(rng, rng.randrange(4))} for _ in range(n_records)])
     return out
 
-
-# Seeds whose documents make dlt itself fail, or put JSON text into a json column (dlt reads it, the engine refuses it).
-SKIP: frozenset[int] = frozenset()

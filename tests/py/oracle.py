@@ -51,13 +51,13 @@ def trees(pipeline: dlt.Pipeline) -> dict[str, list[str]]:
     wrong link changes it. Sorted."""
     tables = read_tables(pipeline)
     schema = pipeline.default_schema
-    children: dict[Any, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    children: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
     loads = sorted({row["_dlt_load_id"] for rows in tables.values() for row in rows if "_dlt_load_id" in row})
     for name, rows in tables.items():
         parent = schema.tables[name].get("parent")
         for row in rows:
             if parent:
-                children[(parent, row["_dlt_parent_id"])].append((name, row))
+                children[row["_dlt_parent_id"]].append((name, row))
 
     def text(name: str, row: dict[str, Any], root_id: Any) -> str:
         own = {
@@ -69,7 +69,7 @@ def trees(pipeline: dlt.Pipeline) -> dict[str, list[str]]:
             own["load"] = loads.index(row["_dlt_load_id"])
         if "_dlt_root_id" in row:
             assert row["_dlt_root_id"] == root_id
-        found = sorted(children.get((name, row["_dlt_id"]), []), key=lambda c: (c[0], c[1]["_dlt_list_idx"]))
+        found = sorted(children.get(row["_dlt_id"], []), key=lambda c: (c[0], c[1]["_dlt_list_idx"]))
         below = [(child, c["_dlt_list_idx"], text(child, c, root_id)) for child, c in found]
         return repr((sorted(own.items(), key=lambda item: item[0]), below))
 
@@ -82,7 +82,7 @@ def trees(pipeline: dlt.Pipeline) -> dict[str, list[str]]:
             seen += len(rows)
     linked = sum(len(found) for found in children.values())
     assert linked == seen
-    ids = {(name, row["_dlt_id"]) for name, rows in tables.items() for row in rows}
+    ids = {row["_dlt_id"] for rows in tables.values() for row in rows}
     assert all(key in ids for key in children), "a child row's parent does not exist"
     return out
 
