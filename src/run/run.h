@@ -83,6 +83,7 @@ struct hr_stream {
     hr_engine *engine;
     hr_stream *next; /* of the engine's list */
     _Atomic int refs;
+    uint64_t number; /* in the engine; ids of different streams differ */
     hr_stream_options options; /* strings and steps in arena */
     hr_arena arena;
     pthread_mutex_t lock;
@@ -126,6 +127,7 @@ struct hr_engine {
     _Atomic bool cancelled, stopping;
     _Atomic bool was_full;
     hr_stream *streams;
+    uint64_t n_streams; /* lock; made so far */
     pthread_t *threads;
     uint32_t n_threads;
     uint32_t next_worker; /* lock: hands out worker numbers */

@@ -116,6 +116,7 @@ int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schem
     stream->has_steps = options->has_selector;
     hr__schema_free(schema);
     pthread_mutex_lock(&engine->lock);
+    stream->number = engine->n_streams++;
     stream->next = engine->streams;
     engine->streams = stream;
     pthread_mutex_unlock(&engine->lock);
@@ -280,7 +281,7 @@ static int normalize_once(hr_stream *stream, hr_page *page, hr_stream_worker *ow
         .n = page->n_records,
         .keep = page->keep,
         .extra = page->extra,
-        .stream = page->seq,
+        .stream = stream->number << 40 | page->seq, /* a trillion pages a stream */
     };
     int rc = hr__normalize(own->normalizer, &records, page->batch, err);
     count_records(stream, own);

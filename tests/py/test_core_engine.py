@@ -199,6 +199,22 @@ def test_extra_and_keep() -> None:
         engine.close()
 
 
+def test_row_ids_of_streams_differ() -> None:
+    engine = _core.Engine(workers=1, seed=SEED)
+    try:
+        ids = set()
+        for _ in range(5):
+            stream = make_stream(engine)
+            engine.submit_bytes(stream, 1, json.dumps([{}] * 20).encode())
+            (page,) = engine.poll(5000)
+            stream.accept(page)
+            stream.finish()
+            ids.update(row["_dlt_id"] for row in rows_of(stream)["items"])
+        assert len(ids) == 100
+    finally:
+        engine.close()
+
+
 def test_cancel_ends_every_wait_within_200_ms() -> None:
     engine = _core.Engine(workers=2)
     stream = make_stream(engine)
