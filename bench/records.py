@@ -6,7 +6,23 @@ import json
 import random
 from typing import Any
 
-_WORDS = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore".split()
+_WORDS = [
+    "lorem",
+    "ipsum",
+    "dolor",
+    "sit",
+    "amet",
+    "consectetur",
+    "adipiscing",
+    "elit",
+    "sed",
+    "do",
+    "eiusmod",
+    "tempor",
+    "incididunt",
+    "ut",
+    "labore",
+]
 _EXTRA = ["naïve café", 'a "quoted" word', "line\nbreak", "emoji 🎉", "tab\there", "日本語", "back\\slash"]
 
 
@@ -15,7 +31,9 @@ def _text(rng: random.Random, n_words: int) -> str:
 
 
 def _time(rng: random.Random) -> str:
-    return f"20{rng.randrange(10, 26)}-{rng.randrange(1, 13):02}-{rng.randrange(1, 29):02}T{rng.randrange(24):02}:30:15Z"
+    return (
+        f"20{rng.randrange(10, 26)}-{rng.randrange(1, 13):02}-{rng.randrange(1, 29):02}T{rng.randrange(24):02}:30:15Z"
+    )
 
 
 def _user(rng: random.Random) -> dict[str, Any]:
@@ -50,14 +68,24 @@ def record(rng: random.Random, number: int) -> dict[str, Any]:
         "milestone": None,
         "user": _user(rng),
         "labels": [
-            {"id": rng.randrange(10**6), "name": rng.choice(_WORDS), "color": f"{rng.randrange(1 << 24):06x}", "default": k == 0}
+            {
+                "id": rng.randrange(10**6),
+                "name": rng.choice(_WORDS),
+                "color": f"{rng.randrange(1 << 24):06x}",
+                "default": k == 0,
+            }
             for k in range(rng.randrange(4))
         ],
         "assignees": [
-            {"login": f"{rng.choice(_WORDS)}{k}", "id": rng.randrange(10**6), "since": _time(rng)} for k in range(rng.randrange(3))
+            {"login": f"{rng.choice(_WORDS)}{k}", "id": rng.randrange(10**6), "since": _time(rng)}
+            for k in range(rng.randrange(3))
         ],
         "topics": [rng.choice(_WORDS) for _ in range(rng.randrange(4))],
-        "reactions": {"total_count": rng.randrange(9), "plus1": rng.randrange(5), "url": f"https://example.com/r/{number}"},
+        "reactions": {
+            "total_count": rng.randrange(9),
+            "plus1": rng.randrange(5),
+            "url": f"https://example.com/r/{number}",
+        },
     }
 
 

@@ -49,7 +49,11 @@ def one_side(side: str, port: int, folder: str, pagination: str, in_flight: int,
         from headrace.sources.rest_api import rest_api_source
     else:
         from dlt.sources.rest_api import rest_api_source
-    endpoint: dict[str, Any] = {"path": "items", "data_selector": "items", "paginator": {"type": "page_number"}}
+    endpoint: dict[str, Any] = {
+        "path": "items",
+        "data_selector": "items",
+        "paginator": {"type": "page_number"},
+    }
     if pagination == "cursor":
         endpoint |= {"path": "cursor", "paginator": {"type": "header_cursor", "cursor_key": "X-Next"}}
     pipeline = dlt.pipeline(
@@ -99,7 +103,9 @@ def compare(a: str, b: str) -> dict[str, int]:
     for name in names:
         columns = [row[0] for row in connection.execute(f'describe a.data."{name}"').fetchall()]
         assert columns == [row[0] for row in connection.execute(f'describe b.data."{name}"').fetchall()], name
-        plain = ", ".join(f't."{column}"' for column in columns if column not in ("_dlt_id", "_dlt_parent_id", "_dlt_load_id"))
+        plain = ", ".join(
+            f't."{column}"' for column in columns if column not in ("_dlt_id", "_dlt_parent_id", "_dlt_load_id")
+        )
         root = name.split("__")[0]
         query = (
             f'select {plain} from {{0}}.data."{name}" t'
@@ -136,12 +142,22 @@ def main() -> None:
         print(
             json.dumps(
                 one_side(
-                    options.side, options.port, options.folder, options.pagination, options.in_flight, not options.no_load
+                    options.side,
+                    options.port,
+                    options.folder,
+                    options.pagination,
+                    options.in_flight,
+                    not options.no_load,
                 )
             )
         )
         return
-    command = [sys.executable, str(HERE / "server.py"), f"--pages={options.pages}", f"--page-size={options.page_size}"]
+    command = [
+        sys.executable,
+        str(HERE / "server.py"),
+        f"--pages={options.pages}",
+        f"--page-size={options.page_size}",
+    ]
     server = subprocess.Popen([*command, f"--latency={options.latency}"], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
@@ -169,12 +185,17 @@ def report(options: argparse.Namespace, n_bytes: int, rows: dict[str, int], resu
 
     ours, best = "headrace", "best"
     ratios = {
-        "extract+normalize": total(best, "wall_s", "extract", "normalize") / total(ours, "wall_s", "extract", "normalize"),
-        "total": total(best, "wall_s", "extract", "normalize", "load") / total(ours, "wall_s", "extract", "normalize", "load"),
-        "cpu extract+normalize": total(best, "cpu_s", "extract", "normalize") / total(ours, "cpu_s", "extract", "normalize"),
+        "extract+normalize": total(best, "wall_s", "extract", "normalize")
+        / total(ours, "wall_s", "extract", "normalize"),
+        "total": total(best, "wall_s", "extract", "normalize", "load")
+        / total(ours, "wall_s", "extract", "normalize", "load"),
+        "cpu extract+normalize": total(best, "cpu_s", "extract", "normalize")
+        / total(ours, "cpu_s", "extract", "normalize"),
     }
     ratios = {name: round(value, 1) for name, value in ratios.items()}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE
+    ).stdout.strip()
     if options.json:
         print(
             json.dumps(
@@ -192,7 +213,9 @@ def report(options: argparse.Namespace, n_bytes: int, rows: dict[str, int], resu
             )
         )
         return
-    print(f"{options.pages} pages x {options.page_size} records, {n_bytes / 1e6:.0f} MB, latency {options.latency} ms, commit {commit}")
+    print(
+        f"{options.pages} pages x {options.page_size} records, {n_bytes / 1e6:.0f} MB, latency {options.latency} ms, commit {commit}"
+    )
     print(f"{'':10}{'step':12}{'wall s':>9}{'CPU s':>9}{'peak RSS MB':>13}")
     for side, steps in results.items():
         for step, figures in steps.items():

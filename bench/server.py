@@ -1,7 +1,7 @@
 """The benchmark's API: pages prepared in memory, HTTP/1.1 keep-alive, a latency. Prints its port, serves until killed.
 
-    GET /items?page=N        page_number with "total"
-    GET /cursor?cursor=N     the same pages; the next cursor stands in the header X-Next
+GET /items?page=N        page_number with "total"
+GET /cursor?cursor=N     the same pages; the next cursor stands in the header X-Next
 """
 
 from __future__ import annotations

@@ -30,23 +30,23 @@ extern "C" {
 /* ------------------------------------------------------------------------------------------------- errors */
 
 /* X(name, text): one line an error code, so that code and text cannot drift. */
-#define HR_CODE_MAP(X)                                                                   \
-    X(OK, "ok")                                                                          \
-    X(MEMORY, "out of memory")                                                           \
-    X(LIMIT, "limit exceeded")                                                           \
-    X(SYNTAX, "malformed input")                                                         \
-    X(ENCODING, "malformed text encoding")                                               \
-    X(HTTP_STATUS, "HTTP error status")                                                  \
-    X(NETWORK, "network failure")                                                        \
-    X(TIMEOUT, "timed out")                                                              \
-    X(TLS, "TLS failure")                                                                \
-    X(REDIRECT, "redirect refused")                                                      \
-    X(NULL_VALUE, "null in a column that must not be null")                              \
-    X(COERCE, "value does not fit its column")                                           \
-    X(RANGE, "number out of range")                                                      \
-    X(UNSUPPORTED, "not supported natively")                                             \
-    X(ARGUMENT, "bad argument")                                                          \
-    X(CANCELLED, "cancelled")                                                            \
+#define HR_CODE_MAP(X)                                      \
+    X(OK, "ok")                                             \
+    X(MEMORY, "out of memory")                              \
+    X(LIMIT, "limit exceeded")                              \
+    X(SYNTAX, "malformed input")                            \
+    X(ENCODING, "malformed text encoding")                  \
+    X(HTTP_STATUS, "HTTP error status")                     \
+    X(NETWORK, "network failure")                           \
+    X(TIMEOUT, "timed out")                                 \
+    X(TLS, "TLS failure")                                   \
+    X(REDIRECT, "redirect refused")                         \
+    X(NULL_VALUE, "null in a column that must not be null") \
+    X(COERCE, "value does not fit its column")              \
+    X(RANGE, "number out of range")                         \
+    X(UNSUPPORTED, "not supported natively")                \
+    X(ARGUMENT, "bad argument")                             \
+    X(CANCELLED, "cancelled")                               \
     X(INTERNAL, "internal error")
 
 typedef enum hr_code {
@@ -56,12 +56,12 @@ typedef enum hr_code {
 } hr_code;
 
 /* The stages a datum passes, in order; the words of docs, traces and errors. */
-#define HR_STAGE_MAP(X)                                                                  \
-    X(UNSET, "")                                                                         \
-    X(FETCH, "fetch")                                                                    \
-    X(DECODE, "decode")                                                                  \
-    X(NORMALIZE, "normalize")                                                            \
-    X(EMIT, "emit")                                                                      \
+#define HR_STAGE_MAP(X)       \
+    X(UNSET, "")              \
+    X(FETCH, "fetch")         \
+    X(DECODE, "decode")       \
+    X(NORMALIZE, "normalize") \
+    X(EMIT, "emit")           \
     X(RUN, "run")
 
 typedef enum hr_stage {
@@ -75,12 +75,12 @@ typedef struct hr_error {
     hr_code code;
     hr_stage stage;
     bool retriable;
-    int sys_code;         /* errno or CURLcode; 0 unknown */
-    int http_status;      /* 0 unknown */
-    int64_t offset_bytes; /* into the decoded body; -1 unknown */
-    int64_t record;       /* index in its page; -1 unknown */
+    int sys_code;               /* errno or CURLcode; 0 unknown */
+    int http_status;            /* 0 unknown */
+    int64_t offset_bytes;       /* into the decoded body; -1 unknown */
+    int64_t record;             /* index in its page; -1 unknown */
     char table[96], column[96]; /* normalize: where in the schema; empty: unknown; long names are cut */
-    char message[512];    /* what was expected, what was found; no secrets */
+    char message[512];          /* what was expected, what was found; no secrets */
 } hr_error;
 
 HR_API const char *hr_code_text(hr_code code);

@@ -6,8 +6,7 @@
 #include "ext.h"
 
 typedef struct BatchObject {
-    PyObject_HEAD
-    PyObject *name, *parent, *new_columns;
+    PyObject_HEAD PyObject *name, *parent, *new_columns;
     size_t n_rows;
     bool is_new;
     struct ArrowArray array; /* release NULL: taken */

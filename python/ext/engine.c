@@ -71,8 +71,8 @@ static int seed_column(PyObject *column, hr_schema *schema, int32_t table) {
     const char *name, *type;
     Py_ssize_t name_size, type_size;
     int flags, precision, scale;
-    if (!PyArg_ParseTuple(column, "s#s#iii;a column is (name, data_type, flags, precision, scale)", &name, &name_size, &type,
-                          &type_size, &flags, &precision, &scale)) {
+    if (!PyArg_ParseTuple(column, "s#s#iii;a column is (name, data_type, flags, precision, scale)", &name, &name_size,
+                          &type, &type_size, &flags, &precision, &scale)) {
         return -1;
     }
     hr_type hr = hr__type_of_name((hr_str){type, (size_t)type_size});
@@ -218,10 +218,8 @@ static PyObject *Stream_next_batch(StreamObject *self, PyObject *arg) {
     int64_t tag;
     hr_error err;
     int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = hr__stream_next(self->stream, (uint32_t)timeout_ms, &next, &output, &tag, &err);
-    Py_END_ALLOW_THREADS
-    if (rc != HR_OK) {
+    Py_BEGIN_ALLOW_THREADS rc = hr__stream_next(self->stream, (uint32_t)timeout_ms, &next, &output, &tag, &err);
+    Py_END_ALLOW_THREADS if (rc != HR_OK) {
         return ext_raise(state, &err, tag);
     }
     if (next == HR_NEXT_END) {
@@ -268,7 +266,8 @@ static PyType_Spec Stream_spec = {
 /* ---------------------------------------------------------------------------------------------------- Engine */
 
 static PyObject *Engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"workers", "memory_limit", "max_in_flight", "max_in_flight_per_host", "max_depth", "seed", NULL};
+    static char *names[] = {"workers", "memory_limit", "max_in_flight", "max_in_flight_per_host", "max_depth", "seed",
+                            NULL};
     hr_engine_options options;
     hr__engine_options_init(&options);
     unsigned long long memory_limit = options.memory_limit_bytes;
@@ -294,10 +293,8 @@ static PyObject *Engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     hr_error err;
     int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = hr__engine_new(&options, &self->engine, &err);
-    Py_END_ALLOW_THREADS
-    if (rc != HR_OK) {
+    Py_BEGIN_ALLOW_THREADS rc = hr__engine_new(&options, &self->engine, &err);
+    Py_END_ALLOW_THREADS if (rc != HR_OK) {
         Py_DECREF(self);
         return ext_raise(ext_state_of_type(type), &err, -1);
     }
@@ -308,8 +305,7 @@ static void Engine_dealloc(EngineObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     hr_engine *engine = self->engine;
     if (engine != NULL) {
-        Py_BEGIN_ALLOW_THREADS
-        hr__engine_free(engine);
+        Py_BEGIN_ALLOW_THREADS hr__engine_free(engine);
         Py_END_ALLOW_THREADS
     }
     type->tp_free(self);
@@ -317,8 +313,8 @@ static void Engine_dealloc(EngineObject *self) {
 }
 
 static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"table",   "tables",   "load_id",  "max_nesting", "max_length", "id_kind",
-                            "root_key", "selector", "batch_bytes", "linger_ms", "reference_only", NULL};
+    static char *names[] = {"table",    "tables",   "load_id",     "max_nesting", "max_length",     "id_kind",
+                            "root_key", "selector", "batch_bytes", "linger_ms",   "reference_only", NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     const char *table = NULL, *load_id = NULL, *id_kind = "random";
     Py_ssize_t table_size = 0, load_id_size = 0;
@@ -404,10 +400,25 @@ static int parse_headers(PyObject *sequence, hr_http_header **headers_out, size_
 }
 
 static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"stream",   "tag",      "method",     "url",        "headers",    "body",
-                            "proxy",    "ca_path",  "cert_path",  "key_path",   "verify_tls", "connect_timeout_ms",
-                            "read_timeout_ms", "max_redirects", "max_attempts", "backoff_ms", "max_delay_ms",
-                            "max_body_bytes", NULL};
+    static char *names[] = {"stream",
+                            "tag",
+                            "method",
+                            "url",
+                            "headers",
+                            "body",
+                            "proxy",
+                            "ca_path",
+                            "cert_path",
+                            "key_path",
+                            "verify_tls",
+                            "connect_timeout_ms",
+                            "read_timeout_ms",
+                            "max_redirects",
+                            "max_attempts",
+                            "backoff_ms",
+                            "max_delay_ms",
+                            "max_body_bytes",
+                            NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     StreamObject *stream;
     long long tag;
@@ -466,8 +477,8 @@ static PyObject *Engine_submit_bytes(EngineObject *self, PyObject *args, PyObjec
     long long tag;
     const char *body, *url = "";
     Py_ssize_t body_size;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Ly#|s", names, state->stream_type, &stream, &tag, &body, &body_size,
-                                     &url)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!Ly#|s", names, state->stream_type, &stream, &tag, &body,
+                                     &body_size, &url)) {
         return NULL;
     }
     hr_error err;
@@ -490,10 +501,8 @@ static PyObject *Engine_poll(EngineObject *self, PyObject *arg) {
     size_t n_pages = 0;
     hr_error err;
     int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = hr__engine_poll(self->engine, (uint32_t)timeout_ms, pages, POLL_MAX, &n_pages, &err);
-    Py_END_ALLOW_THREADS
-    if (rc != HR_OK) {
+    Py_BEGIN_ALLOW_THREADS rc = hr__engine_poll(self->engine, (uint32_t)timeout_ms, pages, POLL_MAX, &n_pages, &err);
+    Py_END_ALLOW_THREADS if (rc != HR_OK) {
         return ext_raise(state, &err, -1);
     }
     PyObject *list = PyList_New((Py_ssize_t)n_pages);
@@ -523,23 +532,20 @@ static PyObject *Engine_is_full(EngineObject *self, PyObject *unused) {
 static PyObject *Engine_stats(EngineObject *self, PyObject *unused) {
     hr_engine_stats stats;
     hr__engine_stats(self->engine, &stats);
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:d,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "requests",
-                         (unsigned long long)stats.http.requests, "retries", (unsigned long long)stats.http.retries,
-                         "wire_bytes", (unsigned long long)stats.http.wire_bytes, "body_bytes",
-                         (unsigned long long)stats.http.body_bytes, "in_flight", stats.http.in_flight,
-                         "max_in_flight_seen", stats.http.max_in_flight_seen, "queued", stats.http.queued,
-                         "throttled_ms", stats.http.throttled_ms, "memory", (unsigned long long)stats.memory_bytes,
-                         "memory_peak", (unsigned long long)stats.memory_peak_bytes, "pages",
-                         (unsigned long long)stats.pages, "rows", (unsigned long long)stats.rows, "renormalized",
-                         (unsigned long long)stats.renormalized, "fast_records", (unsigned long long)stats.fast_records,
-                         "reference_records", (unsigned long long)stats.reference_records);
+    return Py_BuildValue(
+        "{s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:d,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "requests",
+        (unsigned long long)stats.http.requests, "retries", (unsigned long long)stats.http.retries, "wire_bytes",
+        (unsigned long long)stats.http.wire_bytes, "body_bytes", (unsigned long long)stats.http.body_bytes, "in_flight",
+        stats.http.in_flight, "max_in_flight_seen", stats.http.max_in_flight_seen, "queued", stats.http.queued,
+        "throttled_ms", stats.http.throttled_ms, "memory", (unsigned long long)stats.memory_bytes, "memory_peak",
+        (unsigned long long)stats.memory_peak_bytes, "pages", (unsigned long long)stats.pages, "rows",
+        (unsigned long long)stats.rows, "renormalized", (unsigned long long)stats.renormalized, "fast_records",
+        (unsigned long long)stats.fast_records, "reference_records", (unsigned long long)stats.reference_records);
 }
 
 static PyObject *Engine_cancel(EngineObject *self, PyObject *unused) {
-    Py_BEGIN_ALLOW_THREADS
-    hr__engine_cancel(self->engine);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS hr__engine_cancel(self->engine);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
 static PyObject *Engine_close(EngineObject *self, PyObject *unused) {
@@ -547,10 +553,8 @@ static PyObject *Engine_close(EngineObject *self, PyObject *unused) {
         Py_RETURN_NONE;
     }
     self->closing = true;
-    Py_BEGIN_ALLOW_THREADS
-    hr__engine_stop(self->engine);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS hr__engine_stop(self->engine);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
 static PyMethodDef Engine_methods[] = {

@@ -8,8 +8,8 @@
  *   batch.c   TableBatch, columns
  *   stages.c  the stages without fetch and run, for tests
  *
- * Ownership: Page -> Stream -> Engine by references, so the C engine is freed after all of its pages and streams. The GIL
- * is released around every call that may block or that works on data.
+ * Ownership: Page -> Stream -> Engine by references, so the C engine is freed after all of its pages and streams. The
+ * GIL is released around every call that may block or that works on data.
  */
 #ifndef HR_EXT_H
 #define HR_EXT_H
@@ -36,26 +36,23 @@ PyObject *ext_error_new(ext_state *state, const hr_error *err, int64_t tag);
 PyObject *ext_text(hr_str text);
 
 typedef struct EngineObject {
-    PyObject_HEAD
-    hr_engine *engine;
+    PyObject_HEAD hr_engine *engine;
     bool closing;
 } EngineObject;
 
 typedef struct StreamObject {
-    PyObject_HEAD
-    EngineObject *owner; /* owned reference */
+    PyObject_HEAD EngineObject *owner; /* owned reference */
     hr_stream *stream;
     uint64_t n_accepted;
 } StreamObject;
 
 typedef struct PageObject {
-    PyObject_HEAD
-    EngineObject *owner; /* owned reference */
-    hr_page *page;       /* NULL: released or accepted */
+    PyObject_HEAD EngineObject *owner; /* owned reference */
+    hr_page *page;                     /* NULL: released or accepted */
 } PageObject;
 
-/* Selector steps from a Python sequence (or None: no selector). *steps_out is malloc'ed (PyMem_Free); its keys are borrowed
- * from the sequence's strings. -1 with an exception set. */
+/* Selector steps from a Python sequence (or None: no selector). *steps_out is malloc'ed (PyMem_Free); its keys are
+ * borrowed from the sequence's strings. -1 with an exception set. */
 int ext_steps(PyObject *sequence, hr_step **steps_out, size_t *n_out);
 /* Seeds schema from a sequence of Table tuples. -1 with an exception set. */
 int ext_schema_seed(PyObject *tables, hr_schema *schema);

@@ -73,8 +73,8 @@ PyObject *ext_raise(ext_state *state, const hr_error *err, int64_t tag) {
 
 static int module_exec(PyObject *module) {
     ext_state *state = PyModule_GetState(module);
-    state->error = PyErr_NewExceptionWithDoc("headrace._core.Error", "What went wrong in the engine, and where.", NULL,
-                                             NULL);
+    state->error =
+        PyErr_NewExceptionWithDoc("headrace._core.Error", "What went wrong in the engine, and where.", NULL, NULL);
     if (state->error == NULL || PyModule_AddObjectRef(module, "Error", state->error) < 0 ||
         PyModule_AddStringConstant(module, "__version__", HR_VERSION) < 0 ||
         PyModule_AddIntConstant(module, "COL_NOT_NULL", HR_COL_NOT_NULL) < 0 ||

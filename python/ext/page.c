@@ -57,10 +57,8 @@ static PyObject *Page_decode(PageObject *self, PyObject *args, PyObject *kwargs)
     }
     hr_error err;
     int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = hr__page_decode(self->page, (hr_str){body, (size_t)size}, &err);
-    Py_END_ALLOW_THREADS
-    if (rc != HR_OK) {
+    Py_BEGIN_ALLOW_THREADS rc = hr__page_decode(self->page, (hr_str){body, (size_t)size}, &err);
+    Py_END_ALLOW_THREADS if (rc != HR_OK) {
         return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, info.tag);
     }
     Py_RETURN_NONE;
@@ -169,22 +167,22 @@ static PyObject *Page_project(PageObject *self, PyObject *args, PyObject *kwargs
 }
 
 /* X(attribute, expression over info giving a new object) */
-#define PAGE_ATTRIBUTES(X)                                                               \
-    X(tag, PyLong_FromLongLong(info.tag))                                                \
-    X(status, PyLong_FromLong(info.status))                                              \
-    X(reason, ext_text(info.reason))                                                     \
-    X(url, ext_text(info.url))                                                           \
-    X(attempts, PyLong_FromUnsignedLong(info.attempts))                                  \
-    X(wire_bytes, PyLong_FromUnsignedLongLong(info.wire_bytes))                          \
-    X(elapsed_ms, PyFloat_FromDouble(info.elapsed_ms))                                   \
-    X(size, PyLong_FromSize_t(info.body.size_bytes))                                     \
-    X(decoded, PyBool_FromLong(info.decoded))                                            \
+#define PAGE_ATTRIBUTES(X)                                      \
+    X(tag, PyLong_FromLongLong(info.tag))                       \
+    X(status, PyLong_FromLong(info.status))                     \
+    X(reason, ext_text(info.reason))                            \
+    X(url, ext_text(info.url))                                  \
+    X(attempts, PyLong_FromUnsignedLong(info.attempts))         \
+    X(wire_bytes, PyLong_FromUnsignedLongLong(info.wire_bytes)) \
+    X(elapsed_ms, PyFloat_FromDouble(info.elapsed_ms))          \
+    X(size, PyLong_FromSize_t(info.body.size_bytes))            \
+    X(decoded, PyBool_FromLong(info.decoded))                   \
     X(n_records, PyLong_FromSize_t(info.n_records))
 
-#define X(name, expression)                                                              \
-    static PyObject *Page_get_##name(PageObject *self, void *unused) {                   \
-        hr_page_info info;                                                               \
-        return page_info(self, &info) ? (expression) : NULL;                             \
+#define X(name, expression)                                            \
+    static PyObject *Page_get_##name(PageObject *self, void *unused) { \
+        hr_page_info info;                                             \
+        return page_info(self, &info) ? (expression) : NULL;           \
     }
 PAGE_ATTRIBUTES(X)
 #undef X
@@ -232,7 +230,7 @@ static PyGetSetDef Page_getset[] = {
 #define X(name, expression) {#name, (getter)Page_get_##name, NULL, NULL, NULL},
     PAGE_ATTRIBUTES(X)
 #undef X
-    {"error", (getter)Page_get_error, NULL, NULL, NULL},
+        {"error", (getter)Page_get_error, NULL, NULL, NULL},
     {"headers", (getter)Page_get_headers, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -106,8 +106,8 @@ static int one_shot_run(one_shot *run, const hr_json_options *json, const hr_nor
 }
 
 PyObject *ext_normalize_json(PyObject *module, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"body",     "table",          "tables",   "load_id", "max_nesting", "max_length", "id_kind",
-                            "root_key", "reference_only", "portable", "seed",    NULL};
+    static char *names[] = {"body",    "table",    "tables",         "load_id",  "max_nesting", "max_length",
+                            "id_kind", "root_key", "reference_only", "portable", "seed",        NULL};
     ext_state *state = PyModule_GetState(module);
     const char *body, *table = NULL, *load_id = "", *id_kind = "random", *seed = NULL;
     Py_ssize_t body_size, table_size = 0, load_id_size = 0, seed_size = 0;
@@ -159,10 +159,8 @@ PyObject *ext_normalize_json(PyObject *module, PyObject *args, PyObject *kwargs)
     }
     hr_error err;
     int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = one_shot_run(&run, &json, &options, (size_t)body_size, &err);
-    Py_END_ALLOW_THREADS
-    if (rc != HR_OK) {
+    Py_BEGIN_ALLOW_THREADS rc = one_shot_run(&run, &json, &options, (size_t)body_size, &err);
+    Py_END_ALLOW_THREADS if (rc != HR_OK) {
         ext_raise(state, &err, -1);
         goto out;
     }
@@ -187,7 +185,8 @@ static PyObject *name_with(name_fn fn, PyObject *args, PyObject *kwargs) {
     hr__arena_init(&arena, &hr__allocator_libc, 0);
     hr_str name;
     int rc = fn(&arena, (hr_str){key, (size_t)size}, (size_t)max_length, &name);
-    PyObject *out = rc == HR_OK ? PyUnicode_FromStringAndSize(name.data, (Py_ssize_t)name.size_bytes) : PyErr_NoMemory();
+    PyObject *out =
+        rc == HR_OK ? PyUnicode_FromStringAndSize(name.data, (Py_ssize_t)name.size_bytes) : PyErr_NoMemory();
     hr__arena_free(&arena);
     return out;
 }
@@ -213,6 +212,6 @@ PyObject *ext_iso_parse(PyObject *module, PyObject *arg) {
         Py_RETURN_NONE;
     }
     PyObject *offset = iso.has_offset ? PyLong_FromLong(iso.offset_seconds) : Py_NewRef(Py_None);
-    return Py_BuildValue("(s(iiiiiii)N)", kinds[iso.kind], iso.year, iso.month, iso.day, iso.hour, iso.minute, iso.second,
-                         iso.microsecond, offset);
+    return Py_BuildValue("(s(iiiiiii)N)", kinds[iso.kind], iso.year, iso.month, iso.day, iso.hour, iso.minute,
+                         iso.second, iso.microsecond, offset);
 }

@@ -65,14 +65,16 @@ class Page:
         """Decodes `body` (UTF-8 JSON text) in place of the answer's; then selects. Raises `Error`."""
     def select(self, steps: Sequence[Step] | None) -> int:
         """Selects the records as dlt's `extract_response` does: one match that is a list gives its elements, one match
-        that is null gives none, any other match or several matches are the records. Returns their number."""
+        that is null gives none, any other match or several matches are the records. Returns their number.
+        """
     def shape(self) -> bytes:
         """JSON text of the document with every array below (or at) the root as `[]`."""
     def envelope(self) -> bytes:
         """JSON text of the document with the selected record arrays as `[]`."""
     def project(self, keys: Sequence[str] | None, keep: bytes | None = None) -> bytes:
         """JSON text: a list with, for each record (whose byte in `keep` is not 0), an object of just these members (a
-        record that is no object stands as it is); None: whole records."""
+        record that is no object stands as it is); None: whole records.
+        """
     def release(self) -> None:
         """Drops the page and its memory; further calls raise. Also done by the garbage collector."""
 
@@ -94,12 +96,14 @@ class Stream:
         """Sets the selector of pages decoded from now on."""
     def accept(self, page: Page, keep: bytes | None = None, extra: bytes | None = None) -> None:
         """Gives the page's records to the workers. Order of calls is order of rows. `keep`: a byte a record, 0 leaves it
-        out. `extra`: JSON text of an object merged into each object record. The page is released by the engine."""
+        out. `extra`: JSON text of an object merged into each object record. The page is released by the engine.
+        """
     def finish(self) -> None:
         """No more pages: the last batch has `None` after it."""
-    def next_batch(self, timeout_ms: int) -> list[TableBatch] | None | bool:
+    def next_batch(self, timeout_ms: int) -> list[TableBatch] | bool | None:
         """The next rows, parents before children: a list; `False` when time ran out; `None` at the end. The root table
-        stands first and is always there (maybe with 0 rows). Raises the first `Error` of a page (with `tag`)."""
+        stands first and is always there (maybe with 0 rows). Raises the first `Error` of a page (with `tag`).
+        """
 
 class Engine:
     def __init__(
@@ -128,7 +132,8 @@ class Engine:
         reference_only: bool = False,
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
-        holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end."""
+        holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end.
+        """
     def submit(
         self,
         stream: Stream,
@@ -155,12 +160,14 @@ class Engine:
         """A page whose bytes are already here (tests; a body Python fetched)."""
     def poll(self, timeout_ms: int) -> list[Page]:
         """Pages that are fetched and decoded or have failed, in order of completion. Waits without the GIL; [] when time
-        ran out or `wake` was called. Raises `Error` CANCELLED after `cancel`."""
+        ran out or `wake` was called. Raises `Error` CANCELLED after `cancel`.
+        """
     def wake(self) -> None: ...
     def is_full(self) -> bool: ...
     def stats(self) -> dict[str, float]:
         """requests, retries, wire_bytes, body_bytes, in_flight, max_in_flight_seen, queued, throttled_ms, memory,
-        memory_peak, pages, rows, renormalized, fast_records, reference_records."""
+        memory_peak, pages, rows, renormalized, fast_records, reference_records.
+        """
     def cancel(self) -> None:
         """Everything in flight ends; every waiting call raises `Error` CANCELLED. Any thread."""
     def close(self) -> None:
@@ -181,7 +188,8 @@ def normalize_json(
     seed: bytes | None = None,
 ) -> list[TableBatch]:
     """Decodes a JSON array of records and normalizes it in the calling thread: the stages without fetch and run (tests,
-    `./dev bench normalize`)."""
+    `./dev bench normalize`).
+    """
 
 def name_column(key: str, max_length: int = 0) -> str: ...
 def name_path(path: str, max_length: int = 0) -> str: ...

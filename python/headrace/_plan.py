@@ -24,7 +24,11 @@ from dlt.extract.pipe import Pipe
 from dlt.extract.resource import DltResource
 from dlt.normalize.configuration import ItemsNormalizerConfiguration
 from dlt.sources.helpers.requests.session import Session
-from dlt.sources.rest_api.config_setup import expand_placeholders, paginate_dependent_resource, process_parent_data_item
+from dlt.sources.rest_api.config_setup import (
+    expand_placeholders,
+    paginate_dependent_resource,
+    process_parent_data_item,
+)
 
 from headrace import _core, _schema
 from headrace._request import selector_steps
@@ -33,7 +37,15 @@ from headrace._writer import PackageWriter
 from headrace.config import settings
 
 _MARK = "__headrace_plan__"
-_DYNAMIC_HINTS = ("table_name", "parent_table_name", "write_disposition", "columns", "primary_key", "merge_key", "schema_contract")
+_DYNAMIC_HINTS = (
+    "table_name",
+    "parent_table_name",
+    "write_disposition",
+    "columns",
+    "primary_key",
+    "merge_key",
+    "schema_contract",
+)
 
 
 class _Parents:
@@ -60,7 +72,7 @@ class Plan:
     def __init__(self, resource: DltResource) -> None:
         self.name = resource.name
         self.arguments: dict[str, Any] = dict(resource.explicit_args)
-        self.original = resource._pipe.gen
+        self.original: Any = resource._pipe.gen
         self.is_dependent = resource._pipe.has_parent
 
     # ---- which way
@@ -109,7 +121,7 @@ class Plan:
         return None
 
     def _reason_hints(self, resource: DltResource) -> str | None:
-        hints = resource._hints
+        hints: Any = resource._hints
         if resource.has_dynamic_table_name or resource.has_other_dynamic_hints:
             return "its hints depend on the data"
         if resource.validator is not None:
@@ -253,7 +265,7 @@ class Plan:
             if batch.parent is not None:
                 writer.write(batch.name, table)
 
-    def _parent_keys(self, source: Any, resource: DltResource) -> list[str] | None | bool:
+    def _parent_keys(self, source: Any, resource: DltResource) -> list[str] | bool | None:
         """The top-level fields that native children need; None: whole records; False: there are no children."""
         keys: set[str] = set()
         found = False
@@ -280,7 +292,7 @@ class _Progress:
         self._shown = dict.fromkeys(job.counts, 0)
         self._rows = 0
         try:
-            self._collector = dlt.current.pipeline().collector  # type: ignore[attr-defined]
+            self._collector: Any = dlt.current.pipeline().collector
         except Exception:
             self._collector = None
 
@@ -360,7 +372,7 @@ def _reason_schema(schema: Schema) -> str | None:
     for table in schema.tables.values():
         if table.get("filters"):
             return "row filters"
-        if not _all_evolve(table.get("schema_contract")) and not table["name"].startswith("_dlt"):
+        if not _all_evolve(table.get("schema_contract")) and not str(table["name"]).startswith("_dlt"):
             return "a schema contract"
     caps = _schema.capabilities()
     if caps.supports_tz_aware_datetime is False or caps.supports_naive_datetime is False:
@@ -381,7 +393,11 @@ def _say(name: str, reason: str) -> None:
 def install(resource: DltResource) -> None:
     """Makes a rest_api resource native where that is possible. Others stay as they are."""
     pipe = resource._pipe
-    if plan_of(pipe) is not None or "client" not in (resource.explicit_args or {}):
+    try:
+        arguments = resource.explicit_args
+    except TypeError:  # a resource of the user's that takes no arguments
+        return
+    if plan_of(pipe) is not None or "client" not in arguments:
         return
     plan = Plan(resource)
     if plan.is_dependent:
@@ -394,5 +410,7 @@ def install(resource: DltResource) -> None:
             return plan.generate()
 
     setattr(native, _MARK, plan)
-    native.__name__ = native.__qualname__ = paginate_dependent_resource.__name__ if plan.is_dependent else "paginate_resource"
+    native.__name__ = native.__qualname__ = (
+        paginate_dependent_resource.__name__ if plan.is_dependent else "paginate_resource"
+    )
     pipe.replace_gen(native)

@@ -112,8 +112,6 @@ def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-
-
 class NativeResponse(requests.Response):
     """A `requests.Response` over a page: its body becomes Python objects only when somebody asks."""
 

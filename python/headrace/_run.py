@@ -54,7 +54,7 @@ _FIRST_WINDOW = 2
 class Run:
     """The engine and its pager thread, shared by the jobs of one extraction."""
 
-    _open: dict[str, "Run"] = {}  # noqa: RUF012 - a registry
+    _open: dict[str, Run] = {}  # noqa: RUF012 - a registry
     _open_lock = threading.Lock()
 
     def __init__(self, key: str, settings: HeadraceConfiguration) -> None:
@@ -75,7 +75,7 @@ class Run:
         self._thread.start()
 
     @classmethod
-    def join(cls, key: str, settings: HeadraceConfiguration) -> "Run":
+    def join(cls, key: str, settings: HeadraceConfiguration) -> Run:
         """The run of this key; it ends when each who joined has left."""
         with cls._open_lock:
             run = cls._open.get(key)
@@ -95,7 +95,7 @@ class Run:
         self._thread.join()
         self.engine.close()
 
-    def submit(self, chain: "Chain", number: int, prepared: requests.PreparedRequest) -> None:
+    def submit(self, chain: Chain, number: int, prepared: requests.PreparedRequest) -> None:
         """Sends page `number` of a chain on its way."""
         tag = self._next_tag
         self._next_tag += 1
@@ -114,7 +114,7 @@ class Run:
                     chain, number = self._waiting.pop(page.tag)
                     self._dispatch(chain, number, page)
 
-    def _dispatch(self, chain: "Chain", number: int, page: _core.Page) -> None:
+    def _dispatch(self, chain: Chain, number: int, page: _core.Page) -> None:
         job = chain.job
         job.counts["requests"] += page.attempts
         job.counts["bytes"] += page.size
@@ -133,7 +133,9 @@ class Run:
 class Chain:
     """The pages of one pagination, from the first request to the paginator's stop."""
 
-    def __init__(self, job: "Job", request: requests.Request, paginator: BasePaginator | None, extra: bytes | None) -> None:
+    def __init__(
+        self, job: Job, request: requests.Request, paginator: BasePaginator | None, extra: bytes | None
+    ) -> None:
         self.job = job
         self.request = request
         self.paginator = paginator
@@ -203,7 +205,7 @@ class Chain:
         hooks = self.job.hooks.get("response")
         if hooks is None:
             if page.status >= 400:
-                self.job.client._create_response_handler()(response)
+                self.job.client._create_response_handler()(response)  # type: ignore[call-arg]
         else:
             for hook in hooks if isinstance(hooks, (list, tuple)) else [hooks]:
                 hook(response)
@@ -211,7 +213,9 @@ class Chain:
                 page.decode(response.text.encode("utf-8", "surrogatepass"))
                 return
         error = page.error
-        if (error is not None and error.code == "ENCODING") or (not response.is_plain_utf8 and not response.content.isascii()):
+        if (error is not None and error.code == "ENCODING") or (
+            not response.is_plain_utf8 and not response.content.isascii()
+        ):
             page.decode(response.text.encode("utf-8", "surrogatepass"))
         elif error is not None:
             raise error
@@ -244,7 +248,8 @@ class Chain:
             return
         prepared = self.job.sender.prepare(self.request)
         digest = hashlib.blake2b(
-            repr((prepared.method, prepared.url, prepared.body, sorted(prepared.headers.items()))).encode(), digest_size=12
+            repr((prepared.method, prepared.url, prepared.body, sorted(prepared.headers.items()))).encode(),
+            digest_size=12,
         ).digest()
         if digest in self._seen:
             raise ResourceFailed(
@@ -328,7 +333,7 @@ class Job:
         data_selector: Any,
         hooks: dict[str, Any] | None,
         stream_options: dict[str, Any],
-        parent_keys: list[str] | None | bool = False,
+        parent_keys: list[str] | bool | None = False,
     ) -> None:
         self.run = run
         self.name = name
@@ -340,7 +345,9 @@ class Job:
         steps = selector_steps(self.data_selector) if self.has_selector else None
         self.hooks = hooks or {}
         self.stream = run.engine.stream(selector=steps, batch_bytes=run.settings.batch_bytes, **stream_options)
-        self.parent_keys = parent_keys  # keys that children want of each record; False: no children; None: whole records
+        self.parent_keys = (
+            parent_keys  # keys that children want of each record; False: no children; None: whole records
+        )
         self.parents: deque[Any] = deque()
         self.tags: dict[int, tuple[str, int]] = {}
         self.counts = {"requests": 0, "pages": 0, "bytes": 0}
@@ -350,7 +357,7 @@ class Job:
         self._more: Iterator[Callable[[], Chain]] | None = None
         self._finished = False
 
-    def start(self, chains: Iterator[Callable[[], "Chain"]]) -> None:
+    def start(self, chains: Iterator[Callable[[], Chain]]) -> None:
         """Starts the chains, as many at once as the host may be asked."""
         with self.run.lock:
             self._more = chains

@@ -44,9 +44,7 @@ _ADVICE = {
 }
 
 
-def page_error(
-    error: _core.Error, *, resource: str, schema_name: str, url: str | None, page: int | None
-) -> Exception:
+def page_error(error: _core.Error, *, resource: str, schema_name: str, url: str | None, page: int | None) -> Exception:
     """The exception for an engine error, with its place in words."""
     if error.code == "NULL_VALUE" and error.table and error.column:
         null_error = CannotCoerceNullException(schema_name, error.table, error.column)

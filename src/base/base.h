@@ -15,12 +15,12 @@
 #define HR_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* Returns the status as it is; use only while this function owns nothing. */
-#define HR_TRY(call)                                                                     \
-    do {                                                                                 \
-        int hr_try_rc_ = (call);                                                         \
-        if (HR_UNLIKELY(hr_try_rc_ != HR_OK)) {                                          \
-            return hr_try_rc_;                                                           \
-        }                                                                                \
+#define HR_TRY(call)                            \
+    do {                                        \
+        int hr_try_rc_ = (call);                \
+        if (HR_UNLIKELY(hr_try_rc_ != HR_OK)) { \
+            return hr_try_rc_;                  \
+        }                                       \
     } while (0)
 
 /* ---- errors. Fills *err (if not NULL) and returns code. offset_bytes and record are set to -1. */

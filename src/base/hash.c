@@ -92,10 +92,10 @@ size_t hr__base64(const void *data, size_t size_bytes, char *out) {
 
 /* ---------------------------------------------------------------------------------------------------- row ids */
 
-#define QUARTER(a, b, c, d)                                                              \
-    x[a] += x[b], x[d] ^= x[a], x[d] = x[d] << 16 | x[d] >> 16;                          \
-    x[c] += x[d], x[b] ^= x[c], x[b] = x[b] << 12 | x[b] >> 20;                          \
-    x[a] += x[b], x[d] ^= x[a], x[d] = x[d] << 8 | x[d] >> 24;                           \
+#define QUARTER(a, b, c, d)                                     \
+    x[a] += x[b], x[d] ^= x[a], x[d] = x[d] << 16 | x[d] >> 16; \
+    x[c] += x[d], x[b] ^= x[c], x[b] = x[b] << 12 | x[b] >> 20; \
+    x[a] += x[b], x[d] ^= x[a], x[d] = x[d] << 8 | x[d] >> 24;  \
     x[c] += x[d], x[b] ^= x[c], x[b] = x[b] << 7 | x[b] >> 25
 
 /* The ChaCha20 block function (RFC 8439, section 2.3). */

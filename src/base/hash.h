@@ -18,7 +18,8 @@ bool hr__shake128_is_vector(void); /* whether x4 runs on AVX2 here */
 /* Base64, standard alphabet, no padding. out has (size*4+2)/3 bytes; returns that length. */
 size_t hr__base64(const void *data, size_t size_bytes, char *out);
 
-/* Row ids: a ChaCha20 stream. Same seed and stream number give the same ids (tests: output equal for 1 and N workers). */
+/* Row ids: a ChaCha20 stream. Same seed and stream number give the same ids (tests: output equal for 1 and N workers).
+ */
 typedef struct hr_ids {
     uint32_t state[16];
     uint8_t block[64];

@@ -11,11 +11,11 @@ static const uint64_t keccak_constants[24] = {
     0x8000000000008003u, 0x8000000000008002u, 0x8000000000000080u, 0x000000000000800Au, 0x800000008000000Au,
     0x8000000080008081u, 0x8000000000008080u, 0x0000000080000001u, 0x8000000080008008u};
 
-#define CHI_ROW(o, b0, b1, b2, b3, b4)                                                   \
-    a[(o) + 0] = XOR(b0, ANDNOT(b1, b2));                                                \
-    a[(o) + 1] = XOR(b1, ANDNOT(b2, b3));                                                \
-    a[(o) + 2] = XOR(b2, ANDNOT(b3, b4));                                                \
-    a[(o) + 3] = XOR(b3, ANDNOT(b4, b0));                                                \
+#define CHI_ROW(o, b0, b1, b2, b3, b4)    \
+    a[(o) + 0] = XOR(b0, ANDNOT(b1, b2)); \
+    a[(o) + 1] = XOR(b1, ANDNOT(b2, b3)); \
+    a[(o) + 2] = XOR(b2, ANDNOT(b3, b4)); \
+    a[(o) + 3] = XOR(b3, ANDNOT(b4, b0)); \
     a[(o) + 4] = XOR(b4, ANDNOT(b0, b1))
 
 static void keccak_f(LANE state[25]) {

@@ -48,8 +48,8 @@ int hr__grow(const hr_allocator *alloc, void **array, size_t *cap, size_t n_need
     if (__builtin_mul_overflow(n, elem_bytes, &total)) {
         return HR_MEMORY;
     }
-    void *out = *array == NULL ? hr__alloc(alloc, total)
-                               : alloc->realloc_fn(alloc->ctx, *array, *cap * elem_bytes, total);
+    void *out =
+        *array == NULL ? hr__alloc(alloc, total) : alloc->realloc_fn(alloc->ctx, *array, *cap * elem_bytes, total);
     if (out == NULL) {
         return HR_MEMORY;
     }

@@ -5,8 +5,8 @@
  * Parsing: Clinger's fast path (both the digits and the power of ten are exact doubles), then Eisel-Lemire (Lemire,
  * "Number Parsing at a Gigabyte per Second", 2021) with 128-bit powers of five, then exact big-integer comparison.
  * Printing: Python's and orjson's shortest form: the fewest digits that read back as the same double, and of those the
- * nearest to it. Found by correctly rounded conversions of 1 to 17 digits; a power of two has an asymmetric interval, so
- * there the neighbours of the rounded digits are tried too.
+ * nearest to it. Found by correctly rounded conversions of 1 to 17 digits; a power of two has an asymmetric interval,
+ * so there the neighbours of the rounded digits are tried too.
  */
 #include "number.h"
 
@@ -336,8 +336,8 @@ static bool digits_step(char *digits, int n, int delta) {
     return false;
 }
 
-/* value's n digits, correctly rounded; *exp10 is the exponent of the first. snprintf is used for its exactness only: the
- * decimal point, which a locale may change, is skipped. */
+/* value's n digits, correctly rounded; *exp10 is the exponent of the first. snprintf is used for its exactness only:
+ * the decimal point, which a locale may change, is skipped. */
 static void digits_of(double value, int n, char digits[20], int *exp10) {
     char text[48];
     snprintf(text, sizeof text, "%.*e", n - 1, value);
@@ -359,7 +359,8 @@ static int shortest(double value, char digits[20], int *exp10) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
     bool power_of_two = (bits & (((uint64_t)1 << 52) - 1)) == 0;
-    /* Decimals of up to 15 digits survive the way to a normal double and back, so fewer digits are those 15 without zeros. */
+    /* Decimals of up to 15 digits survive the way to a normal double and back, so fewer digits are those 15 without
+     * zeros. */
     for (int n = bits >> 52 == 0 ? 1 : 15; n <= 17; n++) {
         digits_of(value, n, digits, exp10);
         bool found = reads_back(digits, n, *exp10, value);
@@ -443,8 +444,8 @@ static size_t double_repr(double value, bool python, char *out) {
     /* Python: repr's format code 'r', scientific when the exponent is < -4 or >= 16, two digits of exponent at least.
      * orjson: < -5 or >= 16, no padding. */
     bool scientific = exp10 < (python ? -4 : -5) || exp10 >= 16;
-    return (size_t)(at - out) + (scientific ? write_scientific(digits, n, exp10, python, at)
-                                            : write_positional(digits, n, exp10, at));
+    return (size_t)(at - out) +
+           (scientific ? write_scientific(digits, n, exp10, python, at) : write_positional(digits, n, exp10, at));
 }
 
 size_t hr__double_repr_python(double value, char *out) {

@@ -10,10 +10,12 @@
 
 /* text[0..size_bytes) must match -?digits[.digits][(e|E)[+-]digits]. +-inf on overflow, +-0 on underflow. */
 double hr__double_parse(const char *text, size_t size_bytes);
-/* From a scanned decimal: w * 10^exp10, exact when !truncated (w holds all digits); `text` is used when it is not enough. */
+/* From a scanned decimal: w * 10^exp10, exact when !truncated (w holds all digits); `text` is used when it is not
+ * enough. */
 double hr__double_from_decimal(bool negative, uint64_t w, int64_t exp10, bool truncated, const char *text,
                                size_t size_bytes);
-/* repr(float) of Python: "1.0", "1e+20", "1e-07", "inf", "nan". Returns the length; out has 32 bytes, not terminated. */
+/* repr(float) of Python: "1.0", "1e+20", "1e-07", "inf", "nan". Returns the length; out has 32 bytes, not terminated.
+ */
 size_t hr__double_repr_python(double value, char *out);
 /* orjson's form: "1.0", "1e+20", "1e-7"; null for inf and nan. */
 size_t hr__double_repr_orjson(double value, char *out);

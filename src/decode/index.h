@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Step 1 of decoding JSON: where the tokens are. For each 64 bytes bit masks say which bytes are quotes, backslashes and so
- * on; from them the offsets of all structural characters outside strings, of both quotes of every string, and of the first
- * byte of every other scalar are written (Langdale, Lemire: "Parsing Gigabytes of JSON per Second", 2019).
+ * Step 1 of decoding JSON: where the tokens are. For each 64 bytes bit masks say which bytes are quotes, backslashes
+ * and so on; from them the offsets of all structural characters outside strings, of both quotes of every string, and of
+ * the first byte of every other scalar are written (Langdale, Lemire: "Parsing Gigabytes of JSON per Second", 2019).
  *
  *   {"a": [1, true]}   ->  0 { 1 " 3 " 4 : 6 [ 7 1 8 , 10 t 14 ] 15 }
  */

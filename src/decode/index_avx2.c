@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The structural index with AVX2 and PCLMULQDQ, checking UTF-8 on the way (Keiser, Lemire: "Validating UTF-8 In Less Than
- * One Instruction Per Byte", 2021).
+ * The structural index with AVX2 and PCLMULQDQ, checking UTF-8 on the way (Keiser, Lemire: "Validating UTF-8 In Less
+ * Than One Instruction Per Byte", 2021).
  */
 #include "index.h"
 
@@ -12,7 +12,8 @@ typedef struct utf8_state {
     __m256i error, previous, incomplete;
 } utf8_state;
 
-/* Errors of pairs of bytes, by the first byte's nibbles and the second's high nibble; a bit is an error if set in all. */
+/* Errors of pairs of bytes, by the first byte's nibbles and the second's high nibble; a bit is an error if set in all.
+ */
 enum {
     TOO_SHORT = 1 << 0,
     TOO_LONG = 1 << 1,
@@ -45,8 +46,8 @@ static inline void utf8_check(utf8_state *s, __m256i now) {
               TOO_SHORT | OVERLONG_3 | SURROGATE, TOO_SHORT | TOO_LARGE | TOO_LARGE_1000 | OVERLONG_4),
         high);
     __m256i first_low = _mm256_shuffle_epi8(
-        TWICE((char)(CARRY | OVERLONG_3 | OVERLONG_2 | OVERLONG_4), (char)(CARRY | OVERLONG_2), (char)CARRY, (char)CARRY,
-              (char)(CARRY | TOO_LARGE), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
+        TWICE((char)(CARRY | OVERLONG_3 | OVERLONG_2 | OVERLONG_4), (char)(CARRY | OVERLONG_2), (char)CARRY,
+              (char)CARRY, (char)(CARRY | TOO_LARGE), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
               (char)(CARRY | TOO_LARGE | TOO_LARGE_1000), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
               (char)(CARRY | TOO_LARGE | TOO_LARGE_1000), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
               (char)(CARRY | TOO_LARGE | TOO_LARGE_1000), (char)(CARRY | TOO_LARGE | TOO_LARGE_1000),
@@ -67,9 +68,9 @@ static inline void utf8_check(utf8_state *s, __m256i now) {
     __m256i must = _mm256_and_si256(_mm256_or_si256(third, fourth), _mm256_set1_epi8((char)0x80));
     s->error = _mm256_or_si256(s->error, _mm256_xor_si256(must, special));
     /* A lead byte in the last three places whose sequence is not complete there. */
-    const __m256i most = _mm256_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                                          -1, -1, -1, -1, -1, -1, -1, -1, -1, (char)(0xF0 - 1), (char)(0xE0 - 1),
-                                          (char)(0xC0 - 1));
+    const __m256i most =
+        _mm256_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                         -1, -1, -1, -1, -1, (char)(0xF0 - 1), (char)(0xE0 - 1), (char)(0xC0 - 1));
     s->incomplete = _mm256_subs_epu8(now, most);
     s->previous = now;
 }
@@ -103,27 +104,26 @@ static inline uint64_t two_masks(__m256i a, __m256i b) {
     return (uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32;
 }
 
-#define MASK_EQ(c)                                                                       \
-    two_masks(_mm256_cmpeq_epi8(a_, _mm256_set1_epi8(c)), _mm256_cmpeq_epi8(b_, _mm256_set1_epi8(c)))
+#define MASK_EQ(c) two_masks(_mm256_cmpeq_epi8(a_, _mm256_set1_epi8(c)), _mm256_cmpeq_epi8(b_, _mm256_set1_epi8(c)))
 /* White space and operators by their low nibble (simdjson's tables): ' ' \t \n \r; , : and {}[] with bit 5 set. */
-#define CLASSIFY(block, m)                                                               \
-    do {                                                                                 \
+#define CLASSIFY(block, m)                                                                                            \
+    do {                                                                                                              \
         const __m256i white_ = TWICE(' ', 100, 100, 100, 17, 100, 113, 2, 100, '\t', '\n', 112, 100, '\r', 100, 100); \
-        const __m256i op_ = TWICE(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ':', '{', ',', '}', 0, 0); \
-        __m256i a_ = _mm256_loadu_si256((const __m256i *)(block));                       \
-        __m256i b_ = _mm256_loadu_si256((const __m256i *)((block) + 32));                \
-        (m)->backslash = MASK_EQ('\\');                                                  \
-        (m)->quote = MASK_EQ('"');                                                       \
-        (m)->white = two_masks(_mm256_cmpeq_epi8(a_, _mm256_shuffle_epi8(white_, a_)),   \
-                               _mm256_cmpeq_epi8(b_, _mm256_shuffle_epi8(white_, b_)));  \
-        __m256i a20_ = _mm256_or_si256(a_, _mm256_set1_epi8(0x20));                      \
-        __m256i b20_ = _mm256_or_si256(b_, _mm256_set1_epi8(0x20));                      \
-        const __m256i top_ = _mm256_set1_epi8(0x1F);                                     \
-        (m)->control = two_masks(_mm256_cmpeq_epi8(_mm256_max_epu8(a_, top_), top_),     \
-                                 _mm256_cmpeq_epi8(_mm256_max_epu8(b_, top_), top_));    \
-        (m)->op = two_masks(_mm256_cmpeq_epi8(a20_, _mm256_shuffle_epi8(op_, a_)),       \
-                            _mm256_cmpeq_epi8(b20_, _mm256_shuffle_epi8(op_, b_))) &     \
-                  ~(m)->control; /* 0x0C and 0x1A look like ',' and ':' here */          \
+        const __m256i op_ = TWICE(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ':', '{', ',', '}', 0, 0);                            \
+        __m256i a_ = _mm256_loadu_si256((const __m256i *)(block));                                                    \
+        __m256i b_ = _mm256_loadu_si256((const __m256i *)((block) + 32));                                             \
+        (m)->backslash = MASK_EQ('\\');                                                                               \
+        (m)->quote = MASK_EQ('"');                                                                                    \
+        (m)->white = two_masks(_mm256_cmpeq_epi8(a_, _mm256_shuffle_epi8(white_, a_)),                                \
+                               _mm256_cmpeq_epi8(b_, _mm256_shuffle_epi8(white_, b_)));                               \
+        __m256i a20_ = _mm256_or_si256(a_, _mm256_set1_epi8(0x20));                                                   \
+        __m256i b20_ = _mm256_or_si256(b_, _mm256_set1_epi8(0x20));                                                   \
+        const __m256i top_ = _mm256_set1_epi8(0x1F);                                                                  \
+        (m)->control = two_masks(_mm256_cmpeq_epi8(_mm256_max_epu8(a_, top_), top_),                                  \
+                                 _mm256_cmpeq_epi8(_mm256_max_epu8(b_, top_), top_));                                 \
+        (m)->op = two_masks(_mm256_cmpeq_epi8(a20_, _mm256_shuffle_epi8(op_, a_)),                                    \
+                            _mm256_cmpeq_epi8(b20_, _mm256_shuffle_epi8(op_, b_))) &                                  \
+                  ~(m)->control; /* 0x0C and 0x1A look like ',' and ':' here */                                       \
     } while (0)
 
 static inline uint64_t prefix_xor(uint64_t bits) {

@@ -24,17 +24,17 @@ static const uint8_t classes[256] = {
     ['\\'] = CLASS_BACKSLASH,
 };
 
-#define CLASSIFY(block, m)                                                               \
-    do {                                                                                 \
-        *(m) = (masks){0};                                                               \
-        for (int i_ = 0; i_ < 64; i_++) {                                                \
-            uint8_t c_ = classes[(uint8_t)(block)[i_]];                                  \
-            (m)->white |= (uint64_t)(c_ & 1) << i_;                                      \
-            (m)->op |= (uint64_t)(c_ >> 1 & 1) << i_;                                    \
-            (m)->control |= (uint64_t)(c_ >> 2 & 1) << i_;                               \
-            (m)->quote |= (uint64_t)(c_ >> 3 & 1) << i_;                                 \
-            (m)->backslash |= (uint64_t)(c_ >> 4 & 1) << i_;                             \
-        }                                                                                \
+#define CLASSIFY(block, m)                                   \
+    do {                                                     \
+        *(m) = (masks){0};                                   \
+        for (int i_ = 0; i_ < 64; i_++) {                    \
+            uint8_t c_ = classes[(uint8_t)(block)[i_]];      \
+            (m)->white |= (uint64_t)(c_ & 1) << i_;          \
+            (m)->op |= (uint64_t)(c_ >> 1 & 1) << i_;        \
+            (m)->control |= (uint64_t)(c_ >> 2 & 1) << i_;   \
+            (m)->quote |= (uint64_t)(c_ >> 3 & 1) << i_;     \
+            (m)->backslash |= (uint64_t)(c_ >> 4 & 1) << i_; \
+        }                                                    \
     } while (0)
 
 static inline uint64_t prefix_xor(uint64_t bits) {

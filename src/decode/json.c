@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON text -> document tape. Step 1 is index.h; this is step 2: a walk over the index that checks the grammar (RFC 8259,
- * as strict as simplejson 4.3) and writes a token a value. No recursion; containers that are open stand on a stack.
+ * JSON text -> document tape. Step 1 is index.h; this is step 2: a walk over the index that checks the grammar (RFC
+ * 8259, as strict as simplejson 4.3) and writes a token a value. No recursion; containers that are open stand on a
+ * stack.
  */
 #include "json.h"
 
@@ -303,9 +304,8 @@ static int walk_number(walk *w, size_t start, hr_tok *tok) {
         return unexpected(w, at, "',', ']' or '}' after a number");
     }
     /* 19 digits fit 64 bits; with more, hr__double_parse counts leading zeros and what it drops. */
-    double d = n_significant <= 19
-                   ? hr__double_from_decimal(negative, value, exp10, false, body + start, at - start)
-                   : hr__double_parse(body + start, at - start);
+    double d = n_significant <= 19 ? hr__double_from_decimal(negative, value, exp10, false, body + start, at - start)
+                                   : hr__double_parse(body + start, at - start);
     *tok = (hr_tok){.type = HR_TOK_DOUBLE, .as.d = d};
     return HR_OK;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * decode: JSON text -> document tape. Strict RFC 8259 as simplejson 4.3 and orjson read it (dlt-semantics 3.1).
- * Two steps: a structural index of the whole body by SIMD (AVX2 chosen at run time, portable fallback), then a walk that
- * checks the grammar and writes the tape.
+ * Two steps: a structural index of the whole body by SIMD (AVX2 chosen at run time, portable fallback), then a walk
+ * that checks the grammar and writes the tape.
  */
 #ifndef HR_DECODE_JSON_H
 #define HR_DECODE_JSON_H
@@ -13,15 +13,15 @@ typedef struct hr_json_decoder hr_json_decoder;
 
 typedef struct hr_json_options {
     const hr_allocator *alloc;
-    uint32_t max_depth;  /* 0: 1024 */
-    bool portable;       /* true: never use AVX2 (tests) */
+    uint32_t max_depth; /* 0: 1024 */
+    bool portable;      /* true: never use AVX2 (tests) */
 } hr_json_options;
 
 HR_MUST_CHECK int hr__json_decoder_new(const hr_json_options *options, hr_json_decoder **decoder_out, hr_error *err);
 void hr__json_decoder_free(hr_json_decoder *decoder);
 /* Decodes body[0..size_bytes) into doc (reset first). The body needs HR_BODY_PADDING readable bytes after it and must
- * outlive doc. A UTF-8 BOM is skipped. Errors: HR_SYNTAX, HR_ENCODING (not UTF-8), HR_LIMIT (depth, 4 GiB, token count),
- * HR_MEMORY; each names the byte. One decoder is used by one thread at a time. */
+ * outlive doc. A UTF-8 BOM is skipped. Errors: HR_SYNTAX, HR_ENCODING (not UTF-8), HR_LIMIT (depth, 4 GiB, token
+ * count), HR_MEMORY; each names the byte. One decoder is used by one thread at a time. */
 HR_MUST_CHECK int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc,
                                   hr_error *err);
 #endif

@@ -207,13 +207,12 @@ static int append_valid(const hr_allocator *alloc, emit_column *column, const hr
     return HR_OK;
 }
 
-static int append_column(const hr_allocator *alloc, emit_column *column, size_t n_before,
-                         const hr_batch_column *from, hr_str name, hr_error *err) {
+static int append_column(const hr_allocator *alloc, emit_column *column, size_t n_before, const hr_batch_column *from,
+                         hr_str name, hr_error *err) {
     if (from->n_cells == 0) {
         return HR_OK; /* stays behind; padded later */
     }
-    if (append_nulls(alloc, column, n_before - column->n_rows) != HR_OK ||
-        append_valid(alloc, column, from) != HR_OK) {
+    if (append_nulls(alloc, column, n_before - column->n_rows) != HR_OK || append_valid(alloc, column, from) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_EMIT);
     }
     if (is_text(column->type)) {

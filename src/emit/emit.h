@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * emit: tables -> Arrow. Batches of pages are appended, in order, to one set of growing Arrow buffers a table; export moves a
- * table's buffers out through the C data interface and leaves the table empty. Column order is the schema's.
+ * emit: tables -> Arrow. Batches of pages are appended, in order, to one set of growing Arrow buffers a table; export
+ * moves a table's buffers out through the C data interface and leaves the table empty. Column order is the schema's.
  */
 #ifndef HR_EMIT_EMIT_H
 #define HR_EMIT_EMIT_H
@@ -16,7 +16,8 @@ void hr__emitter_free(hr_emitter *emitter);
 
 /* Copies the batch's rows (all tables; indices as in schema, which must have every column of the batch) behind what is
  * there. On failure (HR_MEMORY, HR_LIMIT: a text column beyond 2 GiB) the emitter is only good to be freed. */
-HR_MUST_CHECK int hr__emitter_append(hr_emitter *emitter, const hr_schema *schema, const hr_batch *batch, hr_error *err);
+HR_MUST_CHECK int hr__emitter_append(hr_emitter *emitter, const hr_schema *schema, const hr_batch *batch,
+                                     hr_error *err);
 
 size_t hr__emitter_bytes(const hr_emitter *emitter); /* in all tables' buffers */
 size_t hr__emitter_rows(const hr_emitter *emitter, int32_t table);

@@ -22,9 +22,9 @@
 typedef struct transfer transfer;
 
 struct transfer {
-    transfer *next;       /* in the one list it is in */
+    transfer *next; /* in the one list it is in */
     hr_http *http;
-    uint64_t number;      /* order of submission */
+    uint64_t number; /* order of submission */
     /* the request: copies in arena */
     hr_arena arena;
     char *method, *url, *body, *proxy, *ca_path, *cert_path, *key_path, *host;
@@ -38,7 +38,7 @@ struct transfer {
     int status;
     uint32_t attempts;
     bool paused, too_big, no_memory;
-    bool serial_start; /* alone at its host by decision */
+    bool serial_start;           /* alone at its host by decision */
     uint64_t started_ms, due_ms; /* due: when a delayed transfer starts again */
     char message[CURL_ERROR_SIZE];
 };
@@ -538,8 +538,8 @@ static bool is_serial(const hr_http *http, const char *host) {
 /* Delay before a request is made again that was refused only because others were in flight (guessed: polite, short). */
 #define PARALLEL_REFUSED_MS 100
 
-/* A 429 while requests to the host were, or may have been, in flight side by side: from now on one at a time. Such an answer
- * is our fault, so it is no attempt. Returns whether it was one. */
+/* A 429 while requests to the host were, or may have been, in flight side by side: from now on one at a time. Such an
+ * answer is our fault, so it is no attempt. Returns whether it was one. */
 static bool became_serial(hr_http *http, transfer *t) {
     if (t->status != 429 || t->serial_start || http->n_serial_hosts >= HR_SERIAL_HOSTS || strlen(t->host) > 255) {
         return false;
@@ -565,10 +565,10 @@ static void transfer_finished(transfer *t, CURLcode curl_code) {
     bool again = code == HR_OK ? hr__retry_status(t->status) : code == HR_NETWORK || code == HR_TIMEOUT;
     if (again && t->attempts < t->request.retry.max_attempts) {
         hr_str after = code == HR_OK ? find_header(t, "Retry-After") : (hr_str){NULL, 0};
-        uint32_t delay_ms = parallel && after.size_bytes == 0
-                                ? PARALLEL_REFUSED_MS
-                                : hr__retry_delay_ms(&t->request.retry, t->attempts < 1 ? 1 : t->attempts, after,
-                                                     (int64_t)time(NULL));
+        uint32_t delay_ms =
+            parallel && after.size_bytes == 0
+                ? PARALLEL_REFUSED_MS
+                : hr__retry_delay_ms(&t->request.retry, t->attempts < 1 ? 1 : t->attempts, after, (int64_t)time(NULL));
         t->due_ms = now_ms() + delay_ms;
         curl_easy_cleanup(t->easy);
         t->easy = NULL;
@@ -635,7 +635,8 @@ static int start_due(hr_http *http) {
         }
     }
     bool full = is_full(http);
-    for (transfer *t = http->waiting.first, *next; t != NULL && http->n_running < http->options.max_in_flight; t = next) {
+    for (transfer *t = http->waiting.first, *next; t != NULL && http->n_running < http->options.max_in_flight;
+         t = next) {
         next = t->next;
         uint32_t most = is_serial(http, t->host) ? 1 : http->options.max_in_flight_per_host;
         if (running_at_host(http, t->host) >= most || (full && !is_oldest(t))) {
@@ -710,7 +711,8 @@ int hr__http_new(const hr_http_options *options, hr_http **http_out, hr_error *e
     int failed = pthread_create(&http->thread, NULL, loop_main, http);
     if (failed != 0) {
         hr__http_free(http);
-        return hr__error_set(err, HR_INTERNAL, HR_STAGE_FETCH, "the loop thread could not be started: %s", strerror(failed));
+        return hr__error_set(err, HR_INTERNAL, HR_STAGE_FETCH, "the loop thread could not be started: %s",
+                             strerror(failed));
     }
     http->started = true;
     *http_out = http;

@@ -26,13 +26,13 @@ typedef struct hr_http_retry {
 
 /* One request. All pointers are borrowed for the call of hr__http_submit only. */
 typedef struct hr_http_request {
-    hr_str method;  /* "GET" */
-    hr_str url;     /* absolute, http or https, encoded */
+    hr_str method; /* "GET" */
+    hr_str url;    /* absolute, http or https, encoded */
     const hr_http_header *headers;
     size_t n_headers;
-    hr_str body;    /* data NULL: none */
-    hr_str proxy;   /* URL; empty string: none, whatever the environment says */
-    hr_str ca_path; /* file or folder of CA certificates; empty: libcurl's own */
+    hr_str body;                /* data NULL: none */
+    hr_str proxy;               /* URL; empty string: none, whatever the environment says */
+    hr_str ca_path;             /* file or folder of CA certificates; empty: libcurl's own */
     hr_str cert_path, key_path; /* client certificate; empty: none */
     bool verify_tls;
     uint32_t connect_timeout_ms, read_timeout_ms; /* read: longest silence; 0: none */
@@ -45,9 +45,9 @@ typedef struct hr_http_request {
 /* What came of a request. The body is the caller's to keep (hr__buf_free); the rest is borrowed for the call. */
 typedef struct hr_http_result {
     void *tag;
-    int status;     /* of the last answer; 0: none came */
-    hr_str reason;  /* "Not Found" */
-    hr_str url;     /* after redirects, as sent (it may hold secrets) */
+    int status;                    /* of the last answer; 0: none came */
+    hr_str reason;                 /* "Not Found" */
+    hr_str url;                    /* after redirects, as sent (it may hold secrets) */
     const hr_http_header *headers; /* of the last answer, in order */
     size_t n_headers;
     hr_buf body; /* decompressed, with HR_HTTP_BODY_PADDING readable bytes after size_bytes */
@@ -79,7 +79,8 @@ typedef struct hr_http_stats {
 
 /* Starts the loop thread. */
 HR_MUST_CHECK int hr__http_new(const hr_http_options *options, hr_http **http_out, hr_error *err);
-/* Queues a request. After HR_OK `done` is called exactly once for it (with HR_CANCELLED if the engine is freed first). */
+/* Queues a request. After HR_OK `done` is called exactly once for it (with HR_CANCELLED if the engine is freed first).
+ */
 HR_MUST_CHECK int hr__http_submit(hr_http *http, const hr_http_request *request, hr_error *err);
 /* Cancels every request submitted so far: each one's done is called with HR_CANCELLED on the loop thread, soon. */
 void hr__http_cancel_all(hr_http *http);

@@ -4,8 +4,8 @@
  * followed by its members (a STRING token for the key, then the value), an array by its elements.
  *
  *   {"a":[1,"x"],"b":null}
- *   tok  0 OBJECT len=2 at.next=6   1 STRING "a"   2 ARRAY len=2 at.next=5   3 INT 1   4 STRING "x"   5 STRING "b"   6 NULL
- *   (at.next of the object is 7: the index after its last token; of the array 5)
+ *   tok  0 OBJECT len=2 at.next=6   1 STRING "a"   2 ARRAY len=2 at.next=5   3 INT 1   4 STRING "x"   5 STRING "b"   6
+ * NULL (at.next of the object is 7: the index after its last token; of the array 5)
  */
 #ifndef HR_MODEL_DOC_H
 #define HR_MODEL_DOC_H
@@ -27,7 +27,8 @@ typedef enum hr_tok_type {
 } hr_tok_type;
 
 enum {
-    HR_TOK_SURROGATE = 1u << 0, /* STRING with a lone surrogate, kept as its 3-byte form (WTF-8): never leaves as text */
+    HR_TOK_SURROGATE =
+        1u << 0, /* STRING with a lone surrogate, kept as its 3-byte form (WTF-8): never leaves as text */
     HR_TOK_UNESCAPED = 1u << 1, /* STRING that had escapes: as.str points into the document's arena, not the body */
 };
 
@@ -72,8 +73,8 @@ static inline size_t hr__doc_next(const hr_doc *doc, size_t at) {
 /* Value of the last member of the object at `object` whose key is `key` (json.loads keeps the last); SIZE_MAX: none. */
 size_t hr__doc_member(const hr_doc *doc, size_t object, hr_str key);
 
-/* The members of an object as Python's dict has them: a key once, at its first place, with its last value. *members_out is
- * from alloc (the caller's to hr__free) and has room for 2 n. HR_OK or HR_MEMORY. */
+/* The members of an object as Python's dict has them: a key once, at its first place, with its last value. *members_out
+ * is from alloc (the caller's to hr__free) and has room for 2 n. HR_OK or HR_MEMORY. */
 typedef struct hr_member {
     hr_str key;
     size_t value; /* token */
@@ -97,8 +98,8 @@ typedef struct hr_step {
     int64_t index;
 } hr_step;
 
-/* Appends the indices of all matches of steps[0..n_steps) from the value at `root` to *matches (libc-like growth through
- * alloc; the caller frees *matches). HR_OK or HR_MEMORY. */
+/* Appends the indices of all matches of steps[0..n_steps) from the value at `root` to *matches (libc-like growth
+ * through alloc; the caller frees *matches). HR_OK or HR_MEMORY. */
 HR_MUST_CHECK int hr__doc_select(const hr_doc *doc, size_t root, const hr_step *steps, size_t n_steps,
                                  const hr_allocator *alloc, size_t **matches, size_t *n_matches, size_t *cap_matches);
 

@@ -159,7 +159,8 @@ static int write_value(writer *w, size_t at, bool top) {
         return put(w->out, text, hr__uint_repr(tok->as.u, text), w->err);
     case HR_TOK_BIGINT:
         if ((w->flags & HR_WRITE_LENIENT) == 0) {
-            return hr__error_set(w->err, HR_RANGE, HR_STAGE_NORMALIZE, "an integer of %u digits exceeds 64 bits", tok->len);
+            return hr__error_set(w->err, HR_RANGE, HR_STAGE_NORMALIZE, "an integer of %u digits exceeds 64 bits",
+                                 tok->len);
         }
         return put(w->out, tok->as.str, tok->len, w->err);
     case HR_TOK_DOUBLE:

@@ -102,7 +102,8 @@ static int join_equal(hr_member *m, size_t *n, const hr_allocator *alloc) {
     return HR_OK;
 }
 
-int hr__doc_members(const hr_doc *doc, size_t object, const hr_allocator *alloc, hr_member **members_out, size_t *n_out) {
+int hr__doc_members(const hr_doc *doc, size_t object, const hr_allocator *alloc, hr_member **members_out,
+                    size_t *n_out) {
     size_t n_all = doc->toks[object].len, n = 0, at = object + 1;
     hr_member *m = hr__calloc(alloc, 2 * n_all + 1, sizeof *m);
     if (m == NULL) {
@@ -261,7 +262,8 @@ int hr__schema_add_column(hr_schema *schema, int32_t table, hr_str name, hr_type
     if (tbl->n_columns >= schema->max_columns) {
         return HR_LIMIT;
     }
-    HR_TRY(hr__grow(schema->alloc, (void **)&tbl->columns, &tbl->cap_columns, tbl->n_columns + 1, sizeof *tbl->columns));
+    HR_TRY(
+        hr__grow(schema->alloc, (void **)&tbl->columns, &tbl->cap_columns, tbl->n_columns + 1, sizeof *tbl->columns));
     char *copy = hr__arena_copy(&schema->arena, name.data, name.size_bytes);
     if (copy == NULL) {
         return HR_MEMORY;
@@ -279,8 +281,8 @@ int hr__schema_add_column(hr_schema *schema, int32_t table, hr_str name, hr_type
             index_put(tbl, (uint32_t)i);
         }
     }
-    tbl->columns[tbl->n_columns] = (hr_column){.name = {copy, name.size_bytes}, .type = (uint8_t)type, .flags = flags,
-                                               .precision = 38, .scale = 9};
+    tbl->columns[tbl->n_columns] = (hr_column){
+        .name = {copy, name.size_bytes}, .type = (uint8_t)type, .flags = flags, .precision = 38, .scale = 9};
     index_put(tbl, (uint32_t)tbl->n_columns);
     *column_out = (int32_t)tbl->n_columns++;
     schema->version++;

@@ -10,17 +10,17 @@
 #include "base.h"
 
 /* X(name, dlt's name, Arrow format): dlt's data types. Formats: dlt-semantics rule 40. NULL: built at run time. */
-#define HR_TYPE_MAP(X)                                                                   \
-    X(UNSET, "", NULL)                                                                   \
-    X(TEXT, "text", "u")                                                                 \
-    X(BIGINT, "bigint", "l")                                                             \
-    X(DOUBLE, "double", "g")                                                             \
-    X(BOOL, "bool", "b")                                                                 \
-    X(TIMESTAMP, "timestamp", "tsu:UTC")                                                 \
-    X(JSON, "json", "u")                                                                 \
-    X(DATE, "date", "tdD")                                                               \
-    X(TIME, "time", "ttu")                                                               \
-    X(DECIMAL, "decimal", NULL)                                                          \
+#define HR_TYPE_MAP(X)                   \
+    X(UNSET, "", NULL)                   \
+    X(TEXT, "text", "u")                 \
+    X(BIGINT, "bigint", "l")             \
+    X(DOUBLE, "double", "g")             \
+    X(BOOL, "bool", "b")                 \
+    X(TIMESTAMP, "timestamp", "tsu:UTC") \
+    X(JSON, "json", "u")                 \
+    X(DATE, "date", "tdD")               \
+    X(TIME, "time", "ttu")               \
+    X(DECIMAL, "decimal", NULL)          \
     X(BINARY, "binary", "z")
 
 typedef enum hr_type {
@@ -48,9 +48,9 @@ typedef struct hr_column {
 } hr_column;
 
 typedef struct hr_table {
-    hr_str name;     /* owned by the schema's arena */
-    int32_t parent;  /* index of the parent table; -1: a root, or broken out of its chain by a key */
-    bool is_new;     /* not yet told to dlt */
+    hr_str name;         /* owned by the schema's arena */
+    int32_t parent;      /* index of the parent table; -1: a root, or broken out of its chain by a key */
+    bool is_new;         /* not yet told to dlt */
     int32_t max_nesting; /* -1: the schema's */
     hr_column *columns;
     size_t n_columns, cap_columns;
@@ -63,7 +63,7 @@ typedef struct hr_schema {
     hr_arena arena;            /* names */
     hr_table *tables;
     size_t n_tables, cap_tables;
-    uint64_t version; /* grows with every table or column added */
+    uint64_t version;   /* grows with every table or column added */
     size_t max_columns; /* a table may have no more */
     size_t max_tables;
 } hr_schema;
@@ -76,7 +76,8 @@ int32_t hr__schema_find(const hr_schema *schema, hr_str name);
 HR_MUST_CHECK int hr__schema_add_table(hr_schema *schema, hr_str name, int32_t parent, int32_t *table_out);
 /* Index of the column in the table, or -1. */
 int32_t hr__schema_find_column(const hr_schema *schema, int32_t table, hr_str name);
-/* Adds a column at the end, also beside a hint (type UNSET) of its name; *column_out is its index. HR_OK, HR_MEMORY, HR_LIMIT (too many columns). */
+/* Adds a column at the end, also beside a hint (type UNSET) of its name; *column_out is its index. HR_OK, HR_MEMORY,
+ * HR_LIMIT (too many columns). */
 HR_MUST_CHECK int hr__schema_add_column(hr_schema *schema, int32_t table, hr_str name, hr_type type, uint8_t flags,
                                         int32_t *column_out);
 /* Makes dst equal to src, which has dst as a prefix: copies only what is missing. */

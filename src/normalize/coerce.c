@@ -61,7 +61,8 @@ static int refuse(hr_error *err, hr_code code, const hr_tok *tok, const char *wh
     return hr__error_set(err, code, HR_STAGE_NORMALIZE, "value \"%.*s\" %s", shown(text), text.data, why);
 }
 
-/* ---------------------------------------------------------------------------------------------------- text as numbers */
+/* ---------------------------------------------------------------------------------------------------- text as numbers
+ */
 
 /* Python's str.strip for ASCII white space; others do not occur in numbers that int() and float() then accept. */
 static hr_str strip(hr_str text) {
@@ -250,7 +251,8 @@ static int to_new_text(hr_arena *arena, const char *data, size_t size, hr_cell *
 }
 
 /* The orjson text of a value that stays nested. */
-static int to_json_text(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *cell, uint32_t *size_out, hr_error *err) {
+static int to_json_text(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *cell, uint32_t *size_out,
+                        hr_error *err) {
     hr_buf buf;
     hr__buf_init(&buf, arena->alloc, UINT32_MAX);
     int rc = hr__doc_write(doc, at, 0, NULL, 0, &buf, err);
@@ -405,8 +407,8 @@ static bool is_json_number(hr_str text) {
     return i == text.size_bytes;
 }
 
-/* Text for a json column: dlt takes what json.loads takes. Words are; what may be a longer document is refused, since this
- * stage has no decoder. */
+/* Text for a json column: dlt takes what json.loads takes. Words are; what may be a longer document is refused, since
+ * this stage has no decoder. */
 static int text_to_json(const hr_tok *tok, hr_arena *arena, hr_cell *cell, uint32_t *size_out, hr_error *err) {
     hr_str text = strip((hr_str){tok->as.str, tok->len});
     if (text.size_bytes == 0) {
@@ -424,16 +426,18 @@ static int text_to_json(const hr_tok *tok, hr_arena *arena, hr_cell *cell, uint3
         size_t size = text_integer(text, &integer) == HR_OK
                           ? hr__int_repr(integer, number)
                           : hr__double_repr_orjson(hr__double_parse(text.data, text.size_bytes), number);
-        return to_new_text(arena, number, size, cell, size_out) == HR_OK ? HR_OK : hr__error_memory(err, HR_STAGE_NORMALIZE);
+        return to_new_text(arena, number, size, cell, size_out) == HR_OK ? HR_OK
+                                                                         : hr__error_memory(err, HR_STAGE_NORMALIZE);
     }
     bool maybe = (first == '{' && last == '}') || (first == '[' && last == ']') ||
                  (first == '"' && last == '"' && text.size_bytes > 1) || hr__str_eq(text, hr__str("null"));
-    return maybe ? refuse(err, HR_UNSUPPORTED, tok, "may be JSON text for a json column, which the engine does not read yet")
+    return maybe ? refuse(err, HR_UNSUPPORTED, tok,
+                          "may be JSON text for a json column, which the engine does not read yet")
                  : HR_COERCE;
 }
 
-/* dlt-semantics rule 6: U+F026..U+F02D, then something: dlt tries to decode a typed value. Whether it would succeed is not
- * worked out: such text (an icon font's character and more) is refused when what follows could be a value. */
+/* dlt-semantics rule 6: U+F026..U+F02D, then something: dlt tries to decode a typed value. Whether it would succeed is
+ * not worked out: such text (an icon font's character and more) is refused when what follows could be a value. */
 static bool is_typed(const hr_tok *tok) {
     const unsigned char *t = (const unsigned char *)tok->as.str;
     if (tok->len < 4 || t[0] != 0xEF || t[1] != 0x80 || t[2] < 0xA6 || t[2] > 0xAD) {
@@ -489,7 +493,7 @@ int hr__coerce(const hr_doc *doc, size_t at, hr_type type, hr_arena *arena, hr_c
         rc = to_timestamp(tok, &cell, err);
         break;
     case HR_TYPE_JSON:
-        rc = tok->type >= HR_TOK_ARRAY  ? to_json_text(doc, at, arena, &cell, size_out, err)
+        rc = tok->type >= HR_TOK_ARRAY    ? to_json_text(doc, at, arena, &cell, size_out, err)
              : tok->type == HR_TOK_STRING ? text_to_json(tok, arena, &cell, size_out, err)
                                           : HR_COERCE;
         break;

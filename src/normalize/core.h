@@ -2,8 +2,8 @@
  *
  * What the reference and the fast path share: the trie of shapes seen so far, and writing cells.
  *
- * A `table_shape` stands for one place where rows come from (the root, or a list at a path); a `node` for one object in such
- * a row (its top, or a nested object that is flattened); an `entry` for one raw key in an object.
+ * A `table_shape` stands for one place where rows come from (the root, or a list at a path); a `node` for one object in
+ * such a row (its top, or a nested object that is flattened); an `entry` for one raw key in an object.
  *
  *   {"id": 1, "user": {"name": "x"}, "tags": ["a"]}
  *   shape items    node ()      entries id -> column id · user -> node (user) · tags -> shape items__tags
@@ -23,21 +23,21 @@ typedef struct entry entry;
 typedef struct table_shape table_shape;
 
 struct entry {
-    hr_str key;    /* raw */
-    hr_str part;   /* its normalized name */
-    hr_str full;   /* with the flatten path: the column */
-    hr_str list_part; /* normalize_path(key): the last part of a child table's path; may be blank */
-    entry *next;   /* what came after this key last time */
-    node *object;  /* NULL until an object was seen */
+    hr_str key;        /* raw */
+    hr_str part;       /* its normalized name */
+    hr_str full;       /* with the flatten path: the column */
+    hr_str list_part;  /* normalize_path(key): the last part of a child table's path; may be blank */
+    entry *next;       /* what came after this key last time */
+    node *object;      /* NULL until an object was seen */
     table_shape *list; /* NULL until a list was seen */
     int32_t column;    /* in the table's schema; -1: none yet */
     uint8_t type;      /* of the column */
     bool not_null;
-    bool as_json;      /* objects and lists stay JSON text (nesting limit, or a json column) */
-    bool slow;         /* another key has the same column, or the name is dlt's own: reference only */
+    bool as_json;                       /* objects and lists stay JSON text (nesting limit, or a json column) */
+    bool slow;                          /* another key has the same column, or the name is dlt's own: reference only */
     int32_t variants[HR_TYPE_JSON + 1]; /* columns for values of each type that do not fit; -1 */
-    int32_t key_slot;  /* place in the primary key; -1 */
-    uint64_t stamp;    /* the object this key was last seen in */
+    int32_t key_slot;                   /* place in the primary key; -1 */
+    uint64_t stamp;                     /* the object this key was last seen in */
     uint64_t extra_stamp;
 };
 
@@ -57,14 +57,14 @@ struct table_shape {
     hr_str name;
     hr_str *parts; /* of the table's path from the root */
     size_t n_parts;
-    table_shape *parent; /* NULL: the root */
+    table_shape *parent;             /* NULL: the root */
     table_shape *sibling, *children; /* list of shapes right below */
-    hr_str path_key; /* parts relative to the parent, joined by 0x1F: what siblings are told apart by */
-    int32_t table;   /* in the schema; -1: no row yet */
-    bool ready;      /* the table has all of dlt's own columns: the fast path may write its rows */
-    node *rows;      /* rows from objects */
-    node *lists;     /* tracking rows of lists in lists: {"list": [...]}; made when needed */
-    entry **names;   /* all entries of all nodes of this shape, by full name; open addressing */
+    hr_str path_key;                 /* parts relative to the parent, joined by 0x1F: what siblings are told apart by */
+    int32_t table;                   /* in the schema; -1: no row yet */
+    bool ready;                      /* the table has all of dlt's own columns: the fast path may write its rows */
+    node *rows;                      /* rows from objects */
+    node *lists;                     /* tracking rows of lists in lists: {"list": [...]}; made when needed */
+    entry **names;                   /* all entries of all nodes of this shape, by full name; open addressing */
     size_t n_names, cap_names;
 };
 
@@ -100,9 +100,9 @@ struct hr_normalizer {
     entry **all_entries; /* for refresh */
     size_t n_all, cap_all;
     uint64_t entries_version; /* schema version the entries' columns are right for */
-    table_rows *rows;  /* a table each */
+    table_rows *rows;         /* a table each */
     size_t n_rows, cap_rows;
-    int32_t *touched;  /* tables the record wrote to */
+    int32_t *touched; /* tables the record wrote to */
     size_t n_touched, cap_touched;
     uint64_t stamp;
     const char **root_ids; /* a root row each: NULL, or its id of HR_ID_CHARS (or root_id_sizes) characters */
@@ -121,8 +121,8 @@ struct hr_normalizer {
 /* ---- shapes */
 HR_MUST_CHECK int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,
                                 table_shape **shape_out);
-HR_MUST_CHECK int hr__node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, size_t n_path, int32_t level,
-                               node **node_out);
+HR_MUST_CHECK int hr__node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, size_t n_path,
+                               int32_t level, node **node_out);
 entry *hr__node_find(const node *nd, hr_str key);
 /* Finds or makes the key's entry. */
 HR_MUST_CHECK int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * snake_case names (dlt 1.31: common/normalizers/naming/snake_case.py, naming.py), rules 10-17 of dlt-semantics. Names are
- * made once a key and remembered by the caller, so this is written to be plainly right: a character is a code point.
+ * snake_case names (dlt 1.31: common/normalizers/naming/snake_case.py, naming.py), rules 10-17 of dlt-semantics. Names
+ * are made once a key and remembered by the caller, so this is written to be plainly right: a character is a code
+ * point.
  */
 #define _GNU_SOURCE /* memmem */
 #include "naming.h"
@@ -113,7 +114,10 @@ static int shorten(hr_arena *arena, hr_str name, hr_str source, size_t max_lengt
     hr__shake128(source.data, source.size_bytes, digest, sizeof digest);
     hr__base64(digest, sizeof digest, tag);
     for (size_t i = 0; i < sizeof tag; i++) {
-        tag[i] = tag[i] == '/' ? 'a' : tag[i] == '+' ? 'b' : is_upper((unsigned char)tag[i]) ? (char)(tag[i] | 0x20) : tag[i];
+        tag[i] = tag[i] == '/'                     ? 'a'
+                 : tag[i] == '+'                   ? 'b'
+                 : is_upper((unsigned char)tag[i]) ? (char)(tag[i] | 0x20)
+                                                   : tag[i];
     }
     size_t rest = max_length > sizeof tag ? max_length - sizeof tag : 0;
     size_t head = rest / 2 + rest % 2, tail = rest / 2;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * dlt's snake_case naming convention (dlt-semantics rules 10-17; dlt/common/normalizers/naming/snake_case.py and naming.py of
- * dlt 1.31). Results are new strings in the arena. HR_OK or HR_MEMORY; HR_ENCODING for text that is not UTF-8.
+ * dlt's snake_case naming convention (dlt-semantics rules 10-17; dlt/common/normalizers/naming/snake_case.py and
+ * naming.py of dlt 1.31). Results are new strings in the arena. HR_OK or HR_MEMORY; HR_ENCODING for text that is not
+ * UTF-8.
  */
 #ifndef HR_NORMALIZE_NAMING_H
 #define HR_NORMALIZE_NAMING_H

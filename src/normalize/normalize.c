@@ -111,15 +111,16 @@ static void shape_resolve(hr_normalizer *norm, table_shape *shape) {
     if (shape->table < 0 || (norm->schema->tables[shape->table].parent >= 0) != (shape->parent != NULL)) {
         return;
     }
-    shape->ready = has_column(norm, shape->table, "_dlt_id") &&
-                   (shape->parent == NULL
-                        ? has_column(norm, shape->table, "_dlt_load_id")
-                        : has_column(norm, shape->table, "_dlt_parent_id") &&
-                              has_column(norm, shape->table, "_dlt_list_idx") &&
-                              (!norm->options.root_key || has_column(norm, shape->table, "_dlt_root_id")));
+    shape->ready =
+        has_column(norm, shape->table, "_dlt_id") &&
+        (shape->parent == NULL
+             ? has_column(norm, shape->table, "_dlt_load_id")
+             : has_column(norm, shape->table, "_dlt_parent_id") && has_column(norm, shape->table, "_dlt_list_idx") &&
+                   (!norm->options.root_key || has_column(norm, shape->table, "_dlt_root_id")));
 }
 
-int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path, table_shape **shape_out) {
+int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,
+                  table_shape **shape_out) {
     hr_arena *arena = &norm->arena;
     hr_str key;
     if (tuple_key(arena, path, n_path, &key) != HR_OK) {
@@ -448,7 +449,8 @@ int hr__rows_match(hr_normalizer *norm) {
         if (tbl->n_columns == n_columns) {
             continue;
         }
-        if (hr__grow(batch->alloc, (void **)&tbl->columns, &tbl->cap_columns, n_columns, sizeof *tbl->columns) != HR_OK) {
+        if (hr__grow(batch->alloc, (void **)&tbl->columns, &tbl->cap_columns, n_columns, sizeof *tbl->columns) !=
+            HR_OK) {
             return hr__norm_memory(norm);
         }
         for (; tbl->n_columns < n_columns; tbl->n_columns++) {
@@ -462,7 +464,8 @@ int hr__row_begin(hr_normalizer *norm, int32_t table, const row_link *link, uint
     hr_batch_table *tbl = &norm->batch->tables[table];
     table_rows *rows = &norm->rows[table];
     if (tbl->n_rows >= UINT32_MAX - 1) {
-        return hr__error_set(norm->err, HR_LIMIT, HR_STAGE_NORMALIZE, "a page makes more than 4 billion rows of a table");
+        return hr__error_set(norm->err, HR_LIMIT, HR_STAGE_NORMALIZE,
+                             "a page makes more than 4 billion rows of a table");
     }
     if (!rows->touched) {
         rows->touched = true;
@@ -471,8 +474,8 @@ int hr__row_begin(hr_normalizer *norm, int32_t table, const row_link *link, uint
     }
     if (link != NULL) {
         if (HR_UNLIKELY(tbl->n_rows >= rows->cap_links) &&
-            hr__grow(norm->options.alloc, (void **)&rows->links, &rows->cap_links, tbl->n_rows + 1, sizeof *rows->links) !=
-                HR_OK) {
+            hr__grow(norm->options.alloc, (void **)&rows->links, &rows->cap_links, tbl->n_rows + 1,
+                     sizeof *rows->links) != HR_OK) {
             return hr__norm_memory(norm);
         }
         rows->links[tbl->n_rows] = *link;
@@ -559,7 +562,8 @@ static void record_done(hr_normalizer *norm) {
 
 int hr__root_id_set(hr_normalizer *norm, uint32_t row, hr_str id) {
     const hr_allocator *alloc = norm->options.alloc;
-    if (hr__grow(alloc, (void **)&norm->root_ids, &norm->cap_root_ids, (size_t)row + 1, sizeof *norm->root_ids) != HR_OK ||
+    if (hr__grow(alloc, (void **)&norm->root_ids, &norm->cap_root_ids, (size_t)row + 1, sizeof *norm->root_ids) !=
+            HR_OK ||
         hr__grow(alloc, (void **)&norm->root_id_sizes, &norm->cap_root_sizes, (size_t)row + 1,
                  sizeof *norm->root_id_sizes) != HR_OK) {
         return hr__norm_memory(norm);
@@ -595,8 +599,9 @@ static int record_text(hr_normalizer *norm, const hr_records *records, size_t re
     const hr_doc *doc = records->doc;
     size_t at = records->at[record];
     if (records->extra != NULL) {
-        return hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
-                             "row ids hashed from whole records (scd2) with include_from_parent: not supported natively");
+        return hr__error_set(
+            norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+            "row ids hashed from whole records (scd2) with include_from_parent: not supported natively");
     }
     bool object = doc->toks[at].type == HR_TOK_OBJECT;
     HR_TRY(object ? HR_OK : append(norm, "{\"value\":", 9));
@@ -617,7 +622,8 @@ int hr__root_id_hash(hr_normalizer *norm, uint32_t row, const hr_records *record
     return hr__root_id_set(norm, row, (hr_str){id, HR_ID_CHARS});
 }
 
-/* ---------------------------------------------------------------------------------------------------- system columns */
+/* ---------------------------------------------------------------------------------------------------- system columns
+ */
 
 /* A column of n cells to be filled as a whole; NULL with *rc_out set, or when there is no such column. */
 static hr_batch_column *whole_column(hr_normalizer *norm, int32_t table, const char *name, int *rc_out) {
@@ -683,7 +689,8 @@ static hr_batch_column *id_column(hr_normalizer *norm, int32_t table) {
 }
 
 /* "<parent id>_<table>_<index>" of a row into message; its size, or 0 when it does not fit room. */
-static size_t id_message(char *message, size_t room, const char *parent, size_t parent_size, hr_str table, uint32_t index) {
+static size_t id_message(char *message, size_t room, const char *parent, size_t parent_size, hr_str table,
+                         uint32_t index) {
     if (parent_size + table.size_bytes + 2 + 10 > room) {
         return 0;
     }
@@ -724,8 +731,8 @@ static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, con
     for (size_t row = 0; row < n_rows; row += 4) {
         size_t n = n_rows - row < 4 ? n_rows - row : 4, sizes[4] = {0};
         for (size_t i = 0; i < n; i++) {
-            sizes[i] = id_message(messages[i], MESSAGE_ROOM, parent_id->cells[row + i].str, parent_id->sizes[row + i], name,
-                                  rows->links[row + i].list_index);
+            sizes[i] = id_message(messages[i], MESSAGE_ROOM, parent_id->cells[row + i].str, parent_id->sizes[row + i],
+                                  name, rows->links[row + i].list_index);
             if (sizes[i] == 0) {
                 return hr__error_set(norm->err, HR_LIMIT, HR_STAGE_NORMALIZE,
                                      "parent id and table name are longer than %d bytes together", MESSAGE_ROOM);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * normalize: values -> tables. dlt's relational rules (dlt-semantics section 3) over one page's records: names, flattening,
- * child tables, ids and links, inference, coercion, variants.
+ * normalize: values -> tables. dlt's relational rules (dlt-semantics section 3) over one page's records: names,
+ * flattening, child tables, ids and links, inference, coercion, variants.
  *
- * Two implementations, tested equal: the reference (reference.c) builds each row as dlt does, in dlt's order, and is what
- * adds tables and columns; the fast path (walk.c) writes a record's cells straight to columns, guided by the shapes seen
- * before, and hands a record back to the reference whenever something is new, repeated or unusual.
+ * Two implementations, tested equal: the reference (reference.c) builds each row as dlt does, in dlt's order, and is
+ * what adds tables and columns; the fast path (walk.c) writes a record's cells straight to columns, guided by the
+ * shapes seen before, and hands a record back to the reference whenever something is new, repeated or unusual.
  */
 #ifndef HR_NORMALIZE_NORMALIZE_H
 #define HR_NORMALIZE_NORMALIZE_H
@@ -17,28 +17,28 @@
 typedef struct hr_normalizer hr_normalizer;
 
 typedef enum hr_id_kind { /* of root rows, rule 41 */
-    HR_ID_UNSET,
-    HR_ID_RANDOM,   /* append, replace, merge by delete-insert */
-    HR_ID_KEY_HASH, /* upsert, insert-only */
-    HR_ID_ROW_HASH, /* scd2 */
+                          HR_ID_UNSET,
+                          HR_ID_RANDOM,   /* append, replace, merge by delete-insert */
+                          HR_ID_KEY_HASH, /* upsert, insert-only */
+                          HR_ID_ROW_HASH, /* scd2 */
 } hr_id_kind;
 
 typedef struct hr_normalize_options {
     const hr_allocator *alloc;
     hr_str root_table; /* normalized name */
     hr_str load_id;
-    int32_t max_nesting;  /* rule 9; 1000 by default */
-    size_t max_length;    /* of identifiers, code points; 0 unlimited */
+    int32_t max_nesting; /* rule 9; 1000 by default */
+    size_t max_length;   /* of identifiers, code points; 0 unlimited */
     hr_id_kind id_kind;
-    bool root_key;        /* _dlt_root_id on child tables, rule 44 */
-    bool reference_only;  /* tests: never take the fast path */
-    uint8_t seed[32];     /* of random ids */
+    bool root_key;       /* _dlt_root_id on child tables, rule 44 */
+    bool reference_only; /* tests: never take the fast path */
+    uint8_t seed[32];    /* of random ids */
 } hr_normalize_options;
 
 /* The records of one page. */
 typedef struct hr_records {
     const hr_doc *doc;
-    const size_t *at;    /* n tokens: the records, in order */
+    const size_t *at; /* n tokens: the records, in order */
     size_t n;
     const uint8_t *keep; /* n bytes, 0: leave the record out; NULL: keep all */
     const hr_doc *extra; /* an object whose members are added to (or replace those of) every object record, as Python's
@@ -46,8 +46,8 @@ typedef struct hr_records {
     uint64_t stream;     /* number of the random id stream: the page's place in the run */
 } hr_records;
 
-/* `schema` is the caller's; the normalizer borrows it for its life and adds tables and columns to it. It may be synced to
- * a longer one between pages (hr__schema_sync). */
+/* `schema` is the caller's; the normalizer borrows it for its life and adds tables and columns to it. It may be synced
+ * to a longer one between pages (hr__schema_sync). */
 HR_MUST_CHECK int hr__normalizer_new(const hr_normalize_options *options, hr_schema *schema,
                                      hr_normalizer **normalizer_out, hr_error *err);
 void hr__normalizer_free(hr_normalizer *normalizer);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One record dlt's way (dlt 1.31: common/normalizers/json/relational.py, normalize/items_normalizers/jsonl.py): each row is
- * flattened to an ordered map, coerced field by field, and what it adds to the schema is added after the whole row. Slow and
- * plainly right; it is also where shapes are learned.
+ * One record dlt's way (dlt 1.31: common/normalizers/json/relational.py, normalize/items_normalizers/jsonl.py): each
+ * row is flattened to an ordered map, coerced field by field, and what it adds to the schema is added after the whole
+ * row. Slow and plainly right; it is also where shapes are learned.
  */
 #include "core.h"
 
@@ -90,7 +90,8 @@ static field *map_get(const row_map *map, hr_str name) {
     if (map->cap_index == 0) {
         return NULL;
     }
-    for (size_t at = hr__str_hash(name) & (map->cap_index - 1); map->index[at] != 0; at = (at + 1) & (map->cap_index - 1)) {
+    for (size_t at = hr__str_hash(name) & (map->cap_index - 1); map->index[at] != 0;
+         at = (at + 1) & (map->cap_index - 1)) {
         if (hr__str_eq(map->fields[map->index[at] - 1].name, name)) {
             return &map->fields[map->index[at] - 1];
         }
@@ -257,8 +258,8 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
     }
     hr_type type = hr__value_type(tok);
     if (is_variant) {
-        hr__error_set(norm->err, HR_COERCE, HR_STAGE_NORMALIZE, "a %s value fits neither its column nor its variant column",
-                      hr__type_name(type));
+        hr__error_set(norm->err, HR_COERCE, HR_STAGE_NORMALIZE,
+                      "a %s value fits neither its column nor its variant column", hr__type_name(type));
         hr__norm_place(norm, shape->name, name);
         return HR_COERCE;
     }
@@ -299,14 +300,16 @@ static int coerce_field(hr_normalizer *norm, const table_shape *shape, const fie
 }
 
 /* Adds what is new to the schema, then writes the row. */
-static int row_emit(hr_normalizer *norm, table_shape *shape, const cells *row, const row_link *link, uint32_t *row_out) {
+static int row_emit(hr_normalizer *norm, table_shape *shape, const cells *row, const row_link *link,
+                    uint32_t *row_out) {
     hr_schema *schema = norm->schema;
     int rc = HR_OK;
     if (shape->table < 0) {
         shape->table = hr__schema_find(schema, shape->name);
     }
     if (shape->table < 0) {
-        rc = hr__schema_add_table(schema, shape->name, shape->parent == NULL ? -1 : shape->parent->table, &shape->table);
+        rc =
+            hr__schema_add_table(schema, shape->name, shape->parent == NULL ? -1 : shape->parent->table, &shape->table);
     }
     for (size_t i = 0; i < row->n && rc == HR_OK; i++) {
         new_cell *cell = &row->cells[i];
@@ -359,8 +362,8 @@ static int add_system(hr_normalizer *norm, table_shape *shape, flat *f, hr_str *
     field *own = map_get(&f->fields, hr__str("_dlt_id"));
     if (own != NULL && own->value.doc != NULL) {
         const hr_tok *tok = &own->value.doc->toks[own->value.at];
-        bool empty = tok->type == HR_TOK_NULL || tok->type == HR_TOK_FALSE || (tok->type == HR_TOK_STRING && tok->len == 0) ||
-                     (tok->type == HR_TOK_INT && tok->as.i == 0);
+        bool empty = tok->type == HR_TOK_NULL || tok->type == HR_TOK_FALSE ||
+                     (tok->type == HR_TOK_STRING && tok->len == 0) || (tok->type == HR_TOK_INT && tok->as.i == 0);
         if (!empty && (shape->parent != NULL || tok->type != HR_TOK_STRING)) {
             hr__error_set(norm->err, shape->parent != NULL ? HR_NULL_VALUE : HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
                           "the data brings its own _dlt_id: dlt then gives the row no link to its parent");
@@ -383,7 +386,8 @@ static int add_system(hr_normalizer *norm, table_shape *shape, flat *f, hr_str *
     return system_field(norm, f, "_dlt_id", HR_TYPE_TEXT);
 }
 
-static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table, uint32_t parent_row);
+static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table,
+                     uint32_t parent_row);
 
 /* A flattened row, then the lists in it. root: the record's place, or NULL. */
 static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, const row_link *link, const hr_records *records,
@@ -422,7 +426,8 @@ static int flatten_waiting(hr_normalizer *norm, flat *f) {
 }
 
 /* Recursion: a list in a row in a list: bounded by the document's depth. */
-static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table, uint32_t parent_row) {
+static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table,
+                     uint32_t parent_row) {
     const hr_doc *doc = list.doc;
     size_t at = list.at + 1;
     for (uint32_t i = 0; i < doc->toks[list.at].len; i++) {

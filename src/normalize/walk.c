@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The fast path: a record's cells go straight to their columns while its tokens are walked in document order. Every key is
- * expected where it was last time (entry->next); whatever is new, repeated or unusual gives WALK_BAIL, and the reference does
- * the record anew.
+ * The fast path: a record's cells go straight to their columns while its tokens are walked in document order. Every key
+ * is expected where it was last time (entry->next); whatever is new, repeated or unusual gives WALK_BAIL, and the
+ * reference does the record anew.
  *
- * Document order instead of dlt's last-object-first order is right here because order only matters for adding columns (which
- * only the reference does) and for rows of one table that come from two lists of one row (such entries are `slow`).
+ * Document order instead of dlt's last-object-first order is right here because order only matters for adding columns
+ * (which only the reference does) and for rows of one table that come from two lists of one row (such entries are
+ * `slow`).
  */
 #include "core.h"
 
@@ -41,8 +42,8 @@ static inline int put(walk *w, int32_t table, int32_t column, uint32_t row, hr_c
     return hr__cell_slow(w->norm, table, column, row, cell, size);
 }
 
-/* A value that is not of its column's type: coerced, or into the variant column that is there. Errors are the reference's to
- * tell. */
+/* A value that is not of its column's type: coerced, or into the variant column that is there. Errors are the
+ * reference's to tell. */
 static int put_coerced(walk *w, const entry *e, int32_t table, uint32_t row, const hr_doc *doc, size_t at) {
     hr_cell cell;
     uint32_t size = 0;
@@ -108,7 +109,8 @@ static int walk_object(walk *w, node *nd, uint32_t row, const hr_doc *doc, size_
     for (uint32_t i = 0; i < n; i++) {
         const hr_tok *key = &doc->toks[at];
         entry *e = *expected;
-        if (HR_UNLIKELY(e == NULL || e->key.size_bytes != key->len || memcmp(e->key.data, key->as.str, key->len) != 0)) {
+        if (HR_UNLIKELY(e == NULL || e->key.size_bytes != key->len ||
+                        memcmp(e->key.data, key->as.str, key->len) != 0)) {
             e = hr__node_find(nd, (hr_str){key->as.str, key->len});
             if (e == NULL) {
                 return BAIL;

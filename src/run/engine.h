@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * run: wires the stages. One engine: the HTTP loop thread, worker threads, a memory limit; streams (one a resource) whose
- * pages are normalized in parallel and committed in the order they were accepted.
+ * run: wires the stages. One engine: the HTTP loop thread, worker threads, a memory limit; streams (one a resource)
+ * whose pages are normalized in parallel and committed in the order they were accepted.
  *
  *   submit -> [loop thread: fetch] -> [worker: decode] -> poll gives the page -> accept
  *          -> [worker: normalize] -> commit in accept order (emit) -> next gives Arrow
@@ -21,13 +21,13 @@ typedef struct hr_stream hr_stream;
 typedef struct hr_page hr_page;
 
 /* X(field, type, default, unit and meaning): every limit of the engine in one list. */
-#define HR_ENGINE_LIMITS(X)                                                              \
-    X(workers, uint32_t, 0, "worker threads; 0: the machine's cores, at most 64")        \
+#define HR_ENGINE_LIMITS(X)                                                                        \
+    X(workers, uint32_t, 0, "worker threads; 0: the machine's cores, at most 64")                  \
     X(memory_limit_bytes, uint64_t, (uint64_t)256 << 20, "bytes held by pages, tapes and batches") \
-    X(max_in_flight, uint32_t, 64, "requests in flight in all")                          \
-    X(max_in_flight_per_host, uint32_t, 16, "requests in flight a host")                 \
-    X(max_depth, uint32_t, 1024, "nesting of a document")                                \
-    X(max_records, uint32_t, 50000000, "records a page")                                 \
+    X(max_in_flight, uint32_t, 64, "requests in flight in all")                                    \
+    X(max_in_flight_per_host, uint32_t, 16, "requests in flight a host")                           \
+    X(max_depth, uint32_t, 1024, "nesting of a document")                                          \
+    X(max_records, uint32_t, 50000000, "records a page")                                           \
     X(max_selector_steps, uint32_t, 64, "steps of a data selector")
 
 typedef struct hr_engine_options {
@@ -63,9 +63,9 @@ typedef struct hr_stream_options {
     hr_normalize_options normalize; /* alloc and seed are the engine's */
     const hr_step *selector;        /* copied; n_selector may be 0: the whole document */
     size_t n_selector;
-    bool has_selector;       /* false: the caller selects each page (detection) */
-    uint64_t batch_bytes;    /* a batch leaves when it holds this much */
-    uint32_t linger_ms;      /* or when rows have waited this long; 0: no */
+    bool has_selector;    /* false: the caller selects each page (detection) */
+    uint64_t batch_bytes; /* a batch leaves when it holds this much */
+    uint32_t linger_ms;   /* or when rows have waited this long; 0: no */
 } hr_stream_options;
 
 /* `schema` is the seed, moved into the stream on success. */
@@ -82,9 +82,10 @@ HR_MUST_CHECK int hr__engine_submit(hr_engine *engine, hr_stream *stream, int64_
 /* A page whose bytes are here already. */
 HR_MUST_CHECK int hr__engine_submit_bytes(hr_engine *engine, hr_stream *stream, int64_t tag, hr_str body, hr_str url,
                                           hr_error *err);
-/* Up to max pages that are decoded or have failed, in order of completion. *n_out is 0 when time ran out or after wake. */
-HR_MUST_CHECK int hr__engine_poll(hr_engine *engine, uint32_t timeout_ms, hr_page **pages_out, size_t max, size_t *n_out,
-                                  hr_error *err);
+/* Up to max pages that are decoded or have failed, in order of completion. *n_out is 0 when time ran out or after wake.
+ */
+HR_MUST_CHECK int hr__engine_poll(hr_engine *engine, uint32_t timeout_ms, hr_page **pages_out, size_t max,
+                                  size_t *n_out, hr_error *err);
 void hr__engine_wake(hr_engine *engine);
 
 /* A page between poll and accept belongs to one thread. */
@@ -115,8 +116,8 @@ HR_MUST_CHECK int hr__page_project(const hr_page *page, const hr_str *keys, size
                                    hr_buf *out, hr_error *err);
 void hr__page_free(hr_page *page);
 
-/* @locality one accepting thread a stream. Gives the page to the workers; on success the page is the engine's. keep: n_records bytes or NULL (copied); extra: JSON
- * text of an object, or data NULL. */
+/* @locality one accepting thread a stream. Gives the page to the workers; on success the page is the engine's. keep:
+ * n_records bytes or NULL (copied); extra: JSON text of an object, or data NULL. */
 HR_MUST_CHECK int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_str extra, hr_error *err);
 void hr__stream_finish(hr_stream *stream);
 
@@ -128,7 +129,7 @@ typedef struct hr_output_table {
     bool is_new;
     hr_column *new_columns; /* owned; their names are owned by the output's arena */
     size_t n_new_columns;
-    struct ArrowArray array;   /* release NULL: taken */
+    struct ArrowArray array; /* release NULL: taken */
     struct ArrowSchema schema;
 } hr_output_table;
 
@@ -140,8 +141,8 @@ typedef struct hr_output {
 
 typedef enum hr_next { HR_NEXT_UNSET, HR_NEXT_ROWS, HR_NEXT_TIMEOUT, HR_NEXT_END } hr_next;
 
-/* The next rows. *next_out says which of the three; *output_out is set for ROWS. Fails with the first failed page's error
- * (in accept order), *tag_out its tag, else -1. @locality one consumer thread a stream. */
+/* The next rows. *next_out says which of the three; *output_out is set for ROWS. Fails with the first failed page's
+ * error (in accept order), *tag_out its tag, else -1. @locality one consumer thread a stream. */
 HR_MUST_CHECK int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, hr_output **output_out,
                                   int64_t *tag_out, hr_error *err);
 void hr__output_free(hr_output *output); /* releases what was not taken */

@@ -81,7 +81,8 @@ static int push_records(hr_page *page, size_t array) {
     return HR_OK;
 }
 
-/* dlt's RESTClient.extract_response: one match that is a list gives its elements, null gives none, anything else stands. */
+/* dlt's RESTClient.extract_response: one match that is a list gives its elements, null gives none, anything else
+ * stands. */
 static int select_records(hr_page *page, const hr_step *steps, size_t n_steps, hr_error *err) {
     const hr_allocator *alloc = &page->engine->account.alloc;
     page->n_records = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Inside of run: the engine, its streams and pages. Locks: engine->lock (queues), stream->lock (commit state),
- * stream->emit_lock (emitter and schema), engine->caller_lock (decoder of calling threads). engine->http_lock (the client's life). Two are never held at once.
+ * stream->emit_lock (emitter and schema), engine->caller_lock (decoder of calling threads). engine->http_lock (the
+ * client's life). Two are never held at once.
  */
 #ifndef HR_RUN_RUN_H
 #define HR_RUN_RUN_H
@@ -75,7 +76,7 @@ void hr__page_decode_own(hr_page *page, hr_json_decoder *decoder);
 /* What a worker keeps for a stream: a copy of the schema and a normalizer over it. */
 typedef struct hr_stream_worker {
     hr_schema schema;
-    hr_normalizer *normalizer; /* NULL: not made yet */
+    hr_normalizer *normalizer;  /* NULL: not made yet */
     hr_normalize_stats counted; /* already added to the engine's statistics */
 } hr_stream_worker;
 
@@ -83,7 +84,7 @@ struct hr_stream {
     hr_engine *engine;
     hr_stream *next; /* of the engine's list */
     _Atomic int refs;
-    uint64_t number; /* in the engine; ids of different streams differ */
+    uint64_t number;           /* in the engine; ids of different streams differ */
     hr_stream_options options; /* strings and steps in arena */
     hr_arena arena;
     pthread_mutex_t lock;
@@ -97,7 +98,7 @@ struct hr_stream {
     hr_error error;
     int64_t error_tag;
     size_t emit_bytes, emit_rows;
-    uint64_t oldest_row_ms; /* when the oldest row not yet taken was committed */
+    uint64_t oldest_row_ms;            /* when the oldest row not yet taken was committed */
     hr_batch *spare[HR_SPARE_BATCHES]; /* batches to use again */
     size_t n_spare;
     hr_stream_worker *workers; /* one a worker, each used by its worker only */

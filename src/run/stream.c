@@ -5,13 +5,13 @@
  *   accept 0 1 2 3        workers: 1 and 3 done, 0 at work        ready: 1 3      next_commit: 0
  *   worker ends 0         -> commits 0, 1                         ready: 3        next_commit: 2
  *
- * A worker normalizes against its own copy of the schema. Copies only lack the end of the stream's schema, so a page that
- * added nothing holds whatever was added meanwhile. A page that did add tables or columns waits for its turn: if the
- * stream's schema is still the one it started from, its additions become the stream's; if not, it is normalized again,
- * now at its turn, against the schema as it is.
+ * A worker normalizes against its own copy of the schema. Copies only lack the end of the stream's schema, so a page
+ * that added nothing holds whatever was added meanwhile. A page that did add tables or columns waits for its turn: if
+ * the stream's schema is still the one it started from, its additions become the stream's; if not, it is normalized
+ * again, now at its turn, against the schema as it is.
  *
- * Why waiting cannot lock up: a worker waits only for pages accepted earlier, workers take pages in accept order, so those
- * are finished or held by workers that wait for even earlier ones.
+ * Why waiting cannot lock up: a worker waits only for pages accepted earlier, workers take pages in accept order, so
+ * those are finished or held by workers that wait for even earlier ones.
  */
 #include "run.h"
 
@@ -242,8 +242,9 @@ static int worker_sync(hr_stream *stream, hr_stream_worker *own, bool from_new) 
         hr__schema_init(&own->schema, alloc);
     }
     pthread_mutex_lock(&stream->emit_lock);
-    int rc = own->schema.version == stream->schema.version && !from_new ? HR_OK
-                                                                         : hr__schema_sync(&own->schema, &stream->schema);
+    int rc = own->schema.version == stream->schema.version && !from_new
+                 ? HR_OK
+                 : hr__schema_sync(&own->schema, &stream->schema);
     pthread_mutex_unlock(&stream->emit_lock);
     return rc;
 }
@@ -540,8 +541,8 @@ static bool is_due(hr_stream *stream, bool done, uint64_t now_ms) {
             (stream->options.linger_ms != 0 && now_ms >= stream->oldest_row_ms + stream->options.linger_ms));
 }
 
-int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, hr_output **output_out,
-                    int64_t *tag_out, hr_error *err) {
+int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, hr_output **output_out, int64_t *tag_out,
+                    hr_error *err) {
     hr_engine *engine = stream->engine;
     uint64_t deadline_ms = hr__now_ms() + timeout_ms;
     *tag_out = -1;

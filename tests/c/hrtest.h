@@ -15,38 +15,38 @@
 static int hrtest_failed;
 
 #define HR_CASE(name) static void name(void)
-#define HR_RUN(name)                                                                     \
-    do {                                                                                 \
-        int before_ = hrtest_failed;                                                     \
-        name();                                                                          \
-        printf("%s %s\n", hrtest_failed == before_ ? "ok" : "not ok", #name);            \
+#define HR_RUN(name)                                                          \
+    do {                                                                      \
+        int before_ = hrtest_failed;                                          \
+        name();                                                               \
+        printf("%s %s\n", hrtest_failed == before_ ? "ok" : "not ok", #name); \
     } while (0)
 #define HR_DONE() (printf("%d failed\n", hrtest_failed), hrtest_failed == 0 ? 0 : 1)
 
-#define HR_CHECK(cond)                                                                   \
-    do {                                                                                 \
-        if (!(cond)) {                                                                   \
-            hrtest_failed++;                                                             \
-            printf("  %s:%d: %s\n", __FILE__, __LINE__, #cond);                          \
-        }                                                                                \
+#define HR_CHECK(cond)                                          \
+    do {                                                        \
+        if (!(cond)) {                                          \
+            hrtest_failed++;                                    \
+            printf("  %s:%d: %s\n", __FILE__, __LINE__, #cond); \
+        }                                                       \
     } while (0)
-#define HR_CHECK_INT(got, want)                                                          \
-    do {                                                                                 \
-        int64_t got_ = (int64_t)(got), want_ = (int64_t)(want);                          \
-        if (got_ != want_) {                                                             \
-            hrtest_failed++;                                                             \
+#define HR_CHECK_INT(got, want)                                                                                \
+    do {                                                                                                       \
+        int64_t got_ = (int64_t)(got), want_ = (int64_t)(want);                                                \
+        if (got_ != want_) {                                                                                   \
+            hrtest_failed++;                                                                                   \
             printf("  %s:%d: %s: got %" PRId64 ", want %" PRId64 "\n", __FILE__, __LINE__, #got, got_, want_); \
-        }                                                                                \
+        }                                                                                                      \
     } while (0)
-#define HR_CHECK_STR(got_str, want_cstr)                                                 \
-    do {                                                                                 \
-        hr_str got_ = (got_str);                                                         \
-        hr_str want_ = hr__str(want_cstr);                                               \
-        if (!hr__str_eq(got_, want_)) {                                                  \
-            hrtest_failed++;                                                             \
+#define HR_CHECK_STR(got_str, want_cstr)                                                                           \
+    do {                                                                                                           \
+        hr_str got_ = (got_str);                                                                                   \
+        hr_str want_ = hr__str(want_cstr);                                                                         \
+        if (!hr__str_eq(got_, want_)) {                                                                            \
+            hrtest_failed++;                                                                                       \
             printf("  %s:%d: %s: got \"%.*s\", want \"%s\"\n", __FILE__, __LINE__, #got_str, (int)got_.size_bytes, \
-                   got_.data == NULL ? "" : got_.data, want_cstr);                       \
-        }                                                                                \
+                   got_.data == NULL ? "" : got_.data, want_cstr);                                                 \
+        }                                                                                                          \
     } while (0)
 
 /* An allocator whose call number fail_at (from 0) and all later ones return NULL; -1: never. Counts what is live. */
@@ -80,8 +80,8 @@ static inline void hrtest_free(void *ctx, void *ptr) {
 }
 #define HRTEST_ALLOCATOR(state) {hrtest_malloc, hrtest_realloc, hrtest_free, &(state)}
 
-/* Runs `body(const hr_allocator *) -> int rc` with allocation 0, 1, 2, ... failing until it succeeds; each failing run must
- * return HR_MEMORY and leak nothing. */
+/* Runs `body(const hr_allocator *) -> int rc` with allocation 0, 1, 2, ... failing until it succeeds; each failing run
+ * must return HR_MEMORY and leak nothing. */
 static inline void hrtest_sweep(int (*body)(const hr_allocator *alloc), int64_t max_runs) {
     for (int64_t n = 0; n < max_runs; n++) {
         hrtest_alloc state = {.fail_at = n};

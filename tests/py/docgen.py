@@ -11,7 +11,13 @@ KEYS = [
     "id", "name", "Name", "camelCase", "HTTPResponse", "a b", "a.b", "a__b", "a", "b", "x-y", "é", "日本", "1st", "_x_",
     "tags", "items", "value", "list", "deep", "user", "créé_le", "A", "long" * 20, "a___b", "+1", "", "created_at", "ü__ä",
 ]  # fmt: skip
-TIMES = ["2024-01-15T10:00:00Z", "2024-01-15 10:00:00.5", "2024-01-15T10:00:00+02:00", "20240115T101112", "2024/01/15 1:2"]
+TIMES = [
+    "2024-01-15T10:00:00Z",
+    "2024-01-15 10:00:00.5",
+    "2024-01-15T10:00:00+02:00",
+    "20240115T101112",
+    "2024/01/15 1:2",
+]
 
 
 def scalar(rng: random.Random) -> Any:
@@ -27,7 +33,9 @@ def scalar(rng: random.Random) -> Any:
         return rng.choice(TIMES)
     if kind == 5:
         return rng.choice(["", "1", "1.5", "true", "no", " 12 ", "0x1f", "2024-01-01", "1_000", "nan"])
-    return rng.choice(["x", "héllo", 'quo"te', "back\\slash", "new\nline", "emoji 🎉", "tab\t", "y" * rng.randrange(40)])
+    return rng.choice(
+        ["x", "héllo", 'quo"te', "back\\slash", "new\nline", "emoji 🎉", "tab\t", "y" * rng.randrange(40)]
+    )
 
 
 def value(rng: random.Random, depth: int) -> Any:
@@ -57,4 +65,3 @@ def pages(seed: int, n_pages: int = 3, n_records: int = 6) -> list[list[dict[str
     for _ in range(n_pages):
         out.append([{"id": rng.randrange(1000), **record(rng, rng.randrange(4))} for _ in range(n_records)])
     return out
-

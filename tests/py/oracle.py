@@ -11,7 +11,6 @@ from typing import Any
 import dlt
 import dlt.sources.rest_api as dlt_rest_api
 import duckdb
-
 import headrace.sources.rest_api as headrace_rest_api
 
 _IDS = {"_dlt_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_list_idx", "_dlt_load_id"}

@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-
 from headrace import _core
 
 SEED = bytes(range(32))
@@ -101,9 +100,7 @@ def test_small_batches_join_to_the_same_rows() -> None:
     pages = evolving_pages(30)
     whole = run_pages(pages, workers=2)
     parts = run_pages(pages, workers=2, batch_bytes=1)
-    assert {name: len(rows) for name, rows in parts.items()} == {
-        name: len(rows) for name, rows in whole.items()
-    }
+    assert {name: len(rows) for name, rows in parts.items()} == {name: len(rows) for name, rows in whole.items()}
     for name, rows in whole.items():
         for got, expected in zip(parts[name], rows, strict=True):
             assert got.items() <= expected.items()  # an early batch lacks columns that came later
@@ -113,9 +110,7 @@ def test_small_batches_join_to_the_same_rows() -> None:
 def test_an_error_names_page_record_and_place() -> None:
     engine = _core.Engine(workers=2)
     try:
-        stream = make_stream(
-            engine, tables=[("items", None, -1, [("id", "bigint", _core.COL_NOT_NULL, 0, 0)])]
-        )
+        stream = make_stream(engine, tables=[("items", None, -1, [("id", "bigint", _core.COL_NOT_NULL, 0, 0)])])
         engine.submit_bytes(stream, 7, b'[{"id": 1}, {"id": null}]')
         (page,) = engine.poll(5000)
         stream.accept(page)
@@ -225,9 +220,7 @@ def test_cancel_ends_every_wait_within_200_ms() -> None:
             call(60_000)
         ended.append(time.monotonic())
 
-    threads = [
-        threading.Thread(target=wait, args=(call,)) for call in (engine.poll, stream.next_batch)
-    ]
+    threads = [threading.Thread(target=wait, args=(call,)) for call in (engine.poll, stream.next_batch)]
     for thread in threads:
         thread.start()
     started = time.monotonic()

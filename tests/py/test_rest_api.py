@@ -12,13 +12,12 @@ from typing import Any
 
 import dlt
 import docgen
+import headrace.sources.rest_api as rest_api
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
+from headrace import _core
 from oracle import assert_equal, make_pipeline, run_both
 from servers import Answer, Request
-
-import headrace.sources.rest_api as rest_api
-from headrace import _core
 
 N_PAGES, PAGE_SIZE = 7, 5
 
@@ -130,7 +129,11 @@ def test_paginators(api: Any, tmp_path: Path, name: str, native_only: Any) -> No
 def test_detected_paginators_and_selectors(api: Any, tmp_path: Path, name: str, native_only: Any) -> None:
     server = api(paged)
     run_both(
-        lambda: {"client": {"base_url": server.url}, "resources": [{"name": "items", "endpoint": {"path": name}}]}, tmp_path
+        lambda: {
+            "client": {"base_url": server.url},
+            "resources": [{"name": "items", "endpoint": {"path": name}}],
+        },
+        tmp_path,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 from dlt.sources import rest_api as _dlt
-from dlt.sources.rest_api import RESTAPIConfig
+from dlt.sources.rest_api.typing import RESTAPIConfig
 
 from headrace._plan import install
 
