@@ -1,0 +1,113 @@
+"""The normaliser's leaves against dlt itself, and its two ways against each other."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from typing import Any
+
+import docgen
+import pyarrow as pa
+import pytest
+from dlt.common.normalizers.json.helpers import get_nested_row_hash
+from dlt.common.normalizers.naming.snake_case import NamingConvention
+from dlt.common.schema.detections import is_iso_timestamp
+from headrace import _core
+
+ALPHABET = "aAbBzZ019_- +*@|.é٣ 日\t"
+
+
+def normalize(records: list[Any], **options: Any) -> Any:
+    """Tables as Python lists and their columns, or the error's text."""
+    try:
+        batches = _core.normalize_json(json.dumps(records).encode(), table="items", tables=[], **options)
+    except _core.Error as error:
+        return error.code, str(error), error.record
+    return [(b.name, b.parent, b.new_columns, _without_nan(pa.table(pa.record_batch(b)).to_pylist())) for b in batches]
+
+
+def _without_nan(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: "nan" if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("nesting", [0, 1, 2, 1000])
+def test_fast_path_equals_reference(nesting: int) -> None:
+    for seed in range(150):
+        records = [record for page in docgen.pages(seed, 4, 12) for record in page]
+        options = {"max_nesting": nesting, "max_length": seed % 3 * 25, "root_key": seed % 2 == 0, "seed": bytes(32)}
+        assert normalize(records, **options) == normalize(records, **options, reference_only=True), seed
+
+
+def test_decoding_kernels_give_the_same_tables() -> None:
+    for seed in range(50):
+        records = [record for page in docgen.pages(seed) for record in page]
+        assert normalize(records, seed=bytes(32)) == normalize(records, seed=bytes(32), portable=True), seed
+
+
+@pytest.mark.parametrize("max_length", [0, 20, 63])
+def test_names_equal_dlts(max_length: int) -> None:
+    naming = NamingConvention(max_length or None)
+    rng = random.Random(1)
+    for _ in range(20_000):
+        key = "".join(rng.choice(ALPHABET) for _ in range(rng.randrange(1, 30)))
+        if rng.random() < 0.3:
+            key = key.replace("-", "__")
+        assert _core.name_path(key, max_length) == naming.normalize_path(key), key
+        if key.strip():
+            assert _core.name_column(key, max_length) == naming.normalize_path(key), key
+    assert _core.name_column(" \t") == "_empty"
+
+
+def test_timestamp_detection_equals_dlts() -> None:
+    rng = random.Random(2)
+    seeds = [
+        "2024-01-15T10:20:30Z", "2024-01-15 10:20:30.123456", "2024-01-15T10:20:30+02:00", "20240115T102030",
+        "2024-W03-1T10", "2024-015T10:20", "2024/01/15 1:2", "2024 10:11", "2024-01-15", "10:20:30", "P1D",
+        "2024-02-30T00:00:00", "2024-01-15T24:00:00", "2024-01-15T10:20:30.1234567890Z", "2024-01-15T10:20:30-0530",
+    ]  # fmt: skip
+    for _ in range(40_000):
+        text = list(rng.choice(seeds))
+        for _ in range(rng.randrange(4)):
+            at = rng.randrange(len(text) + 1)
+            change = rng.randrange(3)
+            if change == 0 and at < len(text):
+                del text[at]
+            elif change == 1:
+                text.insert(at, rng.choice("0123456789:-TZ+ ./,W|"))
+            elif at < len(text):
+                text[at] = rng.choice("0123456789:-TZ+ ./,W|")
+        value = "".join(text)
+        if not value:
+            continue
+        found = _core.iso_parse(value)
+        assert (found is not None and found[0] == "dt") == (is_iso_timestamp(str, value) == "timestamp"), value
+
+
+def test_nested_ids_equal_dlts() -> None:
+    (root, child) = _core.normalize_json(b'[{"_x": 1, "tags": [1, 2, 3, 4, 5, 6]}]', table="items", tables=[])
+    root_id = pa.table(pa.record_batch(root))["_dlt_id"][0].as_py()
+    for row in pa.table(pa.record_batch(child)).to_pylist():
+        assert row["_dlt_parent_id"] == root_id
+        assert row["_dlt_id"] == get_nested_row_hash(root_id, "items__tags", row["_dlt_list_idx"])
+
+
+@pytest.mark.parametrize(
+    ("value", "column_type", "expected"),
+    [
+        (1, "text", "1"), (1.0, "text", "1.0"), (True, "text", "True"), (1e20, "text", "1e+20"),
+        (" 12 ", "bigint", 12), ("0x1f", "bigint", 31), ("1_000", "bigint", 1000), (2.0, "bigint", 2),
+        ("1_0", "double", 10.0), ("inf", "double", math.inf), (3, "double", 3.0),
+        ("Yes", "bool", True), ("n", "bool", False), (0, "bool", False), (0.5, "bool", True),
+        ([1, {"b": "é"}], "json", '[1,{"b":"é"}]'),
+    ],
+)  # fmt: skip
+def test_coercions(value: Any, column_type: str, expected: Any) -> None:
+    nesting = 0 if column_type == "json" else 1000
+    (batch,) = _core.normalize_json(
+        json.dumps([{"k": value}]).encode(),
+        table="items",
+        tables=[("items", None, -1, [("k", column_type, 0, 0, 0)])],
+        max_nesting=nesting,
+    )
+    assert pa.table(pa.record_batch(batch))["k"].to_pylist() == [expected]
