@@ -12,7 +12,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext, PackageStorage
 from dlt.common.utils import uniq_id
 
-_MAX_PENDING = 4  # tables waiting to be written; each is at most a batch
+_MAX_PENDING = 2  # tables waiting to be written; each is at most a batch
 _DICTIONARY_COLUMNS = ("_dlt_load_id",)
 
 
