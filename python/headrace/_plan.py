@@ -85,6 +85,7 @@ class Plan:
             or self._reason_pipe(source, resource)
             or self._reason_hints(resource)
             or _reason_schema(source.schema)
+            or _reason_tables(source.schema, resource)
         )
 
     def _reason_settings(self) -> str | None:
@@ -207,10 +208,6 @@ class Plan:
         load_id = dlt.current.load_package_state()["load_id"]
         caps = _schema.capabilities()
         root = _schema.prepare_root(schema, resource)
-        for table in _schema.chain_of(schema, root):
-            if (why := _schema.unsupported_table(table, root)) is not None:
-                _say(self.name, why)
-                raise NotImplementedError(why)
         run = Run.join(f"{load_id}/{schema.name}", settings())
         writer = PackageWriter()
         done = False
@@ -380,6 +377,15 @@ def _reason_schema(schema: Schema) -> str | None:
     return None
 
 
+def _reason_tables(schema: Schema, resource: DltResource) -> str | None:
+    """What in the hinted or stored columns the engine does not write."""
+    hinted = resource.compute_table_schema()
+    root = _schema.table_name(schema, hinted)
+    tables = [hinted, *(_schema.chain_of(schema, root) if root in schema.tables else [])]
+    found = (_schema.unsupported_table(table, str(table["name"]) if table is hinted else root) for table in tables)
+    return next((why for why in found if why is not None), None)
+
+
 def _all_evolve(contract: Any) -> bool:
     if contract is None or contract == "evolve":
         return True
@@ -394,7 +400,7 @@ def install(resource: DltResource) -> None:
     """Makes a rest_api resource native where that is possible. Others stay as they are."""
     pipe = resource._pipe
     try:
-        arguments = resource.explicit_args
+        arguments = resource.explicit_args or {}
     except TypeError:  # a resource of the user's that takes no arguments
         return
     if plan_of(pipe) is not None or "client" not in arguments:

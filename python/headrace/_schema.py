@@ -29,10 +29,15 @@ def capabilities() -> DestinationCapabilitiesContext:
     return DestinationCapabilitiesContext.generic_capabilities()
 
 
+def table_name(schema: Schema, table: Any) -> str:
+    """The table's name as it stands in the schema."""
+    return normalize_helpers.normalize_table_identifier(schema, schema.naming, str(table["name"]))
+
+
 def prepare_root(schema: Schema, resource: DltResource) -> str:
     """Puts the resource's table with its hints into the schema, as dlt's extractor does. Returns the table's name."""
     computed = resource.compute_table_schema()
-    name = normalize_helpers.normalize_table_identifier(schema, schema.naming, str(computed["name"]))
+    name = table_name(schema, computed)
     computed["name"] = name
     computed = utils.normalize_table_identifiers(computed, schema.naming)
     schema.update_table(computed, normalize_identifiers=False, merge_compound_props=False)
