@@ -205,6 +205,9 @@ class Plan:
         self, source: Any, resource: DltResource, chains: Callable[[Job], Iterator[Callable[[], Chain]]]
     ) -> Iterator[Any]:
         schema: Schema = dlt.current.source_schema()
+        selected = resource.name in source.resources.selected
+        if not selected:  # it only feeds others: its tables must not come to be
+            schema = schema.clone()
         load_id = dlt.current.load_package_state()["load_id"]
         caps = _schema.capabilities()
         root = _schema.prepare_root(schema, resource)
@@ -232,7 +235,7 @@ class Plan:
             progress = _Progress(self.name, job)
             for batches in job.batches():
                 progress.show()
-                yield from self._emit(schema, caps, writer, job, batches)
+                yield from self._emit(schema, caps, writer if selected else None, job, batches)
             progress.show()
             writer.close()
             done = True
@@ -244,7 +247,7 @@ class Plan:
             run.leave()
 
     def _emit(
-        self, schema: Schema, caps: Any, writer: PackageWriter, job: Job, batches: list[_core.TableBatch]
+        self, schema: Schema, caps: Any, writer: PackageWriter | None, job: Job, batches: list[_core.TableBatch]
     ) -> Iterator[Any]:
         """The root's rows to dlt, then the child tables' into their files."""
         for batch in batches:
@@ -259,7 +262,7 @@ class Plan:
                 # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
                 schema.tables[batch.name]["columns"].update(columns)
         for batch, table in tables:
-            if batch.parent is not None:
+            if batch.parent is not None and writer is not None:
                 writer.write(batch.name, table)
 
     def _parent_keys(self, source: Any, resource: DltResource) -> list[str] | bool | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import dlt.sources.rest_api as dlt_rest_api
 import docgen
 import headrace.sources.rest_api as rest_api
 import pytest
@@ -216,6 +217,53 @@ def test_dependent_resources_in_parent_order(api: Any, tmp_path: Path, native_on
 
     run_both(make, tmp_path)
     assert ours
+
+
+def parents_and_children(url: str, **parent: Any) -> Any:
+    """Two resources, one depending on the other."""
+    return {
+        "client": {"base_url": url, "paginator": {"type": "page_number"}},
+        "resources": [
+            {"name": "parents", "endpoint": {"path": "parents", "data_selector": "items"}, **parent},
+            {
+                "name": "children",
+                "endpoint": {"path": "parents/{resources.parents.id}/children", "data_selector": "data"},
+                "include_from_parent": ["id"],
+            },
+        ],
+    }
+
+
+def test_a_parent_that_is_not_selected_leaves_no_tables(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = api(parent_child)
+    run_both(lambda: parents_and_children(server.url, selected=False), tmp_path)
+
+
+def test_a_filtered_parent_still_has_native_children(api: Any, tmp_path: Path) -> None:
+    server = api(parent_child)
+    steps = [{"filter": lambda record: record["id"] % 2 == 0}]
+    run_both(lambda: parents_and_children(server.url, processing_steps=steps), tmp_path)
+
+
+@pytest.mark.parametrize("change", ["transformer", "limit", "default file format"])
+def test_what_users_do_with_a_source(api: Any, tmp_path: Path, change: str) -> None:
+    server = api(paged)
+
+    @dlt.transformer(name="seen")
+    def seen(items: Any) -> Any:
+        yield [{"got": item["id"]} for item in items]
+
+    pipelines = []
+    for module in (dlt_rest_api, rest_api):
+        source = module.rest_api_source(config(server.url), name="api")
+        if change == "transformer":
+            source.resources["seen"] = source.items | seen
+        elif change == "limit":
+            source.add_limit(2)
+        pipeline = make_pipeline(tmp_path / module.__name__, "changed")
+        pipeline.run(source, loader_file_format=None if change == "default file format" else "parquet")
+        pipelines.append(pipeline)
+    assert_equal(*pipelines)
 
 
 def test_parents_that_are_python_objects(api: Any, tmp_path: Path, native_only: Any) -> None:
