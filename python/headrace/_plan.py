@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -19,12 +20,14 @@ from dlt.common.configuration import resolve_configuration
 from dlt.common.normalizers.json import relational
 from dlt.common.normalizers.naming import snake_case
 from dlt.common.schema import Schema
-from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.incremental import Incremental, IncrementalResourceWrapper
 from dlt.extract.pipe import Pipe
 from dlt.extract.resource import DltResource
 from dlt.normalize.configuration import ItemsNormalizerConfiguration
 from dlt.sources.helpers.requests.session import Session
 from dlt.sources.rest_api.config_setup import (
+    _set_incremental_params,
+    convert_incremental_values,
     expand_placeholders,
     paginate_dependent_resource,
     process_parent_data_item,
@@ -97,8 +100,10 @@ class Plan:
         return None
 
     def _reason_arguments(self) -> str | None:
-        if self.arguments.get("incremental_object"):
-            return "incremental loading is not native yet"
+        if (incremental := self.arguments.get("incremental_object")) and (
+            why := "an incremental on a dependent resource" if self.is_dependent else _reason_incremental(incremental)
+        ):
+            return why
         client = self.arguments["client"]
         if not isinstance(client.session, Session):
             return "the client has a session of its own"
@@ -111,7 +116,7 @@ class Plan:
 
     def _reason_pipe(self, source: Any, resource: DltResource) -> str | None:
         for index, step in enumerate(resource._pipe.steps):
-            if index == resource._pipe._gen_idx or _is_idle(step):
+            if index == resource._pipe._gen_idx or isinstance(step, IncrementalResourceWrapper):
                 continue
             return "it has a processing step in Python (add_map, add_filter, add_limit, processing_steps, validator)"
         for child in source.resources.selected.values():
@@ -150,15 +155,28 @@ class Plan:
             _say(self.name, reason)
             yield from self.original()
             return
-        arguments = self.arguments
-        path = expand_placeholders(arguments["path"], {})
-        request = {
-            "headers": expand_placeholders(arguments["headers"], {}),
-            "params": expand_placeholders(arguments["params"], {}),
-            "json": expand_placeholders(arguments["json"], {}, preserve_value_type=True),
-            "data": expand_placeholders(arguments["data"], {}),
-        }
-        yield from self._serve(source, resource, lambda job: iter([lambda: self._chain(job, path, request, None)]))
+        with _resolved(self.arguments, resource) as incremental:
+            arguments, values = self.arguments, {}
+            params = arguments["params"]
+            if incremental is not None:
+                convert = arguments["incremental_cursor_transform"]
+                params = _set_incremental_params(
+                    dict(params or {}), incremental, arguments["incremental_param"], convert
+                )
+                values = {
+                    "incremental": incremental,
+                    **(convert_incremental_values(incremental, convert) if convert else {}),
+                }
+            path = expand_placeholders(arguments["path"], values)
+            request = {
+                "headers": expand_placeholders(arguments["headers"], values),
+                "params": expand_placeholders(params, values),
+                "json": expand_placeholders(arguments["json"], values, preserve_value_type=True),
+                "data": expand_placeholders(arguments["data"], values),
+            }
+            yield from self._serve(
+                source, resource, lambda job: iter([lambda: self._chain(job, path, request, None)]), incremental
+            )
 
     def transform(self, item: Any, meta: Any = None) -> Any:
         """The step of a resource that depends on another: called with each of its parent's items."""
@@ -202,7 +220,11 @@ class Plan:
         return Chain(job, made, paginator, extra)
 
     def _serve(
-        self, source: Any, resource: DltResource, chains: Callable[[Job], Iterator[Callable[[], Chain]]]
+        self,
+        source: Any,
+        resource: DltResource,
+        chains: Callable[[Job], Iterator[Callable[[], Chain]]],
+        incremental: Incremental[Any] | None = None,
     ) -> Iterator[Any]:
         schema: Schema = dlt.current.source_schema()
         selected = resource.name in source.resources.selected
@@ -229,6 +251,7 @@ class Plan:
                     **_schema.normalizer_options(schema, root),
                 },
                 parent_keys=self._parent_keys(source, resource),
+                incremental=incremental,
             )
             job.start(chains(job))
             yield None  # lets dlt start its other resources before this one waits
@@ -308,12 +331,46 @@ class _Progress:
         self._collector.update(f"{self._name} in flight", 0, message=str(int(in_flight)))
 
 
+@contextmanager
+def _resolved(arguments: dict[str, Any], resource: DltResource) -> Iterator[Incremental[Any] | None]:
+    """The resource's incremental, resolved and bound to its state as `IncrementalResourceWrapper.wrap` does it.
+
+    Meanwhile the wrapper, a step of the pipe, lets our tables through: their rows are filtered before they are normalised.
+    """
+    given = arguments.get("incremental_object")
+    wrapper: Any = resource._pipe.get_by_type(IncrementalResourceWrapper)
+    if given is None or wrapper is None:
+        yield None
+        return
+    wrapper.set_incremental(given.copy())
+    incremental = wrapper.incremental
+    if not incremental.is_resolved():
+        incremental.resolve()
+    wrapper.bind(resource._pipe)
+    if resource.name in dlt.current.source().resources.selected:
+        _schema.prepare_root(dlt.current.source_schema(), resource)  # marks the cursor's column
+    wrapper._incremental = None
+    try:
+        yield incremental
+    finally:
+        wrapper._incremental = incremental
+
+
 # ---------------------------------------------------------------------------------------------------- looking around
 
 
-def _is_idle(step: Any) -> bool:
-    """Whether a step of the pipe lets everything through."""
-    return isinstance(step, IncrementalResourceWrapper) and step.incremental is None
+def _reason_incremental(incremental: Incremental[Any]) -> str | None:
+    """What of an incremental the native way does not do."""
+    steps = selector_steps(incremental.cursor_path)
+    if steps is None or len(steps) != 1 or not isinstance(steps[0], str):
+        return f"the incremental cursor `{incremental.cursor_path}` is not a top-level field"
+    if incremental.row_order is not None:
+        return "an incremental with row_order"
+    if incremental.last_value_func not in (max, min):
+        return "an incremental with a last_value_func of its own"
+    if callable(incremental.primary_key):
+        return "an incremental whose key depends on the data"
+    return None
 
 
 def _ancestors(pipe: Pipe, itself: bool = False) -> list[Pipe]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import requests
 from dlt.common import jsonpath, logger
+from dlt.extract.incremental import Incremental
 from dlt.sources.helpers.rest_client.client import RESTClient
 from dlt.sources.helpers.rest_client.exceptions import IgnoreResponseException
 from dlt.sources.helpers.rest_client.paginators import (
@@ -334,6 +335,7 @@ class Job:
         hooks: dict[str, Any] | None,
         stream_options: dict[str, Any],
         parent_keys: list[str] | bool | None = False,
+        incremental: Incremental[Any] | None = None,
     ) -> None:
         self.run = run
         self.name = name
@@ -349,6 +351,7 @@ class Job:
             parent_keys  # keys that children want of each record; False: no children; None: whole records
         )
         self.parents: deque[Any] = deque()
+        self.incremental = incremental
         self.tags: dict[int, tuple[str, int]] = {}
         self.counts = {"requests": 0, "pages": 0, "bytes": 0}
         self.error: BaseException | None = None
@@ -395,10 +398,31 @@ class Job:
         if page.n_records == 0:
             page.release()
             return
+        keep = self._filter(page) if self.incremental is not None else None
+        if keep is not None and not any(keep):
+            page.release()
+            return
         self.empty = False
         if self.parent_keys is not False:
-            self.parents.extend(json.loads(page.project(self.parent_keys)))  # type: ignore[arg-type]
-        self.stream.accept(page, None, chain.extra)
+            self.parents.extend(json.loads(page.project(self.parent_keys, keep)))  # type: ignore[arg-type]
+        self.stream.accept(page, keep, chain.extra)
+
+    def _filter(self, page: _core.Page) -> bytes:
+        """A byte a record, 0 for those that dlt's incremental drops; moves the incremental's state on.
+
+        Its cursor and key fields are enough for it, but without a key it tells rows apart by all they hold.
+        """
+        incremental = self.incremental
+        assert incremental is not None
+        key: Any = incremental.primary_key
+        if key is None:
+            fields = None
+        else:
+            steps = selector_steps(incremental.cursor_path) or []
+            fields = [str(step) for step in steps] + ([key] if isinstance(key, str) else list(key))
+        rows = json.loads(page.project(fields))
+        kept = {id(row) for row in incremental(rows) or []}
+        return bytes(id(row) in kept for row in rows)
 
     def fail(self, error: BaseException) -> None:
         """Remembers the first error; the generator raises it."""

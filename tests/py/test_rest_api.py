@@ -101,7 +101,7 @@ PAGINATORS: dict[str, Any] = {
 
 def config(url: str, name: str = "page_number", **resource: Any) -> Any:
     """One resource with its paginator."""
-    endpoint: dict[str, Any] = {"path": name, "paginator": PAGINATORS[name]}
+    endpoint: dict[str, Any] = {"path": name, "paginator": PAGINATORS.get(name)}
     if name == "body":
         endpoint |= {"method": "POST", "json": {"page": 0, "size": 5}}
     return {
@@ -393,16 +393,50 @@ def test_other_column_types_take_dlts_path(api: Any, tmp_path: Path, caplog: Any
     assert_falls_back(lambda: config(server.url, columns={column: hint}), tmp_path, caplog, f".{column}`")
 
 
-def test_incremental_takes_dlts_path(api: Any, tmp_path: Path, caplog: Any, monkeypatch: Any) -> None:
+def incremental_config(url: str, **incremental: Any) -> Any:
+    """The records with an incremental over them."""
+    made = config(url, "since", **({"primary_key": "id"} if incremental.pop("keyed", True) else {}))
+    made["resources"][0]["endpoint"] = {
+        "path": "page_number",
+        "paginator": {"type": "page_number"},
+        "incremental": {"cursor_path": "id", "initial_value": 3, **incremental},
+        "params": {"since": "{incremental.start_value}"},
+    }
+    return made
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"keyed": False},
+        {"end_value": 20},
+        {"cursor_path": "userName", "initial_value": "user 2"},
+        {"range_start": "open"},
+    ],
+    ids=str,
+)
+def test_incremental_over_two_runs(api: Any, tmp_path: Path, options: Any, native_only: Any) -> None:
+    server = api(paged)
+    a, b = run_both(lambda: incremental_config(server.url, **options), tmp_path, runs=2)
+    states = [p.state.get("sources", {}).get("api", {}).get("resources", {}) for p in (a, b)]
+    assert bool(states[0]) == ("end_value" not in options)
+    states = [state.get("items", {}).get("incremental", {}) for state in states]
+    for state in states:
+        for cursor in state.values():
+            cursor["unique_hashes"] = sorted(cursor["unique_hashes"])
+    assert states[0] == states[1]
+    asked = {r.query.get("since") for r in server.requests}
+    assert asked <= {"3", "34", "user 2", "user 9"}
+
+
+@pytest.mark.parametrize("options", [{"row_order": "asc"}, {"cursor_path": "nested.x", "initial_value": 0}], ids=str)
+def test_other_incrementals_take_dlts_path(
+    api: Any, tmp_path: Path, caplog: Any, monkeypatch: Any, options: Any
+) -> None:
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
     server = api(paged)
-
-    def make() -> Any:
-        made = config(server.url)
-        made["resources"][0]["endpoint"]["incremental"] = {"cursor_path": "id", "initial_value": 3}
-        return made
-
-    assert_falls_back(make, tmp_path, caplog, "incremental")
+    assert_falls_back(lambda: incremental_config(server.url, **options), tmp_path, caplog, "incremental")
 
 
 def test_outside_of_a_pipeline_records_are_dicts(api: Any) -> None:
