@@ -590,6 +590,17 @@ def test_workers_memory_and_batches_do_not_change_the_tables(api: Any, tmp_path:
     assert_equal(pipelines[0], pipelines[2])
 
 
+@pytest.mark.parametrize("progress", ["log", "tqdm", "enlighten", "alive_progress"])
+def test_progress_displays(api: Any, tmp_path: Path, progress: str, capfd: Any) -> None:
+    server = api(paged)
+    pipeline = make_pipeline(tmp_path, "shown", progress=progress)
+    pipeline.extract(rest_api.rest_api_source(config(server.url), name="api"))
+    out, err = capfd.readouterr()
+    if progress == "log":
+        assert "items pages" in out + err
+        assert "items requests" in out + err
+
+
 CTRL_C = """
 import sys, threading
 sys.path.insert(0, sys.argv[2])
