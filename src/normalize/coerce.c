@@ -2,13 +2,20 @@
  *
  * dlt 1.31's coercions (common/data_types/type_helpers.py, common/time.py, common/utils.py str2bool).
  */
+#define _GNU_SOURCE /* memmem */
 #include "coerce.h"
 
+#include "coerce_binary.h"
+#include "coerce_json.h"
+#include "coerce_number.h"
 #include "doc_write.h"
 #include "number.h"
 #include "timestamp.h"
+#include "typed_text.h"
+#include "unicode_text.h"
 
 #include <math.h>
+#include <stdio.h>
 
 hr_type hr__value_type(const hr_tok *tok) {
     switch (tok->type) {
@@ -38,207 +45,153 @@ hr_type hr__value_infer(const hr_tok *tok) {
     return hr__value_type(tok);
 }
 
-/* "value "abc..." " for messages: the first bytes of the text, cut at a character. */
+/* How much of a value a message shows. */
+#define SHOWN_BYTES 40
+
+/* The first bytes of the text, cut at a character. */
 static int shown(hr_str text) {
-    size_t n = text.size_bytes < 40 ? text.size_bytes : 40;
+    size_t n = text.size_bytes < SHOWN_BYTES ? text.size_bytes : SHOWN_BYTES;
     while (n < text.size_bytes && n > 0 && ((unsigned char)text.data[n] & 0xC0) == 0x80) {
         n--;
     }
     return (int)n;
 }
 
+/* Fills err with what the value is and `why`; returns code. */
 static int refuse(hr_error *err, hr_code code, const hr_tok *tok, const char *why) {
-    if (tok->type == HR_TOK_UINT) {
+    char number[32];
+    switch (tok->type) {
+    case HR_TOK_INT:
+        return hr__error_set(err, code, HR_STAGE_NORMALIZE, "integer %lld %s", (long long)tok->as.i, why);
+    case HR_TOK_UINT:
         return hr__error_set(err, code, HR_STAGE_NORMALIZE, "integer %llu %s", (unsigned long long)tok->as.u, why);
+    case HR_TOK_BIGINT:
+        return hr__error_set(err, code, HR_STAGE_NORMALIZE, "an integer of %u digits %s",
+                             tok->len - (tok->as.str[0] == '-'), why);
+    case HR_TOK_DOUBLE:
+        return hr__error_set(err, code, HR_STAGE_NORMALIZE, "number %.*s %s",
+                             (int)hr__double_repr_python(tok->as.d, number), number, why);
+    case HR_TOK_STRING: {
+        hr_str text = {tok->as.str, tok->len};
+        return hr__error_set(err, code, HR_STAGE_NORMALIZE, "value \"%.*s%s\" %s", shown(text), text.data,
+                             text.size_bytes > SHOWN_BYTES ? "..." : "", why);
     }
-    if (tok->type == HR_TOK_BIGINT) {
-        return hr__error_set(err, code, HR_STAGE_NORMALIZE, "an integer of %u digits %s", tok->len, why);
+    default:
+        return hr__error_set(err, code, HR_STAGE_NORMALIZE, "a value %s", why);
     }
-    if (tok->type == HR_TOK_DOUBLE) {
-        return hr__error_set(err, code, HR_STAGE_NORMALIZE, "number %g %s", tok->as.d, why);
-    }
-    hr_str text = {tok->as.str, tok->type == HR_TOK_STRING ? tok->len : 0};
-    return hr__error_set(err, code, HR_STAGE_NORMALIZE, "value \"%.*s\" %s", shown(text), text.data, why);
 }
 
-/* ---------------------------------------------------------------------------------------------------- text as numbers
+static hr_str tok_text(const hr_tok *tok) {
+    return (hr_str){tok->as.str, tok->len};
+}
+
+/* ---------------------------------------------------------------------------------------------------- dates and times
  */
 
-/* Python's str.strip for ASCII white space; others do not occur in numbers that int() and float() then accept. */
-static hr_str strip(hr_str text) {
-    while (text.size_bytes > 0 && ((unsigned char)text.data[0] <= 32)) {
-        text.data++;
-        text.size_bytes--;
-    }
-    while (text.size_bytes > 0 && ((unsigned char)text.data[text.size_bytes - 1] <= 32)) {
-        text.size_bytes--;
-    }
-    return text;
-}
+#define MICROS_PER_DAY ((int64_t)86400 * 1000000)
 
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-static int hex_digit(char c) {
-    return is_digit(c) ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
-}
-
-/* Digits of a base, with single underscores between them, to the end. HR_COERCE: none or others; HR_RANGE: too big. */
-static int digits_value(hr_str text, int base, uint64_t *out) {
-    uint64_t value = 0;
-    bool overflow = false, digit_before = false;
-    if (text.size_bytes == 0) {
-        return HR_COERCE;
-    }
-    for (size_t i = 0; i < text.size_bytes; i++) {
-        if (text.data[i] == '_' && digit_before && i + 1 < text.size_bytes) {
-            digit_before = false;
-            continue;
-        }
-        int digit = base == 16 ? hex_digit(text.data[i]) : is_digit(text.data[i]) ? text.data[i] - '0' : -1;
-        if (digit < 0) {
-            return HR_COERCE;
-        }
-        digit_before = true;
-        overflow |= __builtin_mul_overflow(value, (uint64_t)base, &value);
-        overflow |= __builtin_add_overflow(value, (uint64_t)digit, &value);
-    }
-    *out = value;
-    return overflow ? HR_RANGE : HR_OK;
-}
-
-/* int(text) of Python, or its 0x form of dlt. */
-static int text_integer(hr_str text, int64_t *out) {
-    text = strip(text);
-    bool negative = false;
-    uint64_t value;
-    int rc;
-    if (text.size_bytes >= 2 && text.data[0] == '0' && text.data[1] == 'x') {
-        rc = digits_value((hr_str){text.data + 2, text.size_bytes - 2}, 16, &value);
-    } else {
-        if (text.size_bytes > 0 && (text.data[0] == '-' || text.data[0] == '+')) {
-            negative = text.data[0] == '-';
-            text.data++;
-            text.size_bytes--;
-        }
-        rc = digits_value(text, 10, &value);
-    }
-    if (rc != HR_OK) {
-        return rc;
-    }
-    if (value > (uint64_t)INT64_MAX + negative) {
-        return HR_RANGE;
-    }
-    *out = (int64_t)(negative ? 0 - value : value);
-    return HR_OK;
-}
-
-static bool same_word(hr_str text, const char *word) {
-    size_t n = strlen(word);
-    if (text.size_bytes != n) {
-        return false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if ((text.data[i] | 0x20) != word[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* float(text) of Python, or its 0x form of dlt. */
-static int text_double(hr_str text, double *out) {
-    text = strip(text);
-    if (text.size_bytes >= 2 && text.data[0] == '0' && text.data[1] == 'x') {
-        uint64_t value = 0;
-        int rc = digits_value((hr_str){text.data + 2, text.size_bytes - 2}, 16, &value);
-        *out = (double)value;
-        return rc;
-    }
-    char clean[400]; /* without underscores and leading '+' */
-    size_t n = 0;
-    bool negative = false;
-    if (text.size_bytes > 0 && (text.data[0] == '-' || text.data[0] == '+')) {
-        negative = text.data[0] == '-';
-        text.data++;
-        text.size_bytes--;
-    }
-    if (same_word(text, "nan") || same_word(text, "inf") || same_word(text, "infinity")) {
-        *out = same_word(text, "nan") ? NAN : negative ? -INFINITY : INFINITY;
-        return HR_OK;
-    }
-    if (negative) {
-        clean[n++] = '-';
-    }
-    bool digits = false, point = false, exponent = false;
-    for (size_t i = 0; i < text.size_bytes; i++) {
-        char c = text.data[i];
-        if (n + 1 >= sizeof clean) {
-            return HR_RANGE;
-        }
-        if (c == '_') {
-            if (i == 0 || i + 1 >= text.size_bytes || !is_digit(text.data[i - 1]) || !is_digit(text.data[i + 1])) {
-                return HR_COERCE;
-            }
-            continue;
-        }
-        if (c == '.' && !point && !exponent) {
-            point = true;
-        } else if ((c | 0x20) == 'e' && digits && !exponent) {
-            exponent = true;
-            digits = false;
-        } else if ((c == '-' || c == '+') && exponent && (text.data[i - 1] | 0x20) == 'e') {
-        } else if (is_digit(c)) {
-            digits = true;
-        } else {
-            return HR_COERCE;
-        }
-        clean[n++] = c;
-    }
-    if (!digits) {
-        return HR_COERCE;
-    }
-    *out = hr__double_parse(clean, n);
-    return HR_OK;
-}
-
-/* ---------------------------------------------------------------------------------------------------- timestamps */
-
-/* Seconds since 1970 as datetime.fromtimestamp(value, UTC) rounds them (half to even). */
+/* pendulum.from_timestamp: whole and fraction apart, the fraction to microseconds half to even (CPython
+ * _PyTime_ObjectToTimeval). Years outside 1-9999 are a ValueError; dlt does not catch the OSError of times that the C
+ * library cannot take (beyond some 6.7e16), here they are a variant too. */
 static int epoch_micros(double seconds, int64_t *out) {
-    if (!(seconds >= -62135596800.0 && seconds < 253402300800.0)) {
+    double whole, micros = nearbyint(modf(seconds, &whole) * 1e6);
+    if (micros >= 1e6) {
+        micros -= 1e6;
+        whole += 1;
+    } else if (micros < 0) {
+        micros += 1e6;
+        whole -= 1;
+    }
+    if (!(whole >= -62135596800.0 && whole < 253402300800.0)) {
         return HR_COERCE;
     }
-    double whole = floor(seconds);
-    double micros = nearbyint((seconds - whole) * 1e6);
     *out = (int64_t)whole * 1000000 + (int64_t)micros;
     return HR_OK;
 }
 
-static int text_timestamp(const hr_tok *tok, int64_t *out, hr_error *err) {
+/* dlt's ensure_datetime. HR_RANGE: a datetime whose conversion to UTC fails. */
+static int text_micros(hr_arena *arena, hr_str text, int64_t *out) {
     hr_iso iso;
-    hr_str text = {tok->as.str, tok->len};
     hr__iso_parse(text, &iso);
     if (iso.kind == HR_ISO_DATETIME || iso.kind == HR_ISO_DATE) {
-        if (hr__iso_micros(&iso, out) != HR_OK) {
-            return refuse(err, HR_RANGE, tok, "is a timestamp whose offset or year is out of range");
-        }
-        return HR_OK;
+        return hr__iso_micros(&iso, out);
     }
+    double seconds;
     if (iso.kind == HR_ISO_TIME) {
         return HR_COERCE;
     }
-    double seconds;
-    hr_str number = strip(text);
-    bool hex = number.size_bytes >= 2 && number.data[0] == '0' && number.data[1] == 'x'; /* float() does not take it */
-    if (hex || text_double(text, &seconds) != HR_OK) {
-        return HR_COERCE;
-    }
+    HR_TRY(hr__text_double(arena, text, false, &seconds));
     return epoch_micros(seconds, out);
 }
 
-/* ---------------------------------------------------------------------------------------------------- to each type */
+static int to_micros(const hr_tok *tok, hr_arena *arena, int64_t *out) {
+    switch (tok->type) {
+    case HR_TOK_STRING:
+        return text_micros(arena, tok_text(tok), out);
+    case HR_TOK_INT:
+        if (tok->as.i < -62135596800 || tok->as.i > 253402300799) {
+            return HR_COERCE;
+        }
+        *out = tok->as.i * 1000000;
+        return HR_OK;
+    case HR_TOK_DOUBLE:
+        return epoch_micros(tok->as.d, out);
+    default:
+        return HR_COERCE;
+    }
+}
+
+static int to_timestamp(const hr_tok *tok, hr_arena *arena, hr_cell *cell, hr_error *err) {
+    int rc = to_micros(tok, arena, &cell->i);
+    return rc == HR_RANGE ? refuse(err, rc, tok, "is a timestamp whose offset or year is out of range") : rc;
+}
+
+/* date.fromisoformat, which dlt asks before ISO and epoch seconds, reads ten bytes that begin with a basic date and
+ * does not look at the last two: "1611111111" is a day in 1611 (CPython 3.11 to 3.13). */
+static bool is_cut_date(hr_str text, hr_iso *iso) {
+    if (text.size_bytes != 10 || text.data[4] == '-' ||
+        (text.data[4] == 'W' && (text.data[7] < '1' || text.data[7] > '7'))) {
+        return false;
+    }
+    hr_str date = {text.data, 8};
+    hr__iso_parse(date, iso);
+    return iso->kind == HR_ISO_DATE && hr__is_ascii(date);
+}
+
+/* _text_to_date_fast, ensure_pendulum_date: the day in UTC. */
+static int to_date(const hr_tok *tok, hr_arena *arena, hr_cell *cell) {
+    int64_t micros;
+    hr_iso iso;
+    if (tok->type == HR_TOK_STRING && is_cut_date(tok_text(tok), &iso)) {
+        cell->i = hr__iso_days(iso.year, iso.month, iso.day);
+        return HR_OK;
+    }
+    int rc = to_micros(tok, arena, &micros);
+    if (rc != HR_OK) {
+        return rc == HR_RANGE ? HR_COERCE : rc; /* converted inside of dlt's coercion, so a ValueError */
+    }
+    int64_t days = micros / MICROS_PER_DAY;
+    cell->i = days - (micros % MICROS_PER_DAY < 0);
+    return HR_OK;
+}
+
+/* ensure_pendulum_time: the time of day in UTC. */
+static int to_time(const hr_tok *tok, hr_cell *cell) {
+    hr_iso iso;
+    if (tok->type != HR_TOK_STRING) {
+        return HR_COERCE;
+    }
+    hr__iso_parse(tok_text(tok), &iso);
+    if (iso.kind != HR_ISO_TIME || (iso.has_offset && (iso.offset_seconds >= 86400 || iso.offset_seconds <= -86400))) {
+        return HR_COERCE;
+    }
+    int64_t seconds = iso.hour * 3600 + iso.minute * 60 + iso.second - (iso.has_offset ? iso.offset_seconds : 0);
+    seconds = (seconds % 86400 + 86400) % 86400;
+    cell->i = seconds * 1000000 + iso.microsecond;
+    return HR_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- text */
 
 static int to_new_text(hr_arena *arena, const char *data, size_t size, hr_cell *cell, uint32_t *size_out) {
     char *text = hr__arena_copy(arena, data, size);
@@ -256,6 +209,10 @@ static int to_json_text(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *
     hr_buf buf;
     hr__buf_init(&buf, arena->alloc, UINT32_MAX);
     int rc = hr__doc_write(doc, at, 0, NULL, 0, &buf, err);
+    if (rc == HR_OK && memmem(buf.data, buf.size_bytes, "\xEF\x80", 2) != NULL && hr__doc_has_marked(doc, at)) {
+        rc = refuse(err, HR_UNSUPPORTED, &doc->toks[at],
+                    "holds text that starts with dlt's private-use type marker, which is not supported in json");
+    }
     if (rc == HR_OK) {
         rc = to_new_text(arena, buf.data, buf.size_bytes, cell, size_out);
         if (rc != HR_OK) {
@@ -286,7 +243,25 @@ static int to_text(const hr_tok *tok, hr_arena *arena, hr_cell *cell, uint32_t *
     }
 }
 
-static int to_bigint(const hr_tok *tok, hr_cell *cell, hr_error *err) {
+static int to_json(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *cell, uint32_t *size_out, hr_error *err) {
+    const hr_tok *tok = &doc->toks[at];
+    if (tok->type >= HR_TOK_ARRAY) {
+        return to_json_text(doc, at, arena, cell, size_out, err);
+    }
+    if (tok->type != HR_TOK_STRING) {
+        return HR_COERCE;
+    }
+    hr_str text;
+    HR_TRY(hr__text_json(arena, tok_text(tok), &text, err));
+    cell->str = text.data;
+    *size_out = (uint32_t)text.size_bytes;
+    return HR_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- numbers, bytes
+ */
+
+static int to_bigint(const hr_tok *tok, hr_arena *arena, hr_cell *cell, hr_error *err) {
     static const char *const beyond = "does not fit a 64-bit signed integer column";
     switch (tok->type) {
     case HR_TOK_INT:
@@ -304,7 +279,7 @@ static int to_bigint(const hr_tok *tok, hr_cell *cell, hr_error *err) {
         cell->i = (int64_t)tok->as.d;
         return HR_OK;
     case HR_TOK_STRING: {
-        int rc = text_integer((hr_str){tok->as.str, tok->len}, &cell->i);
+        int rc = hr__text_bigint(arena, tok_text(tok), &cell->i);
         return rc == HR_RANGE ? refuse(err, HR_RANGE, tok, beyond) : rc;
     }
     default:
@@ -312,7 +287,7 @@ static int to_bigint(const hr_tok *tok, hr_cell *cell, hr_error *err) {
     }
 }
 
-static int to_double(const hr_tok *tok, hr_cell *cell, hr_error *err) {
+static int to_double(const hr_tok *tok, hr_arena *arena, hr_cell *cell) {
     switch (tok->type) {
     case HR_TOK_INT:
         cell->d = (double)tok->as.i;
@@ -323,17 +298,35 @@ static int to_double(const hr_tok *tok, hr_cell *cell, hr_error *err) {
     case HR_TOK_DOUBLE:
         cell->d = tok->as.d;
         return HR_OK;
-    case HR_TOK_STRING: {
-        int rc = text_double((hr_str){tok->as.str, tok->len}, &cell->d);
-        return rc == HR_RANGE ? refuse(err, HR_RANGE, tok, "is too long for a number") : rc;
-    }
+    case HR_TOK_STRING:
+        return hr__text_double(arena, tok_text(tok), true, &cell->d);
     default:
         return HR_COERCE;
     }
 }
 
+/* str2bool: lower case, one of the words. Nothing but ASCII has these letters as its lower case. */
+static int text_bool(hr_str text, int64_t *out) {
+    static const char *const words[2][5] = {{"no", "false", "f", "n", "0"}, {"yes", "true", "t", "y", "1"}};
+    char lower[5];
+    if (text.size_bytes > sizeof lower) {
+        return HR_COERCE;
+    }
+    for (size_t i = 0; i < text.size_bytes; i++) {
+        lower[i] = text.data[i] >= 'A' && text.data[i] <= 'Z' ? (char)(text.data[i] | 0x20) : text.data[i];
+    }
+    for (int value = 0; value < 2; value++) {
+        for (int i = 0; i < 5; i++) {
+            if (hr__str_eq((hr_str){lower, text.size_bytes}, hr__str(words[value][i]))) {
+                *out = value;
+                return HR_OK;
+            }
+        }
+    }
+    return HR_COERCE;
+}
+
 static int to_bool(const hr_tok *tok, hr_cell *cell) {
-    hr_str text = {tok->as.str, tok->len};
     switch (tok->type) {
     case HR_TOK_TRUE:
     case HR_TOK_FALSE:
@@ -349,159 +342,150 @@ static int to_bool(const hr_tok *tok, hr_cell *cell) {
         cell->i = tok->as.d != 0;
         return HR_OK;
     case HR_TOK_STRING:
-        if (same_word(text, "yes") || same_word(text, "true") || same_word(text, "t") || same_word(text, "y") ||
-            (tok->len == 1 && text.data[0] == '1')) {
-            cell->i = 1;
-            return HR_OK;
-        }
-        if (same_word(text, "no") || same_word(text, "false") || same_word(text, "f") || same_word(text, "n") ||
-            (tok->len == 1 && text.data[0] == '0')) {
-            cell->i = 0;
-            return HR_OK;
-        }
-        return HR_COERCE;
+        return text_bool(tok_text(tok), &cell->i);
     default:
         return HR_COERCE;
     }
 }
 
-static int to_timestamp(const hr_tok *tok, hr_cell *cell, hr_error *err) {
+static int to_binary(const hr_tok *tok, hr_arena *arena, hr_cell *cell, uint32_t *size_out) {
+    if (tok->type != HR_TOK_STRING && tok->type != HR_TOK_UINT && (tok->type != HR_TOK_INT || tok->as.i < 0)) {
+        return HR_COERCE;
+    }
+    hr_str text = tok->type == HR_TOK_STRING ? tok_text(tok) : (hr_str){NULL, sizeof tok->as.u};
+    uint8_t *bytes = hr__arena_alloc(arena, text.size_bytes + 1);
+    size_t n = 0;
+    if (bytes == NULL) {
+        return HR_MEMORY;
+    }
+    if (tok->type != HR_TOK_STRING) { /* int.to_bytes(..., "little"), as few as needed */
+        for (uint64_t rest = tok->as.u; rest != 0; rest >>= 8) {
+            bytes[n++] = (uint8_t)rest;
+        }
+    } else if (text.size_bytes >= 2 && text.data[0] == '0' && text.data[1] == 'x') {
+        if (!hr__bytes_from_hex((hr_str){text.data + 2, text.size_bytes - 2}, bytes, &n)) {
+            return HR_COERCE;
+        }
+    } else if (!hr__bytes_from_base64(text, true, bytes, &n)) {
+        return HR_COERCE;
+    }
+    cell->str = (const char *)bytes;
+    *size_out = (uint32_t)n;
+    return HR_OK;
+}
+
+static int to_decimal(const hr_tok *tok, int precision, int scale, hr_arena *arena, hr_cell *cell, hr_error *err) {
+    char number[40];
+    hr_str text = {number, 0};
     switch (tok->type) {
     case HR_TOK_STRING:
-        return text_timestamp(tok, &cell->i, err);
+        text = tok_text(tok);
+        break;
     case HR_TOK_INT:
-        return tok->as.i < -62135596800 || tok->as.i > 253402300799 ? HR_COERCE
-                                                                    : (cell->i = tok->as.i * 1000000, HR_OK);
-    case HR_TOK_DOUBLE:
-        return epoch_micros(tok->as.d, &cell->i);
+        text.size_bytes = hr__int_repr(tok->as.i, number);
+        break;
+    case HR_TOK_UINT:
+        text.size_bytes = hr__uint_repr(tok->as.u, number);
+        break;
+    case HR_TOK_DOUBLE: /* Decimal(str(value)) */
+        text.size_bytes = hr__double_repr_python(tok->as.d, number);
+        break;
     default:
         return HR_COERCE;
     }
+    uint8_t *bytes = hr__arena_alloc(arena, HR_DECIMAL_BYTES);
+    if (bytes == NULL) {
+        return HR_MEMORY;
+    }
+    int rc = hr__text_decimal(arena, text, precision, scale, bytes);
+    if (rc == HR_RANGE) {
+        char why[64];
+        snprintf(why, sizeof why, "does not fit a decimal(%d, %d) column", precision, scale);
+        return refuse(err, HR_RANGE, tok, why);
+    }
+    cell->str = (const char *)bytes;
+    return rc;
 }
 
-/* Whether text is a number of JSON's grammar. */
-static bool is_json_number(hr_str text) {
-    size_t i = text.data[0] == '-', digits = i;
-    while (i < text.size_bytes && is_digit(text.data[i])) {
-        i++;
-    }
-    if (i == digits || (text.data[digits] == '0' && i > digits + 1)) {
-        return false;
-    }
-    if (i < text.size_bytes && text.data[i] == '.') {
-        for (digits = ++i; i < text.size_bytes && is_digit(text.data[i]); i++) {
-        }
-        if (i == digits) {
-            return false;
-        }
-    }
-    if (i < text.size_bytes && (text.data[i] | 0x20) == 'e') {
-        i++;
-        i += i < text.size_bytes && (text.data[i] == '-' || text.data[i] == '+');
-        for (digits = i; i < text.size_bytes && is_digit(text.data[i]); i++) {
-        }
-        if (i == digits) {
-            return false;
-        }
-    }
-    return i == text.size_bytes;
-}
+/* ---------------------------------------------------------------------------------------------------- public */
 
-/* Text for a json column: dlt takes what json.loads takes. Words are; what may be a longer document is refused, since
- * this stage has no decoder. */
-static int text_to_json(const hr_tok *tok, hr_arena *arena, hr_cell *cell, uint32_t *size_out, hr_error *err) {
-    hr_str text = strip((hr_str){tok->as.str, tok->len});
-    if (text.size_bytes == 0) {
-        return HR_COERCE;
+/* What dlt fails on, or the engine does not do, whatever the column. */
+static int check_value(const hr_tok *tok, hr_arena *arena, hr_error *err) {
+    if (tok->type == HR_TOK_BIGINT) {
+        return refuse(err, HR_RANGE, tok, "exceeds 64 bits");
     }
-    char first = text.data[0], last = text.data[text.size_bytes - 1];
-    if (hr__str_eq(text, hr__str("true")) || hr__str_eq(text, hr__str("false"))) {
-        cell->str = text.data;
-        *size_out = (uint32_t)text.size_bytes;
+    if (tok->type != HR_TOK_STRING) {
         return HR_OK;
     }
-    int64_t integer;
-    if ((first == '-' || is_digit(first)) && is_json_number(text)) {
-        char number[40];
-        size_t size = text_integer(text, &integer) == HR_OK
-                          ? hr__int_repr(integer, number)
-                          : hr__double_repr_orjson(hr__double_parse(text.data, text.size_bytes), number);
-        return to_new_text(arena, number, size, cell, size_out) == HR_OK ? HR_OK
-                                                                         : hr__error_memory(err, HR_STAGE_NORMALIZE);
+    if (tok->flags & HR_TOK_SURROGATE) {
+        return refuse(err, HR_ENCODING, tok, "holds a lone surrogate, which is not text");
     }
-    bool maybe = (first == '{' && last == '}') || (first == '[' && last == ']') ||
-                 (first == '"' && last == '"' && text.size_bytes > 1) || hr__str_eq(text, hr__str("null"));
-    return maybe ? refuse(err, HR_UNSUPPORTED, tok,
-                          "may be JSON text for a json column, which the engine does not read yet")
-                 : HR_COERCE;
+    bool decodes = false;
+    if (hr__text_is_marked(tok_text(tok)) && hr__text_marked_decodes(arena, tok_text(tok), &decodes) != HR_OK) {
+        return hr__error_memory(err, HR_STAGE_NORMALIZE);
+    }
+    return decodes
+               ? refuse(err, HR_UNSUPPORTED, tok, "starts with dlt's private-use type marker, which is not supported")
+               : HR_OK;
 }
 
-/* dlt-semantics rule 6: U+F026..U+F02D, then something: dlt tries to decode a typed value. Whether it would succeed is
- * not worked out: such text (an icon font's character and more) is refused when what follows could be a value. */
-static bool is_typed(const hr_tok *tok) {
-    const unsigned char *t = (const unsigned char *)tok->as.str;
-    if (tok->len < 4 || t[0] != 0xEF || t[1] != 0x80 || t[2] < 0xA6 || t[2] > 0xAD) {
-        return false;
-    }
-    for (uint32_t i = 3; i < tok->len; i++) {
-        if (t[i] == ' ' && t[2] != 0xA7) {
-            return false;
+static int coerce(const hr_doc *doc, size_t at, hr_type type, int precision, int scale, hr_arena *arena, hr_cell *cell,
+                  uint32_t *size_out, hr_error *err) {
+    const hr_tok *tok = &doc->toks[at];
+    switch (type) {
+    case HR_TYPE_TEXT:
+        if (tok->type == HR_TOK_STRING) {
+            cell->str = tok->as.str;
+            *size_out = tok->len;
+            return HR_OK;
         }
+        return tok->type >= HR_TOK_ARRAY ? to_json_text(doc, at, arena, cell, size_out, err)
+                                         : to_text(tok, arena, cell, size_out);
+    case HR_TYPE_BIGINT:
+        return to_bigint(tok, arena, cell, err);
+    case HR_TYPE_DOUBLE:
+        return to_double(tok, arena, cell);
+    case HR_TYPE_BOOL:
+        return to_bool(tok, cell);
+    case HR_TYPE_TIMESTAMP:
+        return to_timestamp(tok, arena, cell, err);
+    case HR_TYPE_JSON:
+        return to_json(doc, at, arena, cell, size_out, err);
+    case HR_TYPE_DATE:
+        return to_date(tok, arena, cell);
+    case HR_TYPE_TIME:
+        return to_time(tok, cell);
+    case HR_TYPE_DECIMAL:
+        return to_decimal(tok, precision, scale, arena, cell, err);
+    case HR_TYPE_BINARY:
+        return to_binary(tok, arena, cell, size_out);
+    default:
+        return refuse(err, HR_UNSUPPORTED, tok, "goes to a column without a type");
     }
-    return true;
+}
+
+static int coerce_checked(const hr_doc *doc, size_t at, hr_type type, int precision, int scale, hr_arena *arena,
+                          hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
+    hr_cell cell = {0};
+    uint32_t size = 0;
+    HR_TRY(check_value(&doc->toks[at], arena, err));
+    int rc = coerce(doc, at, type, precision, scale, arena, &cell, &size, err);
+    if (HR_LIKELY(rc == HR_OK)) {
+        *cell_out = cell;
+        *size_out = size;
+    } else if (rc == HR_MEMORY) {
+        hr__error_memory(err, HR_STAGE_NORMALIZE);
+    }
+    return rc;
 }
 
 int hr__coerce(const hr_doc *doc, size_t at, hr_type type, hr_arena *arena, hr_cell *cell_out, uint32_t *size_out,
                hr_error *err) {
-    const hr_tok *tok = &doc->toks[at];
-    if (tok->type == HR_TOK_STRING) {
-        if (HR_UNLIKELY(tok->flags & HR_TOK_SURROGATE)) {
-            return refuse(err, HR_ENCODING, tok, "holds a lone surrogate, which is not text");
-        }
-        if (HR_UNLIKELY(is_typed(tok))) {
-            return refuse(err, HR_UNSUPPORTED, tok, "starts with dlt's private-use type marker, which is not read yet");
-        }
-        if (HR_LIKELY(type == HR_TYPE_TEXT)) {
-            cell_out->str = tok->as.str;
-            *size_out = tok->len;
-            return HR_OK;
-        }
-    }
-    if (HR_UNLIKELY(tok->type == HR_TOK_BIGINT)) {
-        return refuse(err, HR_RANGE, tok, "exceeds 64 bits");
-    }
-    hr_cell cell = {0};
-    int rc;
-    switch (type) {
-    case HR_TYPE_TEXT:
-        rc = tok->type >= HR_TOK_ARRAY ? to_json_text(doc, at, arena, &cell, size_out, err)
-                                       : to_text(tok, arena, &cell, size_out);
-        if (rc == HR_MEMORY) {
-            return hr__error_memory(err, HR_STAGE_NORMALIZE);
-        }
-        break;
-    case HR_TYPE_BIGINT:
-        rc = to_bigint(tok, &cell, err);
-        break;
-    case HR_TYPE_DOUBLE:
-        rc = to_double(tok, &cell, err);
-        break;
-    case HR_TYPE_BOOL:
-        rc = to_bool(tok, &cell);
-        break;
-    case HR_TYPE_TIMESTAMP:
-        rc = to_timestamp(tok, &cell, err);
-        break;
-    case HR_TYPE_JSON:
-        rc = tok->type >= HR_TOK_ARRAY    ? to_json_text(doc, at, arena, &cell, size_out, err)
-             : tok->type == HR_TOK_STRING ? text_to_json(tok, arena, &cell, size_out, err)
-                                          : HR_COERCE;
-        break;
-    default:
-        return refuse(err, HR_UNSUPPORTED, tok, "goes to a column of a type that the engine does not write yet");
-    }
-    if (rc == HR_OK) {
-        *cell_out = cell;
-    }
-    return rc;
+    return coerce_checked(doc, at, type, HR_DECIMAL_PRECISION, HR_DECIMAL_SCALE, arena, cell_out, size_out, err);
+}
+
+int hr__coerce_decimal(const hr_doc *doc, size_t at, int precision, int scale, hr_arena *arena, hr_cell *cell_out,
+                       hr_error *err) {
+    uint32_t size;
+    return coerce_checked(doc, at, HR_TYPE_DECIMAL, precision, scale, arena, cell_out, &size, err);
 }

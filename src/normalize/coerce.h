@@ -9,6 +9,10 @@
 #include "batch.h"
 #include "doc.h"
 
+/* dlt's default decimal (common/arithmetics.py). */
+#define HR_DECIMAL_PRECISION 38
+#define HR_DECIMAL_SCALE 9
+
 /* The dlt type of a value before detections: TEXT, BIGINT, DOUBLE, BOOL, JSON; UNSET for null and for doubles that
  * dlt's extract writes as null (inf). */
 hr_type hr__value_type(const hr_tok *tok);
@@ -20,5 +24,8 @@ hr_type hr__value_infer(const hr_tok *tok);
  * surrogate, offset of 24 h) or the engine does not read it yet: err says which and why; HR_MEMORY. */
 HR_MUST_CHECK int hr__coerce(const hr_doc *doc, size_t at, hr_type type, hr_arena *arena, hr_cell *cell_out,
                              uint32_t *size_out, hr_error *err);
+/* The same for a decimal column with its own precision and scale. */
+HR_MUST_CHECK int hr__coerce_decimal(const hr_doc *doc, size_t at, int precision, int scale, hr_arena *arena,
+                                     hr_cell *cell_out, hr_error *err);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "timestamp.h"
 
+#include "unicode_text.h"
+
 static bool is_leap(int32_t y) {
     return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
 }
@@ -340,7 +342,30 @@ static bool common_time(cursor *c, hr_iso *d) {
     return at_end(c) && time_ok(d);
 }
 
+/* The longest text the expression takes, in characters: YYYY/MM/DD HH:MM:SS.fffffffff */
+#define COMMON_CHARS_MAX 29
+
+/* Python's \d is a decimal digit of any script, and int() reads it: the text with such digits as ASCII's in out. False:
+ * it has other characters, or is too long. */
+static bool common_ascii(hr_str text, char out[COMMON_CHARS_MAX], hr_str *ascii_out) {
+    size_t n = 0;
+    for (size_t at = 0; at < text.size_bytes;) {
+        uint32_t point = hr__utf8_next(text, &at);
+        int value = point < 128 ? 0 : hr__decimal_digit(point);
+        if (value < 0 || n == COMMON_CHARS_MAX) {
+            return false;
+        }
+        out[n++] = point < 128 ? (char)point : (char)('0' + value);
+    }
+    *ascii_out = (hr_str){out, n};
+    return true;
+}
+
 static bool common_text(hr_str text, hr_iso *d) {
+    char room[COMMON_CHARS_MAX];
+    if (!common_ascii(text, room, &text)) {
+        return false;
+    }
     const cursor start = {text.data, text.data + text.size_bytes};
     cursor c = start;
     int32_t year, month, day;
@@ -378,46 +403,69 @@ static inline int32_t two(const char *at) {
     return (at[0] - '0') * 10 + (at[1] - '0');
 }
 
-/* The usual form, YYYY-MM-DDTHH:MM:SS and then nothing, Z, or .fff and Z. False: ask the long way. */
-static bool usual(hr_str text, hr_iso *d) {
-    if (text.size_bytes < 19 || text.size_bytes > 27) {
-        return false;
+/* Eight bytes, the first one lowest. */
+static inline uint64_t load8(const char *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/* Eight bytes against a pattern: '0' (0x30) stands for a digit, anything else for itself; room is 0x76 where a digit is
+ * and 0x7F elsewhere, so that a digit above 9 and a difference both carry into the byte's high bit. Into *pairs: byte i
+ * is the number of digits i and i + 1. */
+static inline bool eight(const char *at, uint64_t pattern, uint64_t room, uint64_t *pairs) {
+    uint64_t v = load8(at) ^ pattern;
+    *pairs = v * 10 + (v >> 8);
+    return ((v | (v + room)) & 0x8080808080808080u) == 0;
+}
+
+/* "", "Z" or "+HH:MM" to the end. */
+static inline bool usual_zone(const char *at, const char *end, hr_iso *d) {
+    if (end - at == 1 && *at == 'Z') {
+        d->has_offset = true;
+        return true;
     }
-    const char *t = text.data;
-    if (t[4] != '-' || t[7] != '-' || (t[10] != 'T' && t[10] != ' ') || t[13] != ':' || t[16] != ':') {
-        return false;
+    if (end - at != 6 || (*at != '+' && *at != '-') || at[3] != ':' || !digit(at[1]) || !digit(at[2]) ||
+        !digit(at[4]) || !digit(at[5])) {
+        return at == end;
     }
-    static const uint8_t places[] = {0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18};
-    unsigned bad = 0;
-    for (size_t i = 0; i < sizeof places; i++) {
-        bad |= (unsigned char)(t[places[i]] - '0') > 9;
-    }
-    if (bad) {
+    int32_t minutes = two(at + 1) * 60 + two(at + 4);
+    d->has_offset = true;
+    d->offset_seconds = (*at == '-' ? -minutes : minutes) * 60;
+    return minutes < 1440;
+}
+
+/* The usual form: YYYY-MM-DDTHH:MM:SS[.f](|Z|+HH:MM), T or a space. False: ask the long way. */
+static inline bool usual(hr_str text, hr_iso *d) {
+    const char *t = text.data, *end = t + text.size_bytes;
+    uint64_t date, time;
+    if (text.size_bytes < 19 || !eight(t, 0x2D30302D30303030u, 0x7F76767F76767676u, &date) /* 0000-00- */
+        || !eight(t + 11, 0x30303A30303A3030u, 0x76767F76767F7676u, &time)                 /* 00:00:00 */
+        || (t[10] != 'T' && t[10] != ' ') || !digit(t[8]) || !digit(t[9])) {
         return false;
     }
     *d = (hr_iso){.kind = HR_ISO_DATETIME,
-                  .year = two(t) * 100 + two(t + 2),
-                  .month = two(t + 5),
+                  .year = (int32_t)(date & 0xFF) * 100 + (int32_t)(date >> 16 & 0xFF),
+                  .month = (int32_t)(date >> 40 & 0xFF),
                   .day = two(t + 8),
-                  .hour = two(t + 11),
-                  .minute = two(t + 14),
-                  .second = two(t + 17)};
-    cursor c = {t + 19, t + text.size_bytes};
-    if (peek(&c) == '.') {
+                  .hour = (int32_t)(time & 0xFF),
+                  .minute = (int32_t)(time >> 24 & 0xFF),
+                  .second = (int32_t)(time >> 48 & 0xFF)};
+    cursor c = {t + 19, end};
+    if (c.at < end && *c.at == '.') {
         c.at++;
         if (!fraction(&c, &d->microsecond)) {
             return false;
         }
     }
-    if (peek(&c) == 'Z') {
-        d->has_offset = true;
-        c.at++;
-    }
-    return at_end(&c) && date_ok(d) && time_ok(d);
+    return usual_zone(c.at, end, d) && date_ok(d) && time_ok(d);
 }
 
 void hr__iso_parse(hr_str text, hr_iso *iso_out) {
-    if (usual(text, iso_out)) {
+    if (HR_LIKELY(usual(text, iso_out))) {
         return;
     }
     hr_iso d;
@@ -429,7 +477,8 @@ void hr__iso_parse(hr_str text, hr_iso *iso_out) {
 }
 
 bool hr__iso_is_timestamp(hr_str text) {
-    if (text.size_bytes < 6 || !digit(text.data[0]) || !digit(text.data[1])) {
+    /* A datetime starts with its year, and only COMMON's may be of another script's digits. */
+    if (text.size_bytes < 6 || (!digit(text.data[0]) && (unsigned char)text.data[0] < 0x80)) {
         return false;
     }
     hr_iso iso;
