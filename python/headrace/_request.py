@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from email.message import Message
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +14,9 @@ import requests
 from dlt.common import jsonpath
 from dlt.common.time import to_seconds
 from dlt.sources.helpers.rest_client.client import RESTClient
+from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_encoding_from_headers, select_proxy
+from requests.utils import get_encoding_from_headers, guess_json_utf, select_proxy
 
 from headrace import _core
 
@@ -70,6 +73,16 @@ class Sender:
     def prepare(self, request: requests.Request) -> requests.PreparedRequest:
         """The request as dlt's client would send it: URL, headers, body, authentication."""
         return self.session.prepare_request(request)
+
+    def keep_cookies(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
+        """Puts the cookies that an answer sets into the session, as requests does."""
+        message = Message()
+        for name, value in page.headers:
+            if name.lower() == "set-cookie":
+                message[name] = value
+        if message:
+            original = SimpleNamespace(_original_response=SimpleNamespace(msg=message))
+            extract_cookies_to_jar(self.session.cookies, prepared, original)
 
     def arguments(self, prepared: requests.PreparedRequest) -> dict[str, Any]:
         """Keyword arguments of `Engine.submit`."""
@@ -151,6 +164,16 @@ class NativeResponse(requests.Response):
         if self._light is not None:
             return json.loads(self._light)
         return super().json(**kwargs)
+
+    def wide_text(self) -> str | None:
+        """The body's text if no charset is declared and it is UTF-16 or UTF-32 by its first bytes."""
+        guessed = guess_json_utf(self.content) if self.encoding is None and len(self.content) > 3 else None
+        if guessed is None or guessed.startswith("utf-8"):
+            return None
+        try:
+            return self.content.decode(guessed)
+        except UnicodeDecodeError:
+            return None
 
     @property
     def is_plain_utf8(self) -> bool:

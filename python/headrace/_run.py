@@ -3,8 +3,8 @@
     generator (dlt's extract thread)  Job.batches() <- Stream.next_batch
     pager thread                      Engine.poll -> Chain.arrive -> paginator -> next request, Stream.accept
 
-A `Job` is one call of a resource's generator: a stream of rows fed by one `Chain` of pages, or, for a dependent resource, by a
-chain a parent item. Chains run side by side; their pages are accepted chain after chain, page after page.
+A `Job` is a stream of rows fed by one `Chain` of pages, or, for a dependent resource, by a chain a parent item. Chains run
+side by side; their pages are accepted chain after chain, page after page.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import hashlib
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from copy import copy, deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 from dlt.common import jsonpath, logger
-from dlt.extract.incremental import Incremental
 from dlt.sources.helpers.rest_client.client import RESTClient
 from dlt.sources.helpers.rest_client.exceptions import IgnoreResponseException
 from dlt.sources.helpers.rest_client.paginators import (
@@ -38,6 +38,9 @@ from headrace import _core
 from headrace._request import NativeResponse, Sender, selector_steps
 from headrace.config import HeadraceConfiguration
 from headrace.exceptions import ResourceFailed, mask_url, page_error
+
+if TYPE_CHECKING:
+    from headrace._incremental import Cursor
 
 _AHEAD = (OffsetPaginator, PageNumberPaginator)  # their next request is known before the answer
 _BUILT_IN = (
@@ -68,7 +71,7 @@ class Run:
             max_in_flight_per_host=settings.max_in_flight_per_host,
         )
         self.lock = threading.RLock()  # everything below and all chains
-        self.window = settings.max_in_flight_per_host
+        self._windows: dict[str, int] = {}  # requests that a host is asked at once; less after it said no
         self._waiting: dict[int, tuple[Chain, int]] = {}
         self._next_tag = 0
         self._users = 0
@@ -96,12 +99,21 @@ class Run:
         self._thread.join()
         self.engine.close()
 
+    def window(self, host: str) -> int:
+        """How many requests a host may be asked at once."""
+        return self._windows.get(host, self.settings.max_in_flight_per_host)
+
+    def _narrow(self, host: str) -> None:
+        if host not in self._windows:
+            logger.info(f"headrace: {host} refuses some requests: fewer are sent at once")
+        self._windows[host] = max(1, self.window(host) // 2)
+
     def submit(self, chain: Chain, number: int, prepared: requests.PreparedRequest) -> None:
         """Sends page `number` of a chain on its way."""
         tag = self._next_tag
         self._next_tag += 1
         self._waiting[tag] = (chain, number)
-        chain.job.tags[tag] = (mask_url(prepared.url or ""), number)
+        chain.job.tags[tag] = (prepared.url or "", number)
         self.engine.submit(chain.job.stream, tag, **chain.job.sender.arguments(prepared))
 
     def _page_loop(self) -> None:
@@ -119,13 +131,16 @@ class Run:
         job = chain.job
         job.counts["requests"] += page.attempts
         job.counts["bytes"] += page.size
-        if job.error is not None or chain.ended:
+        if job.error is not None:
             page.release()
             return
         if page.attempts > 1:
-            self.window = max(1, self.window // 2)
+            self._narrow(chain.host)
         try:
-            chain.arrive(number, page)
+            if chain.ended:
+                page.release()
+            else:
+                chain.arrive(number, page)
             job.advance()
         except BaseException as ex:
             job.fail(ex)
@@ -143,8 +158,9 @@ class Chain:
         self.extra = extra
         self.selector: Any = job.data_selector
         self.steps = selector_steps(self.selector) if self.selector else None
-        self.ready: deque[_core.Page] = deque()  # handled, to be accepted at the chain's turn
+        self.ready: deque[tuple[_core.Page, bytes | None]] = deque()  # handled, to be accepted at the chain's turn
         self.ended = False
+        self.host = ""
         self._arrived: dict[int, _core.Page] = {}
         self._next = 0  # number of the page to be handled next
         self._sent: dict[int, requests.PreparedRequest] = {}
@@ -153,12 +169,29 @@ class Chain:
         self._window = _FIRST_WINDOW
         self._limit: int | None = None  # of the paginator's value
         self._seen: set[bytes] = set()
+        self._held: requests.PreparedRequest | None = None  # not sent: memory is full and it is not this chain's turn
+        self._is_short = False  # fewer are sent ahead than the window allows, for the same reason
 
     def start(self) -> None:
         """Makes the first request."""
         if self.paginator:
             self.paginator.init_request(self.request)
-        self._send(self.job.sender.prepare(self.request))
+        prepared = self.job.sender.prepare(self.request)
+        self.host = urlsplit(prepared.url or "").netloc
+        self._seen.add(_digest(prepared))
+        self._send(prepared)
+
+    def resume(self) -> None:
+        """Sends what was held back."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._send(held)
+        elif self._is_short:
+            self._fill_window()
+
+    def _may_go(self) -> bool:
+        """Whether what comes next in this chain may be asked for: its turn, or memory is left."""
+        return self.job.is_first(self) or not self.job.run.engine.is_full()
 
     def _send(self, prepared: requests.PreparedRequest) -> None:
         number = self._n_sent
@@ -179,6 +212,7 @@ class Chain:
 
     def _handle(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
         response = NativeResponse(page, prepared)
+        self.job.sender.keep_cookies(page, prepared)
         number = self._next - 1
         try:
             self._check(page, response)
@@ -191,13 +225,15 @@ class Chain:
                 error, resource=self.job.name, schema_name=self.job.schema_name, url=prepared.url, page=number
             ) from error
         self._select(page, response)
-        n_records = page.n_records
+        cursor = self.job.cursor
+        keep = cursor.cut(page) if cursor is not None else None
         self.job.counts["pages"] += 1
+        self.job.counts["rows"] += page.n_records if keep is None else keep.count(1)
         if self.paginator is None:
             response.show(page.shape())
-            self.paginator = self.job.client.detect_paginator(response, [None] * min(n_records, 1))
-        self._page_on(page, response, n_records)
-        self.ready.append(page)
+            self.paginator = self.job.client.detect_paginator(response, [None] * min(page.n_records, 1))
+        self._page_on(page, response, is_last=cursor is not None and cursor.closed)
+        self.ready.append((page, keep))
 
     def _check(self, page: _core.Page, response: NativeResponse) -> None:
         """Hooks, status and decoding. Raises what dlt's client would, or the engine's error."""
@@ -219,7 +255,10 @@ class Chain:
         ):
             page.decode(response.text.encode("utf-8", "surrogatepass"))
         elif error is not None:
-            raise error
+            wide = response.wide_text()
+            if wide is None:
+                raise error
+            page.decode(wide.encode("utf-8", "surrogatepass"))
         elif not page.decoded:
             page.decode()
 
@@ -230,35 +269,43 @@ class Chain:
             return
         response.show(page.shape())
         self.selector = self.job.client.detect_data_selector(response)
+        jsonpath.compile_path(self.selector)  # raises what dlt would
         self.steps = selector_steps(self.selector)
-        page.select(self.steps or [])
+        if self.steps is None:
+            raise ResourceFailed(
+                f"decode: resource `{self.job.name}`: the records seem to lie at `{self.selector}`, which is more than names,"
+                " indices and [*]. Give a data_selector."
+            )
+        page.select(self.steps)
 
-    def _page_on(self, page: _core.Page, response: NativeResponse, n_records: int) -> None:
+    def _page_on(self, page: _core.Page, response: NativeResponse, is_last: bool) -> None:
         """The paginator's step, and the next request if there is one."""
         paginator = self.paginator
         assert paginator is not None
-        light = self._reads_envelope()
-        response.show(page.envelope() if light else None)
-        paginator.update_state(response, range(n_records))  # type: ignore[arg-type]
+        response.show(page.envelope() if self._reads_envelope() else None)
+        data: Any = range(page.n_records)
+        if type(paginator) not in _BUILT_IN:  # may look at the records
+            data = json.loads(page.project(None))
+        paginator.update_state(response, data)
         paginator.update_request(self.request)
-        if not paginator.has_next_page:
+        if is_last or not paginator.has_next_page:
             self._end()
             return
         if type(paginator) in _AHEAD:
             self._go_ahead(response)
             return
         prepared = self.job.sender.prepare(self.request)
-        digest = hashlib.blake2b(
-            repr((prepared.method, prepared.url, prepared.body, sorted(prepared.headers.items()))).encode(),
-            digest_size=12,
-        ).digest()
+        digest = _digest(prepared)
         if digest in self._seen:
             raise ResourceFailed(
                 f"fetch: resource `{self.job.name}`, {mask_url(prepared.url or '')}, page {self._next}: the paginator repeats a"
                 " request it has made before, so it would never end. Check its cursor or next link."
             )
         self._seen.add(digest)
-        self._send(prepared)
+        if self._may_go():
+            self._send(prepared)
+        else:
+            self._held = prepared
 
     def _reads_envelope(self) -> bool:
         """Whether the paginator's paths end outside of the records."""
@@ -290,12 +337,20 @@ class Chain:
             if paginator.maximum_value is not None:
                 limits.append(paginator.maximum_value)
             self._limit = min(limits) if limits else None
-            self._send(self.job.sender.prepare(self.request))
-        request, ahead = self._ahead
-        most = min(self._window, self.job.run.window)
+            self._held = self.job.sender.prepare(self.request)
         self._window = min(self._window * 2, self.job.run.settings.max_in_flight_per_host)
-        if self._n_sent <= self._next:  # what is next in order always goes
-            most = max(most, 1)
+        self._fill_window()
+
+    def _fill_window(self) -> None:
+        assert self._ahead is not None
+        request, ahead = self._ahead
+        most = min(self._window, self.job.run.window(self.host))
+        self._is_short = not self._may_go()
+        if self._is_short:
+            return
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._send(held)
         while self._n_sent - self._next < most:
             value = ahead.current_value + ahead.value_step
             if self._n_sent > self._next and (
@@ -319,10 +374,18 @@ class Chain:
             page.release()
         self._arrived.clear()
         self._sent.clear()
+        self._held = None
+        self._is_short = False
+
+
+def _digest(prepared: requests.PreparedRequest) -> bytes:
+    """What makes a request the same as another."""
+    parts = (prepared.method, prepared.url, prepared.body, sorted(prepared.headers.items()))
+    return hashlib.blake2b(repr(parts).encode(), digest_size=12).digest()
 
 
 class Job:
-    """One call of a native generator."""
+    """A stream of rows of one resource, and the chains that feed it."""
 
     def __init__(
         self,
@@ -334,8 +397,9 @@ class Job:
         data_selector: Any,
         hooks: dict[str, Any] | None,
         stream_options: dict[str, Any],
+        cursor: Cursor | None = None,
         parent_keys: list[str] | bool | None = False,
-        incremental: Incremental[Any] | None = None,
+        is_selected: bool = True,
     ) -> None:
         self.run = run
         self.name = name
@@ -347,82 +411,87 @@ class Job:
         steps = selector_steps(self.data_selector) if self.has_selector else None
         self.hooks = hooks or {}
         self.stream = run.engine.stream(selector=steps, batch_bytes=run.settings.batch_bytes, **stream_options)
-        self.parent_keys = (
-            parent_keys  # keys that children want of each record; False: no children; None: whole records
-        )
+        self.cursor = cursor
+        self.parent_keys = parent_keys  # that children want of each record; False: no children; None: whole records
+        self.is_selected = is_selected  # or it feeds children only: its records make no rows
         self.parents: deque[Any] = deque()
-        self.incremental = incremental
         self.tags: dict[int, tuple[str, int]] = {}
-        self.counts = {"requests": 0, "pages": 0, "bytes": 0}
+        self.counts = {"requests": 0, "pages": 0, "bytes": 0, "rows": 0}
         self.error: BaseException | None = None
         self.empty = True
         self._chains: deque[Chain] = deque()
-        self._more: Iterator[Callable[[], Chain]] | None = None
+        self._waiting: deque[Callable[[], Chain]] = deque()  # chains not yet started
+        self.is_closed = False  # no more chains come
         self._finished = False
 
-    def start(self, chains: Iterator[Callable[[], Chain]]) -> None:
-        """Starts the chains, as many at once as the host may be asked."""
+    def add(self, chains: Iterable[Callable[[], Chain]]) -> None:
+        """Takes chains; as many run at once as their host may be asked."""
         with self.run.lock:
-            self._more = chains
+            self._waiting.extend(chains)
             self.advance()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all chains have come to their end."""
+        return not self._waiting and not self._chains
+
+    def finish(self) -> None:
+        """No more chains come."""
+        with self.run.lock:
+            self.is_closed = True
+            self.advance()
+
+    def is_first(self, chain: Chain) -> bool:
+        """Whether the chain's pages are the next to be accepted."""
+        return not self._chains or self._chains[0] is chain
 
     def advance(self) -> None:
         """Accepts what is next in order, starts chains that may run. The run's lock is held."""
+        if self.error is not None:
+            return
         while True:
             while self._chains:
                 head = self._chains[0]
                 while head.ready:
-                    self._accept(head, head.ready.popleft())
+                    self._accept(head, *head.ready.popleft())
                 if not head.ended:
                     break
                 self._chains.popleft()
-            started = False
-            while self._more is not None and len(self._chains) < max(1, self.run.window):
-                if self._chains and self.run.engine.is_full():
-                    break
-                make = next(self._more, None)
-                if make is None:
-                    self._more = None
-                    break
-                chain = make()
-                self._chains.append(chain)
-                chain.start()
-                started = True
-            if not started:
+            if not self._start_next():
                 break
-        if self._more is None and not self._chains and not self._finished:
+        for chain in self._chains:
+            if chain is self._chains[0] or not self.run.engine.is_full():
+                chain.resume()
+        if self.is_closed and self.is_idle and not self._finished:
             self._finished = True
             self.stream.finish()
 
-    def _accept(self, chain: Chain, page: _core.Page) -> None:
-        if page.n_records == 0:
-            page.release()
-            return
-        keep = self._filter(page) if self.incremental is not None else None
-        if keep is not None and not any(keep):
+    def _start_next(self) -> bool:
+        if not self._waiting:
+            return False
+        if self._chains and (len(self._chains) >= self.run.window(self._chains[0].host) or self.run.engine.is_full()):
+            return False
+        chain = self._waiting.popleft()()
+        self._chains.append(chain)
+        chain.start()
+        return True
+
+    def _accept(self, chain: Chain, page: _core.Page, keep: bytes | None) -> None:
+        if page.n_records == 0 or (keep is not None and not any(keep)):
+            self.empty = self.empty and page.n_records == 0
             page.release()
             return
         self.empty = False
         if self.parent_keys is not False:
-            self.parents.extend(json.loads(page.project(self.parent_keys, keep)))  # type: ignore[arg-type]
-        self.stream.accept(page, keep, chain.extra)
-
-    def _filter(self, page: _core.Page) -> bytes:
-        """A byte a record, 0 for those that dlt's incremental drops; moves the incremental's state on.
-
-        Its cursor and key fields are enough for it, but without a key it tells rows apart by all they hold.
-        """
-        incremental = self.incremental
-        assert incremental is not None
-        key: Any = incremental.primary_key
-        if key is None:
-            fields = None
+            found = json.loads(page.project(self.parent_keys, keep))  # type: ignore[arg-type]
+            if chain.extra is not None:
+                for record in found:
+                    record.update(json.loads(chain.extra))
+            self.parents.extend(found)
+        if self.is_selected:
+            self.stream.accept(page, keep, chain.extra)
         else:
-            steps = selector_steps(incremental.cursor_path) or []
-            fields = [str(step) for step in steps] + ([key] if isinstance(key, str) else list(key))
-        rows = json.loads(page.project(fields))
-        kept = {id(row) for row in incremental(rows) or []}
-        return bytes(id(row) in kept for row in rows)
+            page.release()
 
     def fail(self, error: BaseException) -> None:
         """Remembers the first error; the generator raises it."""
@@ -430,24 +499,26 @@ class Job:
             self.error = error
             self.stream.finish()
 
-    def batches(self) -> Iterator[list[_core.TableBatch]]:
-        """Batches of rows to the end. Raises the first error of a page."""
-        while True:
+    def stop(self) -> None:
+        """Drops what is under way: nobody waits for it any more."""
+        with self.run.lock:
+            self._waiting.clear()
+            if not self._finished:
+                self.fail(ResourceFailed(f"run: resource `{self.name}` was stopped"))
+
+    def next(self, timeout_ms: int) -> list[_core.TableBatch] | bool | None:
+        """The next rows; False: none yet; None: that was all. Raises the first error of a page."""
+        if self.error is not None:
+            raise self.error
+        try:
+            found = self.stream.next_batch(timeout_ms)
+        except _core.Error as error:
+            if self.error is not None:
+                raise self.error from error
+            url, number = self.tags.get(error.tag, (None, None))
+            raise page_error(error, resource=self.name, schema_name=self.schema_name, url=url, page=number) from error
+        if found is None:
             if self.error is not None:
                 raise self.error
-            try:
-                found = self.stream.next_batch(100)
-            except _core.Error as error:
-                if self.error is not None:
-                    raise self.error from error
-                url, number = self.tags.get(error.tag, (None, None))
-                raise page_error(
-                    error, resource=self.name, schema_name=self.schema_name, url=url, page=number
-                ) from error
-            if found is None:
-                if self.error is not None:
-                    raise self.error
-                logger.info(f"headrace: resource `{self.name}`: {self.counts}, {self.run.engine.stats()}")
-                return
-            if found:
-                yield found  # type: ignore[misc]
+            logger.info(f"headrace: resource `{self.name}`: {self.counts}, {self.run.engine.stats()}")
+        return found

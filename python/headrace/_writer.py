@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -67,5 +68,6 @@ class PackageWriter:
         """Gives up: the package is discarded by dlt."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         for _, writer in self._writers.values():
-            writer.close()
+            with suppress(OSError):  # the disk may be full: the first error is the one to tell
+                writer.close()
         self._writers.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -27,3 +28,31 @@ def api() -> Iterator[Callable[[Callable[[Request], Answer]], Api]]:
     yield start
     for server in started:
         server.close()
+
+
+class _Lines(logging.Handler):
+    """Keeps what is said about dlt's path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "takes dlt's path" in record.getMessage():
+            self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """The lines that say that a resource takes dlt's path."""
+    handler = _Lines()
+    logging.getLogger("dlt").addHandler(handler)
+    yield handler.lines
+    logging.getLogger("dlt").removeHandler(handler)
+
+
+@pytest.fixture
+def native_only(said: list[str]) -> Iterator[None]:
+    """Fails the test if a resource took dlt's path."""
+    yield
+    assert not said

@@ -35,6 +35,6 @@ def rest_api_resources(config: RESTAPIConfig) -> list[DltResource]:
     return resources
 
 
-def rest_api(*args: Any, **kwargs: Any) -> DltSource:
-    """The source whose configuration may come from config.toml: `dlt.sources.rest_api.rest_api`."""
-    return _native_source(_dlt.rest_api(*args, **kwargs))
+rest_api = _dlt.rest_api.clone()
+"""The source whose configuration may come from config.toml: `dlt.sources.rest_api.rest_api`."""
+rest_api.add_postprocessor(_native_source)

@@ -1,0 +1,176 @@
+"""Why a resource takes dlt's own path: what in its configuration the engine does not do yet, one function a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.configuration import resolve_configuration
+from dlt.common.normalizers.json import relational
+from dlt.common.normalizers.naming import snake_case
+from dlt.common.schema import Schema
+from dlt.extract.hints import NATURAL_CALLABLES
+from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.pipe import Pipe
+from dlt.extract.resource import DltResource
+from dlt.normalize.configuration import ItemsNormalizerConfiguration
+from dlt.sources.helpers.requests.session import Session
+
+from headrace import _schema
+from headrace._request import selector_steps
+from headrace.config import settings
+
+if TYPE_CHECKING:
+    from headrace._plan import Plan
+
+MARK = "__headrace_plan__"
+_OWN_DEFAULT_HINTS = {"not_null", "parent_key", "root_key", "unique", "row_key"}
+
+
+def plan_of(pipe: Pipe) -> Plan | None:
+    """The plan behind a pipe's generator, if it is ours."""
+    return getattr(pipe.gen, MARK, None)
+
+
+def reason(plan: Plan, source: Any, resource: DltResource) -> str | None:
+    """Why this resource takes dlt's path in this run; None: it is native."""
+    return (
+        of_settings()
+        or of_arguments(plan.arguments)
+        or of_pipe(plan, resource)
+        or of_readers(source, resource)
+        or of_hints(resource)
+        or of_schema(source.schema)
+        or of_tables(source.schema, resource)
+    )
+
+
+def of_settings() -> str | None:
+    """What the configuration says of headrace and of Arrow tables."""
+    if not settings().native:
+        return "[headrace] native = false"
+    parquet = resolve_configuration(ItemsNormalizerConfiguration(), sections=("normalize", "parquet_normalizer"))
+    if parquet.add_dlt_load_id or parquet.add_dlt_id:
+        return "[normalize.parquet_normalizer] adds columns of its own"
+    return None
+
+
+def of_arguments(arguments: dict[str, Any]) -> str | None:
+    """What in the endpoint's configuration is not native."""
+    if arguments.get("incremental_object") and "resolved_params" in arguments:
+        return "incremental loading of a dependent resource is not native yet"
+    client = arguments["client"]
+    if not isinstance(client.session, Session):
+        return "the client has a session of its own"
+    if client.auth is not None and "register_hook" in type(client.auth).__call__.__code__.co_names:
+        return f"`{type(client.auth).__name__}` answers to responses"
+    selector = arguments.get("data_selector") or client.data_selector
+    if selector and selector_steps(selector) is None:
+        return f"data_selector `{selector}` is more than names, indices and [*]"
+    if arguments.get("data") is not None and not isinstance(arguments["data"], (dict, str, bytes)):
+        return "the request's data is a stream"
+    return None
+
+
+def of_pipe(plan: Plan, resource: DltResource) -> str | None:
+    """What stands in the pipe beside our generator."""
+    pipe = resource._pipe
+    if pipe.gen is not plan.native:
+        return "its generator is wrapped (parallelize)"
+    for index, step in enumerate(pipe.steps):
+        if index == pipe._gen_idx:
+            continue
+        if not isinstance(step, IncrementalResourceWrapper):
+            return "it has a processing step in Python (add_map, add_filter, add_limit, processing_steps, validator)"
+        if step.incremental is not None and not plan.arguments.get("incremental_object"):
+            return "its incremental stands in a hint"
+    return None
+
+
+def of_readers(source: Any, resource: DltResource) -> str | None:
+    """Who reads this resource's records as Python objects."""
+    for pipe in children_of(source, resource._pipe):
+        plan = plan_of(pipe)
+        if plan is None or reason(plan, source, source.resources[pipe.name]) is not None:
+            return f"`{pipe.name}` reads its records as Python objects"
+    return None
+
+
+def of_hints(resource: DltResource) -> str | None:
+    """What in the resource's hints is not native."""
+    hints: Any = resource._hints
+    if any(callable(hint) for name, hint in hints.items() if name not in NATURAL_CALLABLES):
+        return "its hints depend on the data"
+    if resource.validator is not None:
+        return "its columns are a pydantic model"
+    if hints.get("nested_hints"):
+        return "nested_hints are not native yet"
+    if not _all_evolve(hints.get("schema_contract")):
+        return "a schema contract"
+    if resource._hints_variants:
+        return "it has table variants"
+    disposition = resource.write_disposition
+    if isinstance(disposition, dict) and disposition.get("strategy") == "cdc":
+        return "merge strategy cdc"
+    return None
+
+
+def of_schema(schema: Schema) -> str | None:
+    """What in the schema's settings the engine does not do."""
+    if type(schema.naming).__module__ != snake_case.__name__:
+        return f"naming convention {type(schema.naming).__module__}"
+    config = schema._normalizers_config
+    if config["json"]["module"] != relational.__name__:
+        return f"JSON normalizer {config['json']['module']}"
+    if config.get("use_break_path_on_normalize") is False:
+        return "use_break_path_on_normalize is off"
+    propagation = (config["json"].get("config") or {}).get("propagation") or {}
+    if propagation.get("root") or any(
+        mapping != {"_dlt_id": "_dlt_root_id"} for mapping in (propagation.get("tables") or {}).values()
+    ):
+        return "the normalizer propagates columns of its own"
+    own = schema.settings
+    if list(own.get("detections") or []) != ["iso_timestamp"]:
+        return "type detections other than iso_timestamp"
+    if own.get("preferred_types"):
+        return "preferred types"
+    if not _all_evolve(own.get("schema_contract")):
+        return "a schema contract"
+    if set(own.get("default_hints") or {}) - _OWN_DEFAULT_HINTS:
+        return "default hints of its own"
+    for table in schema.tables.values():
+        if table.get("filters"):
+            return "row filters"
+        if not _all_evolve(table.get("schema_contract")) and not str(table["name"]).startswith("_dlt"):
+            return "a schema contract"
+    caps = _schema.capabilities()
+    if caps.supports_tz_aware_datetime is False or caps.supports_naive_datetime is False:
+        return "the destination's timestamps"
+    return None
+
+
+def of_tables(schema: Schema, resource: DltResource) -> str | None:
+    """What in the hinted or stored columns the engine does not write."""
+    hinted = resource.compute_table_schema()
+    root = _schema.table_name(schema, hinted)
+    tables = [hinted, *(_schema.chain_of(schema, root) if root in schema.tables else [])]
+    found = (_schema.unsupported_table(table, str(table["name"]) if table is hinted else root) for table in tables)
+    return next((why for why in found if why is not None), None)
+
+
+def children_of(source: Any, parent: Pipe) -> Iterator[Pipe]:
+    """The pipes that read this one's items and are part of the extraction, each once."""
+    seen = set()
+    for resource in source.resources.selected.values():
+        pipe = resource._pipe
+        while pipe.parent is not None:
+            if pipe.parent.name == parent.name and pipe.name not in seen:
+                seen.add(pipe.name)
+                yield pipe
+            pipe = pipe.parent
+
+
+def _all_evolve(contract: Any) -> bool:
+    if contract is None or contract == "evolve":
+        return True
+    return isinstance(contract, dict) and all(mode == "evolve" for mode in contract.values())

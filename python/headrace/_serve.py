@@ -1,0 +1,200 @@
+"""One resource in one extraction: what its generator gives to dlt, and what is told and written beside it."""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.common.runtime import signals
+from dlt.common.schema import Schema
+from dlt.extract.resource import DltResource
+
+from headrace import _core, _schema
+from headrace._incremental import Cursor
+from headrace._run import Chain, Job, Run
+from headrace._writer import PackageWriter
+from headrace.config import settings
+
+_ALONE_MS, _TOGETHER_MS = 100, 10  # how long a generator waits for its rows before another resource may go on
+
+
+class Parents:
+    """Records that children need, kept beside the table they left in: by identity, as long as the table lives."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Any, list[Any]]] = {}
+
+    def put(self, table: pa.Table, items: list[Any]) -> None:
+        """Remembers the table's records."""
+        key = id(table)
+        self._found[key] = (weakref.ref(table, lambda _: self._found.pop(key, None)), items)
+
+    def get(self, table: pa.Table) -> list[Any] | None:
+        """The table's records."""
+        found = self._found.get(id(table))
+        return found[1] if found is not None and found[0]() is table else None
+
+
+parents = Parents()
+
+
+class Service:
+    """Serves one resource natively.
+
+    A resource without parents brings one chain of pages. A dependent one gets more while it runs: `add` takes those of its
+    parent's next items, as long as `is_open`. All rows of one time leave through one stream, so that each page's columns
+    are known to the next; after a pause there is another stream, which starts from what the schema has become.
+    """
+
+    def __init__(
+        self,
+        run_key: str,
+        arguments: dict[str, Any],
+        source: Any,
+        resource: DltResource,
+        parent_keys: list[str] | bool | None,
+        cursor: Cursor | None,
+    ) -> None:
+        self.is_open = True
+        self.run_key = run_key
+        self._arguments = arguments
+        self._resource = resource
+        self._parent_keys = parent_keys
+        self._cursor = cursor
+        self._is_selected = resource.name in source.resources.selected
+        self._is_alone = len(source.resources.extracted) == 1
+        self._waiting: deque[Callable[[Job], Chain]] = deque()
+        self._schema: Schema = dlt.current.source_schema()
+        self._caps = _schema.capabilities()
+
+    def add(self, chains: Iterable[Callable[[Job], Chain]]) -> None:
+        """Takes chains of pages, to come after those taken before."""
+        self._waiting.extend(chains)
+
+    def items(self) -> Iterator[Any]:
+        """What the generator yields: tables, or lists of records if only children read them, or None to wait."""
+        run = Run.join(self.run_key, settings())
+        try:
+            while self.is_open:
+                yield from self._stream(run)
+                self.is_open = bool(self._waiting)
+        finally:
+            self.is_open = False
+            run.leave()
+
+    def _stream(self, run: Run) -> Iterator[Any]:
+        job = self._job(run)
+        writer = PackageWriter()
+        progress = Progress(job)
+        is_done = False
+        try:
+            self._feed(job)
+            yield None  # lets dlt start its other resources before this one waits
+            while True:
+                self._feed(job)
+                found = job.next(_ALONE_MS if self._is_alone else _TOGETHER_MS)
+                signals.raise_if_signalled()
+                progress.show()
+                while not self._is_selected and job.parents:
+                    yield [job.parents.popleft() for _ in range(len(job.parents))]
+                if found is None:
+                    break
+                if isinstance(found, list):
+                    yield from self._emit(writer, job, found)
+                elif job.is_idle and not self._waiting:
+                    job.finish()
+                elif not self._is_alone:
+                    yield None
+            writer.close()
+            is_done = True
+            if job.empty and not self._resource.is_transformer:
+                yield []
+        finally:
+            if not is_done:
+                job.stop()
+                writer.abort()
+
+    def _job(self, run: Run) -> Job:
+        schema = self._schema
+        if self._is_selected:
+            root = _schema.prepare_root(schema, self._resource)
+            tables = _schema.seed_tables(schema, root)
+            options = _schema.normalizer_options(schema, root)
+        else:
+            root, tables = self._resource.name, []
+            options = {"max_nesting": 0, "max_length": 0, "id_kind": "random", "root_key": False}
+        return Job(
+            run,
+            name=self._resource.name,
+            schema_name=schema.name,
+            client=self._arguments["client"],
+            data_selector=self._arguments["data_selector"],
+            hooks=self._arguments["hooks"],
+            stream_options={
+                "table": root,
+                "tables": tables,
+                "load_id": dlt.current.load_package_state()["load_id"],
+                **options,
+            },
+            cursor=self._cursor,
+            parent_keys=self._parent_keys,
+            is_selected=self._is_selected,
+        )
+
+    def _feed(self, job: Job) -> None:
+        if job.is_closed:
+            return
+        if self._waiting:
+            job.add([lambda make=make: make(job) for make in self._waiting])  # type: ignore[misc]
+            self._waiting.clear()
+        if not self._resource.is_transformer:
+            job.finish()
+
+    def _emit(self, writer: PackageWriter, job: Job, batches: list[_core.TableBatch]) -> Iterator[Any]:
+        """The root's rows to dlt, then the child tables' into their files."""
+        schema = self._schema
+        for batch in batches:
+            _schema.tell(schema, self._caps, batch)
+        tables = [(batch, pa.Table.from_batches([pa.record_batch(batch)])) for batch in batches if batch.n_rows]
+        for batch, table in tables:
+            if batch.parent is None:
+                if self._parent_keys is not False:
+                    parents.put(table, [job.parents.popleft() for _ in range(batch.n_rows)])
+                columns = deepcopy(schema.tables[batch.name]["columns"])
+                yield table
+                # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
+                schema.tables[batch.name]["columns"].update(columns)
+        for batch, table in tables:
+            if batch.parent is not None:
+                writer.write(batch.name, table)
+
+
+class Progress:
+    """Requests, pages, bytes, rows and requests in flight in dlt's progress display."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._shown = dict.fromkeys(job.counts, 0)
+        self._in_flight = -1
+        try:
+            self._collector: Any = dlt.current.pipeline().collector
+        except Exception:
+            self._collector = None
+
+    def show(self) -> None:
+        """Tells what was added since the last time."""
+        if self._collector is None:
+            return
+        for key, value in self._job.counts.items():
+            if value > self._shown[key]:
+                self._collector.update(f"{self._job.name} {key}", value - self._shown[key])
+                self._shown[key] = value
+        in_flight = int(self._job.run.engine.stats()["in_flight"])
+        if in_flight != self._in_flight:
+            self._in_flight = in_flight
+            self._collector.update("requests in flight", 0, message=str(in_flight))
