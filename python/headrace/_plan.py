@@ -47,8 +47,8 @@ class Plan:
         self._service: Service | None = None
 
     def _generator(self) -> Callable[..., Any]:
-        def native() -> Any:
-            return self._generate()
+        def native() -> Any:  # a generator function: dlt wants one for `parallelize`
+            yield from self._generate()
 
         native.__name__ = native.__qualname__ = paginate_resource.__name__
         return native
@@ -122,6 +122,8 @@ class Plan:
         chains = [
             (lambda job, one=one: self._child(job, one)) for one in (items if isinstance(items, list) else [items])
         ]
+        if not chains:
+            return None
         service = self._service
         if service is not None and service.is_open and service.run_key == run_key:
             service.add(chains)

@@ -40,6 +40,7 @@ def reason(plan: Plan, source: Any, resource: DltResource) -> str | None:
         or of_pipe(plan, resource)
         or of_readers(source, resource)
         or of_hints(resource)
+        or of_siblings(source, resource)
         or of_schema(source.schema)
         or of_tables(source.schema, resource)
     )
@@ -112,6 +113,14 @@ def of_hints(resource: DltResource) -> str | None:
     disposition = resource.write_disposition
     if isinstance(disposition, dict) and disposition.get("strategy") == "cdc":
         return "merge strategy cdc"
+    return None
+
+
+def of_siblings(source: Any, resource: DltResource) -> str | None:
+    """Who else writes into the resource's table."""
+    for other in source.resources.selected.values():
+        if other.name != resource.name and other.table_name == resource.table_name:
+            return f"`{other.name}` writes into the same table"
     return None
 
 

@@ -92,6 +92,7 @@ class Service:
         writer = PackageWriter()
         progress = Progress(job)
         is_done = False
+        is_known = not self._is_selected  # whether dlt's schema has our table: as in dlt, with the first page
         try:
             self._feed(job)
             yield None  # lets dlt start its other resources before this one waits
@@ -100,6 +101,9 @@ class Service:
                 found = job.next(_ALONE_MS if self._is_alone else _TOGETHER_MS)
                 signals.raise_if_signalled()
                 progress.show()
+                if not is_known and job.counts["pages"]:
+                    _schema.prepare_root(self._schema, self._resource)
+                    is_known = True
                 while not self._is_selected and job.parents:
                     yield [job.parents.popleft() for _ in range(len(job.parents))]
                 if found is None:
@@ -122,9 +126,10 @@ class Service:
     def _job(self, run: Run) -> Job:
         schema = self._schema
         if self._is_selected:
-            root = _schema.prepare_root(schema, self._resource)
-            tables = _schema.seed_tables(schema, root)
-            options = _schema.normalizer_options(schema, root)
+            planned = schema.clone()
+            root = _schema.prepare_root(planned, self._resource)
+            tables = _schema.seed_tables(planned, root)
+            options = _schema.normalizer_options(planned, root)
         else:
             root, tables = self._resource.name, []
             options = {"max_nesting": 0, "max_length": 0, "id_kind": "random", "root_key": False}
