@@ -108,7 +108,7 @@ static int compare_midpoint(const char *text, size_t size_bytes, uint64_t mantis
         } else if (c == 'e' || c == 'E') {
             bool negative = text[i + 1] == '-';
             for (size_t j = i + 1; j < size_bytes; j++) {
-                if (text[j] >= '0' && text[j] <= '9' && written < 100000000) {
+                if (text[j] >= '0' && text[j] <= '9' && written < HR_EXPONENT_MAX) {
                     written = written * 10 + (text[j] - '0');
                 }
             }
@@ -302,7 +302,7 @@ double hr__double_parse(const char *text, size_t size_bytes) {
         i++;
         bool minus = i < size_bytes && text[i] == '-';
         for (; i < size_bytes; i++) {
-            if (text[i] >= '0' && text[i] <= '9' && written < 100000000) {
+            if (text[i] >= '0' && text[i] <= '9' && written < HR_EXPONENT_MAX) {
                 written = written * 10 + (text[i] - '0');
             }
         }

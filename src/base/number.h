@@ -8,6 +8,9 @@
 
 #include "base.h"
 
+/* A scanned exponent may stop growing here: no body has so many digits that they could make up for it. */
+#define HR_EXPONENT_MAX ((int64_t)1 << 53)
+
 /* text[0..size_bytes) must match -?digits[.digits][(e|E)[+-]digits]. +-inf on overflow, +-0 on underflow. */
 double hr__double_parse(const char *text, size_t size_bytes);
 /* From a scanned decimal: w * 10^exp10, exact when !truncated (w holds all digits); `text` is used when it is not

@@ -75,68 +75,55 @@ static inline void utf8_check(utf8_state *s, __m256i now) {
     s->previous = now;
 }
 
-static inline void utf8_block(utf8_state *s, __m256i a, __m256i b) {
-    if (HR_LIKELY(_mm256_movemask_epi8(_mm256_or_si256(a, b)) == 0)) {
-        s->error = _mm256_or_si256(s->error, s->incomplete);
-        s->incomplete = _mm256_setzero_si256();
-        s->previous = b;
-        return;
-    }
-    utf8_check(s, a);
-    utf8_check(s, b);
-}
+typedef utf8_state kernel;
 
-static bool utf8_is_bad(const char *body, size_t size_bytes) {
-    utf8_state s = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-    size_t at = 0;
-    for (; at + 64 <= size_bytes; at += 64) {
-        utf8_block(&s, _mm256_loadu_si256((const __m256i *)(body + at)),
-                   _mm256_loadu_si256((const __m256i *)(body + at + 32)));
-    }
-    char last[64] = {0}; /* zeros end any sequence that is cut */
-    memcpy(last, body + at, size_bytes - at);
-    utf8_block(&s, _mm256_loadu_si256((const __m256i *)last), _mm256_loadu_si256((const __m256i *)(last + 32)));
-    s.error = _mm256_or_si256(s.error, s.incomplete);
-    return !_mm256_testz_si256(s.error, s.error);
-}
+#include "index_body.h"
 
 static inline uint64_t two_masks(__m256i a, __m256i b) {
     return (uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32;
 }
 
-#define MASK_EQ(c) two_masks(_mm256_cmpeq_epi8(a_, _mm256_set1_epi8(c)), _mm256_cmpeq_epi8(b_, _mm256_set1_epi8(c)))
-/* White space and operators by their low nibble (simdjson's tables): ' ' \t \n \r; , : and {}[] with bit 5 set. */
-#define CLASSIFY(block, m)                                                                                            \
-    do {                                                                                                              \
-        const __m256i white_ = TWICE(' ', 100, 100, 100, 17, 100, 113, 2, 100, '\t', '\n', 112, 100, '\r', 100, 100); \
-        const __m256i op_ = TWICE(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ':', '{', ',', '}', 0, 0);                            \
-        __m256i a_ = _mm256_loadu_si256((const __m256i *)(block));                                                    \
-        __m256i b_ = _mm256_loadu_si256((const __m256i *)((block) + 32));                                             \
-        (m)->backslash = MASK_EQ('\\');                                                                               \
-        (m)->quote = MASK_EQ('"');                                                                                    \
-        (m)->white = two_masks(_mm256_cmpeq_epi8(a_, _mm256_shuffle_epi8(white_, a_)),                                \
-                               _mm256_cmpeq_epi8(b_, _mm256_shuffle_epi8(white_, b_)));                               \
-        __m256i a20_ = _mm256_or_si256(a_, _mm256_set1_epi8(0x20));                                                   \
-        __m256i b20_ = _mm256_or_si256(b_, _mm256_set1_epi8(0x20));                                                   \
-        const __m256i top_ = _mm256_set1_epi8(0x1F);                                                                  \
-        (m)->control = two_masks(_mm256_cmpeq_epi8(_mm256_max_epu8(a_, top_), top_),                                  \
-                                 _mm256_cmpeq_epi8(_mm256_max_epu8(b_, top_), top_));                                 \
-        (m)->op = two_masks(_mm256_cmpeq_epi8(a20_, _mm256_shuffle_epi8(op_, a_)),                                    \
-                            _mm256_cmpeq_epi8(b20_, _mm256_shuffle_epi8(op_, b_))) &                                  \
-                  ~(m)->control; /* 0x0C and 0x1A look like ',' and ':' here */                                       \
-    } while (0)
+static inline uint64_t mask_of(__m256i a, __m256i b, char c) {
+    return two_masks(_mm256_cmpeq_epi8(a, _mm256_set1_epi8(c)), _mm256_cmpeq_epi8(b, _mm256_set1_epi8(c)));
+}
+
+static inline void classify(kernel *k, const char *block, masks *m) {
+    /* By their low nibble, the only white space and the only structural character (with bit 5 set) there is; simdjson's
+     * tables. Bytes that none of them is: 100, 17, 113, 2, 112 have another low nibble than the place they stand at. */
+    const __m256i white = TWICE(' ', 100, 100, 100, 17, 100, 113, 2, 100, '\t', '\n', 112, 100, '\r', 100, 100);
+    const __m256i op = TWICE(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ':', '{', ',', '}', 0, 0);
+    const __m256i bit5 = _mm256_set1_epi8(0x20), top = _mm256_set1_epi8(0x1F);
+    __m256i a = _mm256_loadu_si256((const __m256i *)block);
+    __m256i b = _mm256_loadu_si256((const __m256i *)(block + 32));
+    m->backslash = mask_of(a, b, '\\');
+    m->quote = mask_of(a, b, '"');
+    m->white = two_masks(_mm256_cmpeq_epi8(a, _mm256_shuffle_epi8(white, a)),
+                         _mm256_cmpeq_epi8(b, _mm256_shuffle_epi8(white, b)));
+    m->op = two_masks(_mm256_cmpeq_epi8(_mm256_or_si256(a, bit5), _mm256_shuffle_epi8(op, a)),
+                      _mm256_cmpeq_epi8(_mm256_or_si256(b, bit5), _mm256_shuffle_epi8(op, b)));
+    m->control =
+        two_masks(_mm256_cmpeq_epi8(_mm256_max_epu8(a, top), top), _mm256_cmpeq_epi8(_mm256_max_epu8(b, top), top));
+    if (HR_LIKELY(_mm256_movemask_epi8(_mm256_or_si256(a, b)) == 0)) { /* ASCII */
+        k->error = _mm256_or_si256(k->error, k->incomplete);
+        k->incomplete = _mm256_setzero_si256();
+        k->previous = b;
+        return;
+    }
+    utf8_check(k, a);
+    utf8_check(k, b);
+}
 
 static inline uint64_t prefix_xor(uint64_t bits) {
     __m128i all = _mm_set1_epi8((char)0xFF);
     return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)bits), all, 0));
 }
-#define PREFIX_XOR(bits) prefix_xor(bits)
-
-#include "index_body.h"
 
 int hr__json_index_avx2(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index) {
-    index->bad_utf8 = utf8_is_bad(body, size_bytes);
-    return index_body(body, size_bytes, alloc, index);
+    kernel k = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+    int rc = index_body(body, size_bytes, alloc, index, &k);
+    /* The last block ends with a space or is one: a sequence that is cut has been seen. */
+    index->bad_utf8 = !_mm256_testz_si256(k.error, k.error);
+    return rc;
 }
 #else
 int hr__json_index_avx2(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index) {

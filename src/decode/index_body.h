@@ -1,79 +1,107 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The part of the index that is the same for every instruction set; included once by each kernel, which defines
- *   CLASSIFY(block, masks)  the five masks of 64 bytes
- *   PREFIX_XOR(bits)        bit i is the xor of bits 0..i
+ * The part of the index that is the same for every instruction set; included once by each kernel, which has
+ * defined `kernel` (what it carries from block to block) and defines classify and prefix_xor.
  */
+#include "index.h"
 
+/* A bit a byte of a block. */
 typedef struct masks {
     uint64_t backslash, quote, op, white, control;
 } masks;
 
-static int index_body(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index) {
-    size_t n_blocks = (size_bytes + 63) / 64;
-    HR_TRY(hr__grow(alloc, (void **)&index->escapes, &index->cap_escapes, n_blocks / 64 + 1, sizeof *index->escapes));
-    memset(index->escapes, 0, (n_blocks / 64 + 1) * sizeof *index->escapes);
-    index->n = 0;
+/* The masks of the 64 bytes at block. */
+static inline void classify(kernel *k, const char *block, masks *m);
+/* Bit i of the result is the xor of bits 0..i. */
+static inline uint64_t prefix_xor(uint64_t bits);
+
+/* Room for two blocks, so that eight offsets can be written where fewer are. */
+enum { BLOCK_ROOM = 64 + 8 };
+
+/* What a block needs to know of those before it. */
+typedef struct carry {
+    uint64_t in_string; /* all bits, if the block starts inside a string */
+    uint64_t escaped;   /* 1: its first byte is escaped */
+    uint64_t scalar;    /* 1: the byte before is of a scalar that is not a string */
+} carry;
+
+/* Which bytes a backslash escapes; the backslashes' offsets go to index->escapes. One that is itself escaped escapes
+ * nothing. *into_next is bit 0 for this block and, afterwards, for the
+ * next. */
+static int find_escaped(hr_json_index *index, const hr_allocator *alloc, uint64_t backslash, size_t base,
+                        uint64_t *into_next, uint64_t *escaped_out) {
+    HR_TRY(
+        hr__grow(alloc, (void **)&index->escapes, &index->cap_escapes, index->n_escapes + 65, sizeof *index->escapes));
+    uint64_t escaped = *into_next;
+    *into_next = 0;
+    for (uint64_t rest = backslash & ~escaped; rest != 0;) {
+        uint64_t bit = rest & (0 - rest);
+        index->escapes[index->n_escapes++] = (uint32_t)(base + (size_t)__builtin_ctzll(rest));
+        *into_next = bit >> 63;
+        escaped |= bit << 1;
+        rest &= ~(bit | bit << 1);
+    }
+    *escaped_out = escaped;
+    return HR_OK;
+}
+
+/* Writes the offsets of the set bits; may write up to BLOCK_ROOM. */
+static inline void write_offsets(uint32_t *to, uint32_t base, uint64_t bits) {
+    while (bits != 0) { /* eight at a time: most blocks have 8 to 16 */
+        for (int i = 0; i < 8; i++) {
+            to[i] = base + (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
+            bits &= bits - 1;
+        }
+        to += 8;
+    }
+}
+
+static inline int index_block(hr_json_index *index, const hr_allocator *alloc, kernel *k, const char *block,
+                              size_t base, carry *c) {
+    masks m;
+    classify(k, block, &m);
+    uint64_t escaped = 0;
+    if (HR_UNLIKELY((m.backslash | c->escaped) != 0)) {
+        uint64_t next = c->escaped;
+        HR_TRY(find_escaped(index, alloc, m.backslash, base, &next, &escaped));
+        c->escaped = next;
+    }
+    uint64_t quote = m.quote & ~escaped;
+    uint64_t inside = prefix_xor(quote) ^ c->in_string; /* from an opening quote to the byte before the closing one */
+    c->in_string = (uint64_t)((int64_t)inside >> 63);
+    uint64_t scalar = ~(m.op | m.white);
+    uint64_t bare = scalar & ~quote;
+    uint64_t follows = bare << 1 | c->scalar;
+    c->scalar = bare >> 63;
+    uint64_t starts = ((m.op | (scalar & ~follows)) & ~(inside ^ quote)) | quote;
+    if (HR_UNLIKELY((m.control & inside) != 0) && index->control_offset == SIZE_MAX) {
+        index->control_offset = base + (size_t)__builtin_ctzll(m.control & inside);
+    }
+    if (HR_UNLIKELY(index->n + BLOCK_ROOM > index->cap)) {
+        HR_TRY(hr__grow(alloc, (void **)&index->at, &index->cap, index->n + BLOCK_ROOM, sizeof *index->at));
+    }
+    write_offsets(index->at + index->n, (uint32_t)base, starts);
+    index->n += (size_t)__builtin_popcountll(starts);
+    return HR_OK;
+}
+
+static inline int index_body(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index,
+                             kernel *k) {
+    carry c = {0};
+    index->n = index->n_escapes = 0;
     index->control_offset = SIZE_MAX;
-    uint64_t in_string = 0, escape_carry = 0, scalar_carry = 0;
-    for (size_t block = 0; block < n_blocks; block++) {
-        size_t base = block * 64;
-        masks m;
-        CLASSIFY(body + base, &m);
-        if (HR_UNLIKELY(size_bytes - base < 64)) { /* what stands behind the body is not looked at */
-            uint64_t keep = ((uint64_t)1 << (size_bytes - base)) - 1;
-            m.backslash &= keep;
-            m.quote &= keep;
-            m.op &= keep;
-            m.control &= keep;
-            m.white |= ~keep;
-        }
-        uint64_t escaped = 0;
-        if (HR_UNLIKELY(m.backslash != 0 || escape_carry != 0)) {
-            if (m.backslash != 0) {
-                index->escapes[block / 64] |= (uint64_t)1 << (block % 64);
-            }
-            /* A backslash that is not itself escaped escapes the next byte. */
-            uint64_t rest = m.backslash & ~escape_carry;
-            escaped = escape_carry;
-            escape_carry = 0;
-            while (rest != 0) {
-                uint64_t bit = rest & (0 - rest);
-                if (bit >> 63) {
-                    escape_carry = 1;
-                }
-                escaped |= bit << 1;
-                rest &= ~(bit | bit << 1);
-            }
-        }
-        uint64_t quote = m.quote & ~escaped;
-        uint64_t inside = PREFIX_XOR(quote) ^ in_string; /* from an opening quote to the byte before the closing one */
-        in_string = (uint64_t)((int64_t)inside >> 63);
-        uint64_t scalar = ~(m.op | m.white);
-        uint64_t bare = scalar & ~quote;
-        uint64_t follows = bare << 1 | scalar_carry;
-        scalar_carry = bare >> 63;
-        uint64_t starts = ((m.op | (scalar & ~follows)) & ~(inside ^ quote)) | quote;
-        if (HR_UNLIKELY((m.control & inside) != 0) && index->control_offset == SIZE_MAX) {
-            index->control_offset = base + (size_t)__builtin_ctzll(m.control & inside);
-        }
-        size_t count = (size_t)__builtin_popcountll(starts);
-        if (HR_UNLIKELY(index->n + 72 > index->cap)) {
-            HR_TRY(hr__grow(alloc, (void **)&index->at, &index->cap, index->n + 72, sizeof *index->at));
-        }
-        uint32_t *to = index->at + index->n;
-        while (starts != 0) { /* eight at a time: most blocks have 8 to 16 */
-            for (int i = 0; i < 8; i++) {
-                to[i] = (uint32_t)base + (uint32_t)__builtin_ctzll(starts | (uint64_t)1 << 63);
-                starts &= starts - 1;
-            }
-            to += 8;
-        }
-        index->n += count;
+    size_t base = 0;
+    for (; size_bytes - base >= 64; base += 64) {
+        HR_TRY(index_block(index, alloc, k, body + base, base, &c));
     }
-    if (n_blocks != 0) {
-        index->at[index->n] = (uint32_t)size_bytes; /* where a string that does not end, ends */
-    }
-    index->open_string = in_string != 0;
+    char last[64]; /* what stands behind the body is not looked at */
+    memset(last, ' ', sizeof last);
+    memcpy(last, body + base, size_bytes - base);
+    HR_TRY(index_block(index, alloc, k, last, base, &c));
+    HR_TRY(
+        hr__grow(alloc, (void **)&index->escapes, &index->cap_escapes, index->n_escapes + 1, sizeof *index->escapes));
+    index->at[index->n] = index->at[index->n + 1] = (uint32_t)size_bytes;
+    index->escapes[index->n_escapes] = UINT32_MAX;
+    index->open_string = c.in_string != 0;
     return HR_OK;
 }

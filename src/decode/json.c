@@ -2,17 +2,20 @@
  *
  * JSON text -> document tape. Step 1 is index.h; this is step 2: a walk over the index that checks the grammar (RFC
  * 8259, as strict as simplejson 4.3) and writes a token a value. No recursion; containers that are open stand on a
- * stack.
+ * stack. Before the walk there is room for all tokens: a value takes at least one offset of the index, and each value
+ * but the first of its container one more, the separator's.
  */
 #include "json.h"
 
 #include "index.h"
 #include "number.h"
 
+#define COLD __attribute__((cold, noinline))
+
 /* A container that is open. */
 typedef struct open_container {
     uint32_t tok; /* its token */
-    uint32_t len; /* values (array) or members (object) so far */
+    uint32_t len; /* values (array) or members (object) before the one that is open above it */
 } open_container;
 
 struct hr_json_decoder {
@@ -23,17 +26,19 @@ struct hr_json_decoder {
 
 /* One decode. */
 typedef struct walk {
-    const char *body;
+    const char *body; /* behind the BOM */
     size_t size_bytes;
+    size_t bom_bytes; /* added to the offsets that leave */
     const hr_json_index *index;
-    size_t next; /* into index->at */
+    const uint32_t *escape; /* next in index->escapes */
     hr_doc *doc;
     hr_error *err;
 } walk;
 
 static bool has_avx2(void) {
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi2");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
 #else
     return false;
 #endif
@@ -69,34 +74,32 @@ void hr__json_decoder_free(hr_json_decoder *decoder) {
 
 /* ---------------------------------------------------------------------------------------------------- errors */
 
-/* "expected X, found 'y'" at offset. */
-static int unexpected(walk *w, size_t offset, const char *expected) {
+static COLD int syntax_error(const walk *w, size_t offset, const char *what) {
+    offset += w->bom_bytes;
+    return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)offset, "%s at byte %zu", what, offset);
+}
+
+/* "expected X, found 'y' at byte 1". */
+static COLD int unexpected(const walk *w, size_t offset, const char *expected) {
+    size_t out = offset + w->bom_bytes;
     if (offset >= w->size_bytes) {
-        return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)w->size_bytes,
-                            "expected %s, found the end of the body at byte %zu", expected, w->size_bytes);
+        out = w->size_bytes + w->bom_bytes;
+        return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)out,
+                            "expected %s, found the end of the body at byte %zu", expected, out);
     }
     unsigned char c = (unsigned char)w->body[offset];
-    if (c < 0x20 || c >= 0x7F) {
-        return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)offset,
-                            "expected %s, found byte 0x%02x at byte %zu", expected, c, offset);
+    if (c < 0x20 || c == 0x7F) {
+        return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)out,
+                            "expected %s, found byte 0x%02x at byte %zu", expected, c, out);
     }
-    return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)offset, "expected %s, found '%c' at byte %zu",
-                        expected, c, offset);
+    int size = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4; /* the body is known to be UTF-8 */
+    return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)out, "expected %s, found '%.*s' at byte %zu",
+                        expected, size, w->body + offset, out);
 }
 
 /* ---------------------------------------------------------------------------------------------------- strings */
 
-/* Whether a block of [from, to) has a backslash. */
-static bool may_escape(const hr_json_index *index, size_t from, size_t to) {
-    for (size_t block = from / 64; block <= to / 64; block++) {
-        if (index->escapes[block / 64] >> (block % 64) & 1) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int hex4(const char *at, uint32_t *out) {
+static bool hex4(const char *at, uint32_t *out) {
     uint32_t value = 0;
     for (int i = 0; i < 4; i++) {
         char c = at[i];
@@ -106,12 +109,12 @@ static int hex4(const char *at, uint32_t *out) {
         } else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f') {
             digit = (uint32_t)((c | 0x20) - 'a' + 10);
         } else {
-            return HR_SYNTAX;
+            return false;
         }
         value = value << 4 | digit;
     }
     *out = value;
-    return HR_OK;
+    return true;
 }
 
 /* Writes a code point (surrogates as their three bytes). */
@@ -134,7 +137,7 @@ static char *put_utf8(char *to, uint32_t c) {
     return to;
 }
 
-/* What stands for itself or for a control character after a backslash; 0: nothing. */
+/* What a letter after a backslash stands for; 0: nothing. */
 static char simple_escape(char c) {
     switch (c) {
     case '"':
@@ -156,330 +159,417 @@ static char simple_escape(char c) {
     }
 }
 
-/* The string body[from, to) with escapes, into the document's arena. */
-static int unescape(walk *w, size_t from, size_t to, hr_tok *tok) {
+/* The escape at body[*from], which is in a string that ends at to: one character to *out, both moved on. */
+static int put_escape(walk *w, size_t *from, size_t to, char **out, hr_tok *tok) {
+    const char *body = w->body;
+    size_t i = *from;
+    char c = i + 1 < to ? body[i + 1] : 'u';
+    if (c != 'u') {
+        char plain = simple_escape(c);
+        if (HR_UNLIKELY(plain == 0)) {
+            return unexpected(w, i + 1, "one of \"\\/bfnrtu after a backslash");
+        }
+        *(*out)++ = plain;
+        *from = i + 2;
+        return HR_OK;
+    }
+    uint32_t code, low;
+    if (HR_UNLIKELY(to - i < 6 || !hex4(body + i + 2, &code))) {
+        if (to - i < 6 && to == w->size_bytes) { /* the body was cut here */
+            return unexpected(w, to, "an escape");
+        }
+        return syntax_error(w, i, "expected four hexadecimal digits after \\u");
+    }
+    i += 6;
+    if (code >= 0xD800 && code < 0xDC00 && to - i >= 6 && body[i] == '\\' && body[i + 1] == 'u' &&
+        hex4(body + i + 2, &low) && low >= 0xDC00 && low < 0xE000) {
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        i += 6;
+        w->escape++;
+    } else if (code >= 0xD800 && code < 0xE000) {
+        tok->flags |= HR_TOK_SURROGATE;
+    }
+    *out = put_utf8(*out, code);
+    *from = i;
+    return HR_OK;
+}
+
+/* The string body[from, to) with escapes, the first of them *w->escape, into the document's arena. */
+static __attribute__((noinline)) int unescape(walk *w, size_t from, size_t to, hr_tok *tok) {
     char *out = hr__arena_alloc(&w->doc->arena, to - from);
     if (out == NULL) {
         return hr__error_memory(w->err, HR_STAGE_DECODE);
     }
     char *at = out;
     tok->flags = HR_TOK_UNESCAPED;
-    for (size_t i = from; i < to;) {
-        const char *backslash = memchr(w->body + i, '\\', to - i);
-        size_t plain = backslash == NULL ? to - i : (size_t)(backslash - (w->body + i));
-        memcpy(at, w->body + i, plain);
+    while (*w->escape < to) {
+        size_t plain = *w->escape++ - from;
+        memcpy(at, w->body + from, plain);
         at += plain;
-        i += plain;
-        if (i >= to) {
-            break;
-        }
-        char c = w->body[i + 1];
-        if (c != 'u') {
-            char plain_c = simple_escape(c);
-            if (plain_c == 0) {
-                return unexpected(w, i + 1, "one of \"\\/bfnrtu after a backslash");
-            }
-            *at++ = plain_c;
-            i += 2;
-            continue;
-        }
-        uint32_t code, low;
-        if (to - i < 6 || hex4(w->body + i + 2, &code) != HR_OK) {
-            return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)i,
-                                "expected four hexadecimal digits after \\u at byte %zu", i);
-        }
-        i += 6;
-        if (code >= 0xD800 && code < 0xDC00 && to - i >= 6 && w->body[i] == '\\' && w->body[i + 1] == 'u' &&
-            hex4(w->body + i + 2, &low) == HR_OK && low >= 0xDC00 && low < 0xE000) {
-            code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-            i += 6;
-        } else if (code >= 0xD800 && code < 0xE000) {
-            tok->flags |= HR_TOK_SURROGATE;
-        }
-        at = put_utf8(at, code);
+        from += plain;
+        HR_TRY(put_escape(w, &from, to, &at, tok));
     }
+    memcpy(at, w->body + from, to - from);
+    at += to - from;
     tok->as.str = out;
     tok->len = (uint32_t)(at - out);
     return HR_OK;
 }
 
-/* The string whose opening quote is index entry next - 1. */
-static inline int walk_string(walk *w, size_t open, hr_tok *tok) {
-    size_t close = w->index->at[w->next++];
-    *tok = (hr_tok){.type = HR_TOK_STRING, .len = (uint32_t)(close - open - 1), .as.str = w->body + open + 1};
-    if (HR_UNLIKELY(may_escape(w->index, open, close))) {
-        if (memchr(w->body + open + 1, '\\', close - open - 1) != NULL) {
-            return unescape(w, open + 1, close, tok);
-        }
-    }
-    return HR_OK;
-}
-
 /* ---------------------------------------------------------------------------------------------------- scalars */
 
-static inline bool ends_scalar(const walk *w, size_t offset) {
-    if (offset >= w->size_bytes) {
-        return true;
-    }
-    char c = w->body[offset];
-    return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\r' || c == '\t';
+/* What may stand behind a number or a literal. */
+static const bool ends_scalar[256] = {
+    [','] = true, ['}'] = true, [']'] = true, [' '] = true, ['\n'] = true, ['\r'] = true, ['\t'] = true};
+
+static inline bool ends(const char *at) {
+    return ends_scalar[(unsigned char)*at];
 }
 
 static inline bool is_digit(char c) {
     return (unsigned char)(c - '0') < 10;
 }
 
-/* The character at offset, '\0' behind the body. */
-static inline char peek(const walk *w, size_t offset) {
-    return offset < w->size_bytes ? w->body[offset] : '\0';
+static const uint32_t tens[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
+/* The digits, at most eight, that stand at `at`: their value, and how many. Eight bytes are read. */
+static inline unsigned take_digits(const char *at, uint32_t *value_out) {
+    uint64_t eight;
+    memcpy(&eight, at, sizeof eight);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    eight = __builtin_bswap64(eight);
+#endif
+    eight ^= 0x3030303030303030u;
+    /* The top bit of the first byte that is not below ten; those behind it may be wrong. */
+    uint64_t other = (eight | (eight + 0x7676767676767676u)) & 0x8080808080808080u;
+    unsigned n = other == 0 ? 8 : (unsigned)__builtin_ctzll(other) / 8;
+    eight = eight << (32 - 4 * n) << (32 - 4 * n);             /* zeros in front of n digits */
+    eight = (eight * 10 + (eight >> 8)) & 0x00FF00FF00FF00FFu; /* pairs, then fours, then all */
+    eight = (eight * 100 + (eight >> 16)) & 0x0000FFFF0000FFFFu;
+    *value_out = (uint32_t)(eight * 10000 + (eight >> 32));
+    return n;
 }
 
-static int walk_number(walk *w, size_t start, hr_tok *tok) {
-    const char *body = w->body;
-    size_t at = start;
-    bool negative = body[at] == '-';
-    at += negative;
-    if (!is_digit(peek(w, at))) {
-        return unexpected(w, at, negative ? "a digit after '-'" : "a value");
-    }
-    uint64_t value = 0;
-    size_t first = at;
-    if (body[at] == '0') {
-        at++;
-        if (is_digit(peek(w, at))) {
-            return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)start,
-                                "a number has a leading zero at byte %zu", start);
-        }
-    } else {
-        while (is_digit(peek(w, at))) {
-            value = value * 10 + (uint64_t)(body[at] - '0'); /* may wrap: looked at only when digits are few */
-            at++;
+/* The digits at `at` behind those of *value, which may wrap: it counts only when there are few. Returns their end. */
+static inline const char *take_all_digits(const char *at, uint64_t *value) {
+    for (;;) {
+        uint32_t more;
+        unsigned n = take_digits(at, &more);
+        *value = *value * tens[n] + more;
+        at += n;
+        if (n < 8) {
+            return at;
         }
     }
-    size_t n_digits = at - first;
-    char c = peek(w, at);
-    if (c != '.' && (c | 0x20) != 'e') {
-        if (!ends_scalar(w, at)) {
-            return unexpected(w, at, "',', ']' or '}' after a number");
-        }
-        bool fits = n_digits < 20 || (n_digits == 20 && memcmp(body + first, "18446744073709551615", 20) <= 0);
-        if (HR_LIKELY(fits) && (negative ? value <= (uint64_t)1 << 63 : value <= INT64_MAX)) {
-            *tok = (hr_tok){.type = HR_TOK_INT, .as.i = (int64_t)(negative ? 0 - value : value)};
-        } else if (fits && !negative) {
-            *tok = (hr_tok){.type = HR_TOK_UINT, .as.u = value};
-        } else {
-            *tok = (hr_tok){.type = HR_TOK_BIGINT, .len = (uint32_t)(at - start), .as.str = body + start};
-        }
-        return HR_OK;
-    }
+}
+
+/* The number text[0..), whose integer digits, from first to at, are value. */
+static __attribute__((noinline)) int put_double(const walk *w, const char *text, size_t offset, const char *first,
+                                                const char *at, uint64_t value, hr_tok *tok) {
     int64_t exp10 = 0;
-    size_t n_significant = n_digits;
-    if (c == '.') {
-        size_t point = ++at;
-        while (is_digit(peek(w, at))) {
-            value = value * 10 + (uint64_t)(body[at] - '0');
-            at++;
-        }
+    int64_t n_digits = at - first;
+    if (*at == '.') {
+        const char *point = ++at;
+        at = take_all_digits(at, &value);
         if (at == point) {
-            return unexpected(w, at, "a digit after '.'");
+            return unexpected(w, offset + (size_t)(at - text), "a digit after '.'");
         }
-        exp10 = -(int64_t)(at - point);
-        n_significant += at - point;
+        exp10 = point - at;
+        n_digits += at - point;
     }
-    if ((peek(w, at) | 0x20) == 'e') {
+    if ((*at | 0x20) == 'e') {
         at++;
-        bool minus = peek(w, at) == '-';
-        at += minus || peek(w, at) == '+';
-        if (!is_digit(peek(w, at))) {
-            return unexpected(w, at, "a digit in the exponent");
+        bool minus = *at == '-';
+        at += minus || *at == '+';
+        if (!is_digit(*at)) {
+            return unexpected(w, offset + (size_t)(at - text), "a digit in the exponent");
         }
         int64_t exponent = 0;
-        while (is_digit(peek(w, at))) {
-            exponent = exponent < 100000000 ? exponent * 10 + (body[at] - '0') : exponent;
-            at++;
+        for (; is_digit(*at); at++) {
+            exponent = exponent < HR_EXPONENT_MAX ? exponent * 10 + (*at - '0') : exponent;
         }
         exp10 += minus ? -exponent : exponent;
     }
-    if (!ends_scalar(w, at)) {
-        return unexpected(w, at, "',', ']' or '}' after a number");
+    if (!ends(at)) {
+        return unexpected(w, offset + (size_t)(at - text), "',', ']' or '}' after a number");
     }
     /* 19 digits fit 64 bits; with more, hr__double_parse counts leading zeros and what it drops. */
-    double d = n_significant <= 19 ? hr__double_from_decimal(negative, value, exp10, false, body + start, at - start)
-                                   : hr__double_parse(body + start, at - start);
+    double d = n_digits <= 19 ? hr__double_from_decimal(*text == '-', value, exp10, false, text, (size_t)(at - text))
+                              : hr__double_parse(text, (size_t)(at - text));
     *tok = (hr_tok){.type = HR_TOK_DOUBLE, .as.d = d};
     return HR_OK;
 }
 
-static int walk_literal(walk *w, size_t offset, const char *word, size_t size, hr_tok_type type, hr_tok *tok) {
-    if (w->size_bytes - offset < size || memcmp(w->body + offset, word, size) != 0 || !ends_scalar(w, offset + size)) {
-        return unexpected(w, offset, "a value");
+/* An integer of 19 digits or more, from first to at. */
+static COLD void put_big_integer(const char *text, const char *first, const char *at, uint64_t value, hr_tok *tok) {
+    bool negative = *text == '-';
+    size_t n = (size_t)(at - first);
+    bool fits = n < 20 || (n == 20 && memcmp(first, "18446744073709551615", 20) <= 0);
+    if (fits && (negative ? value <= (uint64_t)1 << 63 : value <= INT64_MAX)) {
+        *tok = (hr_tok){.type = HR_TOK_INT, .as.i = (int64_t)(negative ? 0 - value : value)};
+    } else if (fits && !negative) {
+        *tok = (hr_tok){.type = HR_TOK_UINT, .as.u = value};
+    } else {
+        *tok = (hr_tok){.type = HR_TOK_BIGINT, .len = (uint32_t)(at - text), .as.str = text};
     }
-    *tok = (hr_tok){.type = (uint8_t)type};
-    return HR_OK;
 }
 
-/* A scalar that is not a string. */
-static int walk_scalar(walk *w, size_t offset, hr_tok *tok) {
-    switch (peek(w, offset)) {
-    case 't':
-        return walk_literal(w, offset, "true", 4, HR_TOK_TRUE, tok);
-    case 'f':
-        return walk_literal(w, offset, "false", 5, HR_TOK_FALSE, tok);
-    case 'n':
-        return walk_literal(w, offset, "null", 4, HR_TOK_NULL, tok);
-    default:
-        return walk_number(w, offset, tok);
+static inline int put_number(const walk *w, const char *text, size_t offset, hr_tok *tok) {
+    const char *first = text + (*text == '-');
+    uint32_t eight;
+    unsigned n = take_digits(first, &eight);
+    uint64_t value = eight;
+    const char *at = first + n;
+    if (HR_UNLIKELY(n == 8)) {
+        at = take_all_digits(at, &value);
     }
+    if (HR_UNLIKELY(n == 0)) {
+        return unexpected(w, offset + (size_t)(first - text), first == text ? "a value" : "a digit after '-'");
+    }
+    if (HR_UNLIKELY(*first == '0' && at - first > 1)) {
+        return syntax_error(w, offset, "a number has a leading zero");
+    }
+    if (HR_LIKELY(ends(at))) {
+        if (HR_UNLIKELY(at - first > 18)) {
+            put_big_integer(text, first, at, value, tok);
+        } else {
+            *tok = (hr_tok){.type = HR_TOK_INT, .as.i = first == text ? (int64_t)value : -(int64_t)value};
+        }
+        return HR_OK;
+    }
+    if (*at == '.' || (*at | 0x20) == 'e') {
+        return put_double(w, text, offset, first, at, value, tok);
+    }
+    return unexpected(w, offset + (size_t)(at - text), "',', ']' or '}' after a number");
+}
+
+/* The scalar, not a string, at text, which is body + offset or a copy of it. */
+static inline int put_scalar(const walk *w, const char *text, size_t offset, hr_tok *tok) {
+    if (*text == 'n' && memcmp(text, "null", 4) == 0 && ends(text + 4)) {
+        *tok = (hr_tok){.type = HR_TOK_NULL};
+        return HR_OK;
+    }
+    if (*text == 't' && memcmp(text, "true", 4) == 0 && ends(text + 4)) {
+        *tok = (hr_tok){.type = HR_TOK_TRUE};
+        return HR_OK;
+    }
+    if (*text == 'f' && memcmp(text, "false", 5) == 0 && ends(text + 5)) {
+        *tok = (hr_tok){.type = HR_TOK_FALSE};
+        return HR_OK;
+    }
+    return put_number(w, text, offset, tok);
+}
+
+/* The scalar the body ends with: what stands behind the body must not be taken for a part of it. */
+static COLD int put_last_scalar(const walk *w, size_t offset, hr_tok *tok) {
+    size_t size = w->size_bytes - offset;
+    char *text = hr__arena_alloc(&w->doc->arena, size + HR_BODY_PADDING);
+    if (text == NULL) {
+        return hr__error_memory(w->err, HR_STAGE_DECODE);
+    }
+    memcpy(text, w->body + offset, size);
+    memset(text + size, ' ', HR_BODY_PADDING);
+    return put_scalar(w, text, offset, tok);
 }
 
 /* ---------------------------------------------------------------------------------------------------- walk */
 
-/* Offset of the next index entry, consumed; size_bytes at the end. */
-static inline size_t take(walk *w) {
-    return w->next < w->index->n ? w->index->at[w->next++] : w->size_bytes;
+static inline void put_string(const char *body, uint32_t open, uint32_t close, hr_tok *tok) {
+    *tok = (hr_tok){.type = HR_TOK_STRING, .len = close - open - 1, .as.str = body + open + 1};
 }
 
-/* Room for two more tokens (a key and its value). */
-static inline int reserve(walk *w) {
-    hr_doc *doc = w->doc;
-    if (HR_LIKELY(doc->n_toks + 2 <= doc->cap_toks)) {
-        return HR_OK;
+/* The error of a member for which the index has less than four offsets, from at on. */
+static COLD int short_member(walk *w, const uint32_t *at, const uint32_t *end, bool first) {
+    if (at == end || w->body[*at] != '"') {
+        return unexpected(w, *at, first ? "a key or '}'" : "a key after ','");
     }
-    if (hr__grow(doc->arena.alloc, (void **)&doc->toks, &doc->cap_toks, doc->n_toks + 2, sizeof *doc->toks) != HR_OK) {
-        return hr__error_memory(w->err, HR_STAGE_DECODE);
+    if (*w->escape < at[1]) {
+        hr_tok key;
+        HR_TRY(unescape(w, at[0] + 1, at[1], &key));
     }
-    return HR_OK;
+    if (end - at < 3 || w->body[at[2]] != ':') {
+        return unexpected(w, end - at < 3 ? w->size_bytes : at[2], "':' after a key");
+    }
+    return unexpected(w, w->size_bytes, "a value");
 }
 
-/* One function on purpose: a state machine whose states are its labels. */
+/* One function on purpose: a state machine whose states are its labels and whose state is in registers. */
 static int walk_document(walk *w, open_container *stack, uint32_t max_depth) {
-    hr_doc *doc = w->doc;
+    const char *body = w->body;
+    hr_tok *const toks = w->doc->toks, *tok = toks;
+    const uint32_t *at = w->index->at, *const end = at + w->index->n; /* at is end + 1 after an open string */
+    uint32_t next_escape = *w->escape;                                /* at or behind the offset the walk is at */
     uint32_t depth = 0;
-    size_t offset;
+    uint32_t len = 0; /* values or members of the innermost open container so far */
+    uint32_t offset;
     char c;
-    hr_tok *tok;
 
-    offset = take(w);
-value: /* offset is where a value must start */
-    HR_TRY(reserve(w));
-    tok = &doc->toks[doc->n_toks];
-    c = peek(w, offset);
+value: /* a value that is no member's must start here */
+    if (HR_UNLIKELY(at == end)) {
+        return unexpected(w, *at, "a value");
+    }
+    offset = *at++;
+    c = body[offset];
+any_value:
     if (c == '"') {
-        HR_TRY(walk_string(w, offset, tok));
-        doc->n_toks++;
-        goto after;
+        uint32_t close = *at++;
+        put_string(body, offset, close, tok++);
+        if (HR_UNLIKELY(next_escape < close)) {
+            HR_TRY(unescape(w, offset + 1, close, tok - 1));
+            next_escape = *w->escape;
+        }
+    } else if (c == '{' || c == '[') {
+        goto open;
+    } else {
+        HR_TRY(HR_UNLIKELY(at == end) ? put_last_scalar(w, offset, tok) : put_scalar(w, body + offset, offset, tok));
+        tok++;
     }
-    if (c != '{' && c != '[') {
-        HR_TRY(walk_scalar(w, offset, tok));
-        doc->n_toks++;
-        goto after;
+after: /* a value ended */
+    if (HR_UNLIKELY(depth == 0)) {
+        goto document_end;
     }
-    if (depth >= max_depth) {
-        return hr__error_at(w->err, HR_LIMIT, HR_STAGE_DECODE, (int64_t)offset,
-                            "the document is nested deeper than %u levels at byte %zu", max_depth, offset);
+    len++;
+    if (toks[stack[depth - 1].tok].type == HR_TOK_ARRAY) {
+        goto after_element;
     }
-    *tok = (hr_tok){.type = c == '{' ? HR_TOK_OBJECT : HR_TOK_ARRAY, .as.at.offset = (uint32_t)offset};
-    stack[depth++] = (open_container){.tok = (uint32_t)doc->n_toks++, .len = 0};
-    offset = take(w);
-    if (peek(w, offset) == (c == '{' ? '}' : ']')) {
+    if (HR_UNLIKELY(at >= end)) {
+        return unexpected(w, *at, "',' or '}' after an object member");
+    }
+    c = body[*at++];
+    if (HR_LIKELY(c == ',')) {
+        goto member;
+    }
+    if (HR_LIKELY(c == '}')) {
+        goto close;
+    }
+    return unexpected(w, at[-1], "',' or '}' after an object member");
+after_element:
+    if (HR_UNLIKELY(at >= end)) {
+        return unexpected(w, *at, "',' or ']' after an array element");
+    }
+    c = body[*at++];
+    if (HR_LIKELY(c == ',')) {
+        goto value;
+    }
+    if (HR_LIKELY(c == ']')) {
+        goto close;
+    }
+    return unexpected(w, at[-1], "',' or ']' after an array element");
+
+open: /* c, at offset, opens a container */
+    if (HR_UNLIKELY(depth >= max_depth)) {
+        size_t out = offset + w->bom_bytes;
+        return hr__error_at(w->err, HR_LIMIT, HR_STAGE_DECODE, (int64_t)out,
+                            "the document is nested deeper than %u levels at byte %zu", max_depth, out);
+    }
+    if (depth != 0) {
+        stack[depth - 1].len = len;
+    }
+    stack[depth++].tok = (uint32_t)(tok - toks);
+    len = 0;
+    *tok++ =
+        (hr_tok){.type = c == '{' ? HR_TOK_OBJECT : HR_TOK_ARRAY, .as.at.offset = (uint32_t)(offset + w->bom_bytes)};
+    if (at != end && body[*at] == (char)(c + 2)) { /* '{' + 2 is '}', '[' + 2 is ']' */
+        at++;
         goto close;
     }
     if (c == '[') {
         goto value;
     }
-key: /* offset is where a key must start */
-    if (peek(w, offset) != '"') {
-        return unexpected(w, offset, stack[depth - 1].len == 0 ? "a key or '}'" : "a key after ','");
+member: /* a key must start here */
+    if (HR_UNLIKELY(end - at < 4)) {
+        return short_member(w, at, end, len == 0);
     }
-    HR_TRY(reserve(w));
-    HR_TRY(walk_string(w, offset, &doc->toks[doc->n_toks]));
-    doc->n_toks++;
-    offset = take(w);
-    if (peek(w, offset) != ':') {
-        return unexpected(w, offset, "':' after a key");
+    if (HR_UNLIKELY(body[*at] != '"')) {
+        return unexpected(w, *at, len == 0 ? "a key or '}'" : "a key after ','");
     }
-    offset = take(w);
-    goto value;
-after: /* a value ended */
-    if (depth == 0) {
-        goto end;
+    put_string(body, at[0], at[1], tok++);
+    if (HR_UNLIKELY(next_escape < at[1])) {
+        HR_TRY(unescape(w, at[0] + 1, at[1], tok - 1));
+        next_escape = *w->escape;
     }
-    stack[depth - 1].len++;
-    offset = take(w);
-    c = peek(w, offset);
-    if (doc->toks[stack[depth - 1].tok].type == HR_TOK_OBJECT) {
-        if (HR_LIKELY(c == ',')) {
-            offset = take(w);
-            goto key;
-        }
-        if (c != '}') {
-            return unexpected(w, offset, "',' or '}' after a member");
-        }
-    } else {
-        if (HR_LIKELY(c == ',')) {
-            offset = take(w);
-            goto value;
-        }
-        if (c != ']') {
-            return unexpected(w, offset, "',' or ']' after an element");
-        }
+    if (HR_UNLIKELY(body[at[2]] != ':')) {
+        return unexpected(w, at[2], "':' after a key");
     }
-close: /* the container on top ends */
-    depth--;
-    tok = &doc->toks[stack[depth].tok];
-    tok->len = stack[depth].len;
-    tok->as.at.next = (uint32_t)doc->n_toks;
+    offset = at[3];
+    at += 4;
+    c = body[offset];
+    goto any_value;
+
+close: { /* the innermost container ends */
+    hr_tok *container = &toks[stack[--depth].tok];
+    container->len = len;
+    container->as.at.next = (uint32_t)(tok - toks);
+    len = depth != 0 ? stack[depth - 1].len : 0;
     goto after;
-end:
-    if (w->next < w->index->n) {
-        return unexpected(w, w->index->at[w->next], "the end of the document");
+}
+document_end:
+    if (at < end) {
+        return unexpected(w, *at, "the end of the document");
     }
+    w->doc->n_toks = (size_t)(tok - toks);
     return HR_OK;
+}
+
+/* The error of the walk or of the index, whichever a reader from the left meets first. */
+static COLD int first_error(const walk *w, int rc, int64_t walk_offset) {
+    const hr_json_index *index = w->index;
+    size_t control = index->control_offset + w->bom_bytes;
+    if (index->control_offset != SIZE_MAX && (rc == HR_OK || walk_offset > (int64_t)control)) {
+        return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)control,
+                            "a string holds the control character 0x%02x at byte %zu: it must be escaped",
+                            (unsigned char)w->body[index->control_offset], control);
+    }
+    if (index->open_string && (rc == HR_OK || walk_offset >= (int64_t)(w->size_bytes + w->bom_bytes))) {
+        size_t open = index->at[index->n - 1] + w->bom_bytes;
+        return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)open,
+                            "the string that starts at byte %zu does not end", open);
+    }
+    return rc;
+}
+
+/* Room for the tokens of a walk over the index. Of n offsets a value that is a first element takes one, any other two:
+ * its own and the separator's before it. Containers with a first element, too, take two, '[' and ']', but for those
+ * that are still open when an error ends the walk. */
+static int reserve_tokens(hr_doc *doc, size_t n, uint32_t max_depth) {
+    size_t most = (n + max_depth) / 2 < n ? (n + max_depth) / 2 : n;
+    return hr__grow(doc->arena.alloc, (void **)&doc->toks, &doc->cap_toks, most + 4, sizeof *doc->toks);
 }
 
 int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc, hr_error *err) {
     hr__doc_reset(doc);
     doc->body = body;
     doc->body_size_bytes = size_bytes;
-    if (size_bytes >= UINT32_MAX) {
-        return hr__error_set(err, HR_LIMIT, HR_STAGE_DECODE, "the body has %zu bytes, more than 4 GiB", size_bytes);
+    if (size_bytes > UINT32_MAX) {
+        return hr__error_set(err, HR_LIMIT, HR_STAGE_DECODE, "the body has %zu bytes, 4 GiB or more", size_bytes);
     }
-    size_t skip = size_bytes >= 3 && memcmp(body, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-    const hr_allocator *alloc = decoder->options.alloc;
+    hr_error own;
+    size_t bom = size_bytes >= 3 && memcmp(body, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
     hr_json_index *index = &decoder->index;
-    int rc = decoder->options.portable ? hr__json_index_portable(body + skip, size_bytes - skip, alloc, index)
-                                       : hr__json_index_avx2(body + skip, size_bytes - skip, alloc, index);
-    if (rc != HR_OK) {
+    walk w = {.body = body + bom,
+              .size_bytes = size_bytes - bom,
+              .bom_bytes = bom,
+              .index = index,
+              .doc = doc,
+              .err = err != NULL ? err : &own};
+    const hr_allocator *alloc = decoder->options.alloc;
+    if ((decoder->options.portable ? hr__json_index_portable : hr__json_index_avx2)(w.body, w.size_bytes, alloc,
+                                                                                    index) != HR_OK ||
+        reserve_tokens(doc, index->n, decoder->options.max_depth) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
-    walk w = {.body = body + skip, .size_bytes = size_bytes - skip, .index = index, .doc = doc, .err = err};
     if (index->bad_utf8) {
         size_t at = hr__utf8_error(w.body, w.size_bytes);
-        return hr__error_at(err, HR_ENCODING, HR_STAGE_DECODE, (int64_t)(at + skip),
-                            "the body is not UTF-8: byte 0x%02x at byte %zu", (unsigned char)w.body[at], at + skip);
+        return hr__error_at(err, HR_ENCODING, HR_STAGE_DECODE, (int64_t)(at + bom),
+                            "the body is not UTF-8: byte 0x%02x at byte %zu", (unsigned char)w.body[at], at + bom);
     }
     if (index->n == 0) {
         return hr__error_at(err, HR_SYNTAX, HR_STAGE_DECODE, 0, "the body is empty: expected a JSON document");
     }
-    if (index->open_string) {
-        /* Count only complete strings while walking; if the walk comes that far, the last one is the error. */
-        uint32_t open = index->at[index->n - 1];
-        rc = walk_document(&w, decoder->stack, decoder->options.max_depth);
-        if (rc == HR_OK || err == NULL || err->offset_bytes >= (int64_t)open) {
-            rc = hr__error_at(err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)(open + skip),
-                              "the string that starts at byte %zu does not end", open + skip);
-            return rc;
-        }
-        return rc;
-    }
-    rc = walk_document(&w, decoder->stack, decoder->options.max_depth);
-    if (rc == HR_OK && index->control_offset != SIZE_MAX) {
-        return hr__error_at(err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)(index->control_offset + skip),
-                            "a string holds the control character 0x%02x at byte %zu: it must be escaped",
-                            (unsigned char)w.body[index->control_offset], index->control_offset + skip);
-    }
-    if (rc != HR_OK && err != NULL && err->offset_bytes >= 0) {
-        err->offset_bytes += (int64_t)skip;
+    w.escape = index->escapes;
+    int rc = walk_document(&w, decoder->stack, decoder->options.max_depth);
+    if (HR_UNLIKELY((rc != HR_OK && rc != HR_MEMORY) || index->open_string || index->control_offset != SIZE_MAX)) {
+        rc = first_error(&w, rc, rc == HR_OK ? 0 : w.err->offset_bytes);
     }
     return rc;
 }
