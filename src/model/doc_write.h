@@ -14,7 +14,7 @@ enum {
     HR_WRITE_SORT_KEYS = 1u << 0,    /* orjson.OPT_SORT_KEYS: members by their key's UTF-8 bytes, at every depth */
     HR_WRITE_LENIENT = 1u << 1,      /* write what orjson refuses: BIGINT as its text, lone surrogates as \udXXX, inf as
                                         1e999: for handing envelopes to Python's json.loads */
-    HR_WRITE_EMPTY_ARRAYS = 1u << 2, /* every array below the root as []: the shape of a document */
+    HR_WRITE_EMPTY_ARRAYS = 1u << 2, /* every array, the root included, as []: the shape of a document */
     HR_WRITE_SKIP_DLT = 1u << 3, /* leave out members of the top object whose key starts with "_dlt" (get_row_hash) */
 };
 
