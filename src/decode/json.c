@@ -10,6 +10,8 @@
 #include "index.h"
 #include "number.h"
 
+#include <stdio.h>
+
 #define COLD __attribute__((cold, noinline))
 
 /* A container that is open. */
@@ -87,14 +89,20 @@ static COLD int unexpected(const walk *w, size_t offset, const char *expected) {
         return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)out,
                             "expected %s, found the end of the body at byte %zu", expected, out);
     }
-    unsigned char c = (unsigned char)w->body[offset];
-    if (c < 0x20 || c == 0x7F) {
-        return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)out,
-                            "expected %s, found byte 0x%02x at byte %zu", expected, c, out);
+    const unsigned char *c = (const unsigned char *)w->body + offset;
+    char found[40];
+    if (*c >= 0x80) { /* the body is known to be UTF-8 */
+        int size = *c < 0xE0 ? 2 : *c < 0xF0 ? 3 : 4;
+        uint32_t code = *c & (0x7Fu >> size);
+        for (int i = 1; i < size; i++) {
+            code = code << 6 | (c[i] & 63u);
+        }
+        snprintf(found, sizeof found, "'%.*s' (U+%04X)", size, (const char *)c, (unsigned)code);
+    } else {
+        snprintf(found, sizeof found, *c < 0x20 || *c == 0x7F ? "byte 0x%02x" : "'%c'", *c);
     }
-    int size = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4; /* the body is known to be UTF-8 */
-    return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)out, "expected %s, found '%.*s' at byte %zu",
-                        expected, size, w->body + offset, out);
+    return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)out, "expected %s, found %s at byte %zu", expected,
+                        found, out);
 }
 
 /* ---------------------------------------------------------------------------------------------------- strings */
@@ -343,19 +351,30 @@ static inline int put_number(const walk *w, const char *text, size_t offset, hr_
     return unexpected(w, offset + (size_t)(at - text), "',', ']' or '}' after a number");
 }
 
+/* The error of what starts like word but is not. */
+static COLD int not_word(const walk *w, const char *text, size_t offset, const char *word) {
+    char expected[48];
+    size_t n = 0;
+    while (word[n] != '\0' && text[n] == word[n]) {
+        n++;
+    }
+    snprintf(expected, sizeof expected, word[n] == '\0' ? "',', ']' or '}' after '%s'" : "'%s'", word);
+    return unexpected(w, offset + n, expected);
+}
+
 /* The scalar, not a string, at text, which is body + offset or a copy of it. */
 static inline int put_scalar(const walk *w, const char *text, size_t offset, hr_tok *tok) {
-    if (*text == 'n' && memcmp(text, "null", 4) == 0 && ends(text + 4)) {
+    if (*text == 'n') {
         *tok = (hr_tok){.type = HR_TOK_NULL};
-        return HR_OK;
+        return HR_LIKELY(memcmp(text, "null", 4) == 0 && ends(text + 4)) ? HR_OK : not_word(w, text, offset, "null");
     }
-    if (*text == 't' && memcmp(text, "true", 4) == 0 && ends(text + 4)) {
+    if (*text == 't') {
         *tok = (hr_tok){.type = HR_TOK_TRUE};
-        return HR_OK;
+        return HR_LIKELY(memcmp(text, "true", 4) == 0 && ends(text + 4)) ? HR_OK : not_word(w, text, offset, "true");
     }
-    if (*text == 'f' && memcmp(text, "false", 5) == 0 && ends(text + 5)) {
+    if (*text == 'f') {
         *tok = (hr_tok){.type = HR_TOK_FALSE};
-        return HR_OK;
+        return HR_LIKELY(memcmp(text, "false", 5) == 0 && ends(text + 5)) ? HR_OK : not_word(w, text, offset, "false");
     }
     return put_number(w, text, offset, tok);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A value of a document as JSON text, byte for byte as orjson.dumps writes the Python value that json.loads gives:
- * compact, non-ASCII kept, doubles by shortest round trip (1e16, 1e-7 forms as orjson), duplicate keys collapsed
+ * compact, non-ASCII kept, doubles by shortest round trip (1e+16 and 1e-7 as orjson), duplicate keys collapsed
  * (position of the first, value of the last), inf as null. This text becomes json columns and is what row ids are
  * hashed from.
  */
