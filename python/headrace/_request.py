@@ -39,13 +39,15 @@ def _walk(node: Any) -> list[_core.Step] | None:
         return []
     if kind == "Child":
         left, right = _walk(node.left), _walk(node.right)
-        return None if left is None or right is None else left + right
+        if left is None or right is None or (None in left and None in right):
+            return None  # also a second [*]: what it means for an object depends on jsonpath-ng's version
+        return left + right
     if kind == "Fields" and len(node.fields) == 1 and node.fields[0] != "*":
         return [node.fields[0]]
     if kind == "Index":
         indices = getattr(node, "indices", None) or (node.index,)
         return [indices[0]] if len(indices) == 1 else None
-    if kind == "Slice" and node.start is None and node.end is None and node.step is None:
+    if kind == "Wildcard" or (kind == "Slice" and (node.start, node.end, node.step) == (None, None, None)):
         return [None]
     return None
 
@@ -90,10 +92,13 @@ class Sender:
         if isinstance(body, str):
             body = body.encode("utf-8")
         assert prepared.url is not None
+        headers = [(_text(k), _text(v)) for k, v in prepared.headers.items() if k.lower() not in _OWN_HEADERS]
+        if body is not None:  # curl would add these; a blank value keeps it from it
+            headers += [(name, " ") for name in ("Content-Type", "Expect") if name not in prepared.headers]
         return {
             "method": prepared.method,
             "url": prepared.url,
-            "headers": [(_text(k), _text(v)) for k, v in prepared.headers.items() if k.lower() not in _OWN_HEADERS],
+            "headers": headers,
             "body": body,
             **self._fixed,
             **self._network(prepared.url),

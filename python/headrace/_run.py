@@ -170,6 +170,7 @@ class Chain:
         self._limit: int | None = None  # of the paginator's value
         self._seen: set[bytes] = set()
         self._held: requests.PreparedRequest | None = None  # not sent: memory is full and it is not this chain's turn
+        self._is_cut_out = False  # the page at hand holds the records alone
         self._is_short = False  # fewer are sent ahead than the window allows, for the same reason
 
     def start(self) -> None:
@@ -263,9 +264,16 @@ class Chain:
             page.decode()
 
     def _select(self, page: _core.Page, response: NativeResponse) -> None:
+        self._is_cut_out = False
         if self.selector:
             if not self.job.has_selector:
                 page.select(self.steps or [])
+            elif None in (self.steps or []) and not self._meets_array(page):
+                # every member of something else than an array: dlt's own code knows what that is
+                records = self.job.client.extract_response(response, self.selector)
+                page.decode(json.dumps(records).encode())
+                page.select([])
+                self._is_cut_out = True
             return
         response.show(page.shape())
         self.selector = self.job.client.detect_data_selector(response)
@@ -277,6 +285,17 @@ class Chain:
                 " indices and [*]. Give a data_selector."
             )
         page.select(self.steps)
+
+    def _meets_array(self, page: _core.Page) -> bool:
+        """Whether the selector's `[*]` stands for elements of an array on this page."""
+        value = json.loads(page.shape())
+        for step in self.steps or []:
+            if step is None:
+                return isinstance(value, list)
+            if not isinstance(value, dict) or step not in value:
+                return True  # inside of an array, or nothing there
+            value = value[step]
+        return True
 
     def _page_on(self, page: _core.Page, response: NativeResponse, is_last: bool) -> None:
         """The paginator's step, and the next request if there is one."""
@@ -309,7 +328,7 @@ class Chain:
 
     def _reads_envelope(self) -> bool:
         """Whether the paginator's paths end outside of the records."""
-        if type(self.paginator) not in _BUILT_IN:
+        if type(self.paginator) not in _BUILT_IN or self._is_cut_out:
             return False
         records = list(self.steps or [])
         records = records[: records.index(None)] if None in records else records
