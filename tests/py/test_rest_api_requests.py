@@ -325,19 +325,23 @@ def test_dlts_own_source_stays_its_own(api: Any, tmp_path: Path) -> None:
     assert not hasattr(resource._pipe.gen, "__headrace_plan__")
 
 
+def source_of(resources: list[Any]) -> Any:
+    """A source with these resources."""
+
+    @dlt.source(name="mine")
+    def mine() -> Any:
+        return resources
+
+    return mine()
+
+
 def test_resources_in_a_source_of_the_users(api: Any, tmp_path: Path, native_only: Any) -> None:
     server = api(cursor_pages)
     pipelines = []
     for side, module in (("dlt", dlt_rest_api), ("headrace", rest_api)):
-        resources = module.rest_api_resources(config(server.url, None, {"paginator": "single_page"}))
-
-        @dlt.source(name="mine")
-        def mine(resources: Any = resources) -> Any:
-            yield from resources
-            yield dlt.resource([{"own": 1}], name="own")
-
         pipeline = make_pipeline(tmp_path / side, f"{side}_pipeline")
-        pipeline.run(mine(), loader_file_format="parquet")
+        made = module.rest_api_resources(config(server.url, None, {"paginator": "single_page"}))
+        pipeline.run(source_of([*made, dlt.resource([{"own": 1}], name="own")]), loader_file_format="parquet")
         pipelines.append(pipeline)
     assert_equal(*pipelines)
 
