@@ -18,30 +18,36 @@
 
 #define RATE HR_SHAKE_RATE
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "lanes are read as they lie in memory");
+
+/* XORs size_bytes <= RATE bytes into the state. */
+static void absorb(uint64_t state[25], const uint8_t *from, size_t size_bytes) {
+    size_t i = 0;
+    for (; i + 8 <= size_bytes; i += 8) {
+        uint64_t lane;
+        memcpy(&lane, from + i, sizeof lane);
+        state[i / 8] ^= lane;
+    }
+    for (; i < size_bytes; i++) {
+        state[i / 8] ^= (uint64_t)from[i] << i % 8 * 8;
+    }
+}
+
 void hr__shake128(const void *data, size_t size_bytes, void *out, size_t out_bytes) {
-    union {
-        uint64_t lane[25];
-        uint8_t byte[200];
-    } state = {{0}};
+    uint64_t state[25] = {0};
     const uint8_t *from = data;
-    while (size_bytes >= RATE) {
-        for (size_t i = 0; i < RATE; i++) {
-            state.byte[i] ^= from[i];
-        }
-        keccak_f(state.lane);
-        from += RATE;
-        size_bytes -= RATE;
+    for (; size_bytes >= RATE; from += RATE, size_bytes -= RATE) {
+        absorb(state, from, RATE);
+        keccak_f(state);
     }
-    for (size_t i = 0; i < size_bytes; i++) {
-        state.byte[i] ^= from[i];
-    }
-    state.byte[size_bytes] ^= 0x1F; /* SHAKE's suffix 1111 and the first bit of padding */
-    state.byte[RATE - 1] ^= 0x80;
+    absorb(state, from, size_bytes);
+    state[size_bytes / 8] ^= HR_SHAKE_SUFFIX << size_bytes % 8 * 8;
+    state[RATE / 8 - 1] ^= HR_SHAKE_LAST;
     uint8_t *to = out;
     for (;;) {
-        keccak_f(state.lane);
+        keccak_f(state);
         size_t n = out_bytes < RATE ? out_bytes : RATE;
-        memcpy(to, state.byte, n);
+        memcpy(to, state, n);
         to += n;
         out_bytes -= n;
         if (out_bytes == 0) {

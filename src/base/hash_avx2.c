@@ -15,33 +15,35 @@
 #include "keccak.h"
 
 void hr__shake128_x4_avx2(const void *const data[4], const size_t size_bytes[4], void *const out[4], size_t out_bytes) {
-    union {
-        uint64_t lane[4][HR_SHAKE_RATE / 8];
-        uint8_t byte[4][HR_SHAKE_RATE];
-    } block = {{{0}}};
-    for (int i = 0; i < 4; i++) {
-        memcpy(block.byte[i], data[i], size_bytes[i]);
-        block.byte[i][size_bytes[i]] = 0x1F;
-        block.byte[i][HR_SHAKE_RATE - 1] ^= 0x80;
+    uint64_t block[4][HR_SHAKE_RATE / 8];
+    size_t n_lanes = 1; /* that hold data or the suffix; ids are short */
+    for (int m = 0; m < 4; m++) {
+        n_lanes = size_bytes[m] / 8 + 1 > n_lanes ? size_bytes[m] / 8 + 1 : n_lanes;
+    }
+    for (int m = 0; m < 4; m++) {
+        memset(block[m], 0, n_lanes * 8);
+        if (size_bytes[m] != 0) {
+            memcpy(block[m], data[m], size_bytes[m]);
+        }
+        ((uint8_t *)block[m])[size_bytes[m]] = HR_SHAKE_SUFFIX;
     }
     __m256i state[25];
-    for (int i = 0; i < HR_SHAKE_RATE / 8; i++) {
-        state[i] = _mm256_set_epi64x((long long)block.lane[3][i], (long long)block.lane[2][i],
-                                     (long long)block.lane[1][i], (long long)block.lane[0][i]);
+    for (size_t i = 0; i < 25; i++) {
+        state[i] = i >= n_lanes ? _mm256_setzero_si256()
+                                : _mm256_set_epi64x((long long)block[3][i], (long long)block[2][i],
+                                                    (long long)block[1][i], (long long)block[0][i]);
     }
-    for (int i = HR_SHAKE_RATE / 8; i < 25; i++) {
-        state[i] = _mm256_setzero_si256();
-    }
+    state[HR_SHAKE_RATE / 8 - 1] = XOR(state[HR_SHAKE_RATE / 8 - 1], _mm256_set1_epi64x((long long)HR_SHAKE_LAST));
     keccak_f(state);
     for (size_t i = 0; i < (out_bytes + 7) / 8; i++) {
         uint64_t lanes[4];
-        _mm256_storeu_si256((__m256i *)lanes, state[i]);
+        memcpy(lanes, &state[i], sizeof lanes);
         for (int m = 0; m < 4; m++) {
-            block.lane[m][i] = lanes[m];
+            block[m][i] = lanes[m];
         }
     }
     for (int m = 0; m < 4; m++) {
-        memcpy(out[m], block.byte[m], out_bytes);
+        memcpy(out[m], block[m], out_bytes);
     }
 }
 #else

@@ -8,6 +8,10 @@
 #include "base.h"
 
 #define HR_SHAKE_RATE 168 /* bytes a block */
+/* Behind the message SHAKE's suffix 1111 and the first bit of padding; in the block's last lane the last bit of
+ * padding. */
+#define HR_SHAKE_SUFFIX ((uint64_t)0x1F)
+#define HR_SHAKE_LAST ((uint64_t)0x80 << 56)
 
 /* Whether AVX2 may be used here. Cheap. */
 static inline bool hr__has_avx2(void) {

@@ -11,44 +11,46 @@ static const uint64_t keccak_constants[24] = {
     0x8000000000008003u, 0x8000000000008002u, 0x8000000000000080u, 0x000000000000800Au, 0x800000008000000Au,
     0x8000000080008081u, 0x8000000000008080u, 0x0000000080000001u, 0x8000000080008008u};
 
-#define CHI_ROW(o, b0, b1, b2, b3, b4)    \
-    a[(o) + 0] = XOR(b0, ANDNOT(b1, b2)); \
-    a[(o) + 1] = XOR(b1, ANDNOT(b2, b3)); \
-    a[(o) + 2] = XOR(b2, ANDNOT(b3, b4)); \
-    a[(o) + 3] = XOR(b3, ANDNOT(b4, b0)); \
-    a[(o) + 4] = XOR(b4, ANDNOT(b0, b1))
+/* Lane (x, y) after theta and rho; chi of one row. Each row is finished as soon as its five lanes are there, into the
+ * other of two states: fewer lanes are alive at a time than with all of rho first (measured: 314 ns instead of 363, one
+ * lane). */
+#define THETA_RHO(from, x, y, n) ROL(XOR(from[x + 5 * y], d##x), n)
+#define CHI(b0, b1, b2) XOR(b0, ANDNOT(b1, b2))
+#define ROW(to, at, lane0, lane1, lane2, lane3, lane4)                   \
+    {                                                                    \
+        LANE b0 = lane0, b1 = lane1, b2 = lane2, b3 = lane3, b4 = lane4; \
+        to[at] = CHI(b0, b1, b2);                                        \
+        to[at + 1] = CHI(b1, b2, b3);                                    \
+        to[at + 2] = CHI(b2, b3, b4);                                    \
+        to[at + 3] = CHI(b3, b4, b0);                                    \
+        to[at + 4] = CHI(b4, b0, b1);                                    \
+    }
+#define COLUMN(from, x) XOR(XOR(XOR(from[x], from[x + 5]), XOR(from[x + 10], from[x + 15])), from[x + 20])
+#define ROUND(from, to, i)                                                                                            \
+    {                                                                                                                 \
+        LANE c0 = COLUMN(from, 0), c1 = COLUMN(from, 1), c2 = COLUMN(from, 2);                                        \
+        LANE c3 = COLUMN(from, 3), c4 = COLUMN(from, 4);                                                              \
+        LANE d0 = XOR(c4, ROL(c1, 1)), d1 = XOR(c0, ROL(c2, 1)), d2 = XOR(c1, ROL(c3, 1));                            \
+        LANE d3 = XOR(c2, ROL(c4, 1)), d4 = XOR(c3, ROL(c0, 1));                                                      \
+        ROW(to, 0, XOR(from[0], d0), THETA_RHO(from, 1, 1, 44), THETA_RHO(from, 2, 2, 43), THETA_RHO(from, 3, 3, 21), \
+            THETA_RHO(from, 4, 4, 14))                                                                                \
+        to[0] = XOR(to[0], ROUND_CONSTANT(i));                                                                        \
+        ROW(to, 5, THETA_RHO(from, 3, 0, 28), THETA_RHO(from, 4, 1, 20), THETA_RHO(from, 0, 2, 3),                    \
+            THETA_RHO(from, 1, 3, 45), THETA_RHO(from, 2, 4, 61))                                                     \
+        ROW(to, 10, THETA_RHO(from, 1, 0, 1), THETA_RHO(from, 2, 1, 6), THETA_RHO(from, 3, 2, 25),                    \
+            THETA_RHO(from, 4, 3, 8), THETA_RHO(from, 0, 4, 18))                                                      \
+        ROW(to, 15, THETA_RHO(from, 4, 0, 27), THETA_RHO(from, 0, 1, 36), THETA_RHO(from, 1, 2, 10),                  \
+            THETA_RHO(from, 2, 3, 15), THETA_RHO(from, 3, 4, 56))                                                     \
+        ROW(to, 20, THETA_RHO(from, 2, 0, 62), THETA_RHO(from, 3, 1, 55), THETA_RHO(from, 4, 2, 39),                  \
+            THETA_RHO(from, 0, 3, 41), THETA_RHO(from, 1, 4, 2))                                                      \
+    }
 
 static void keccak_f(LANE state[25]) {
-    LANE a[25];
-    for (int i = 0; i < 25; i++) {
-        a[i] = state[i];
+    LANE a[25], e[25];
+    memcpy(a, state, sizeof a);
+    for (int round = 0; round < 24; round += 2) {
+        ROUND(a, e, round)
+        ROUND(e, a, round + 1)
     }
-    for (int round = 0; round < 24; round++) {
-        LANE c0 = XOR(XOR(XOR(a[0], a[5]), XOR(a[10], a[15])), a[20]);
-        LANE c1 = XOR(XOR(XOR(a[1], a[6]), XOR(a[11], a[16])), a[21]);
-        LANE c2 = XOR(XOR(XOR(a[2], a[7]), XOR(a[12], a[17])), a[22]);
-        LANE c3 = XOR(XOR(XOR(a[3], a[8]), XOR(a[13], a[18])), a[23]);
-        LANE c4 = XOR(XOR(XOR(a[4], a[9]), XOR(a[14], a[19])), a[24]);
-        LANE d0 = XOR(c4, ROL(c1, 1)), d1 = XOR(c0, ROL(c2, 1)), d2 = XOR(c1, ROL(c3, 1));
-        LANE d3 = XOR(c2, ROL(c4, 1)), d4 = XOR(c3, ROL(c0, 1));
-        LANE b00 = XOR(a[0], d0), b01 = ROL(XOR(a[6], d1), 44), b02 = ROL(XOR(a[12], d2), 43);
-        LANE b03 = ROL(XOR(a[18], d3), 21), b04 = ROL(XOR(a[24], d4), 14);
-        LANE b05 = ROL(XOR(a[3], d3), 28), b06 = ROL(XOR(a[9], d4), 20), b07 = ROL(XOR(a[10], d0), 3);
-        LANE b08 = ROL(XOR(a[16], d1), 45), b09 = ROL(XOR(a[22], d2), 61);
-        LANE b10 = ROL(XOR(a[1], d1), 1), b11 = ROL(XOR(a[7], d2), 6), b12 = ROL(XOR(a[13], d3), 25);
-        LANE b13 = ROL(XOR(a[19], d4), 8), b14 = ROL(XOR(a[20], d0), 18);
-        LANE b15 = ROL(XOR(a[4], d4), 27), b16 = ROL(XOR(a[5], d0), 36), b17 = ROL(XOR(a[11], d1), 10);
-        LANE b18 = ROL(XOR(a[17], d2), 15), b19 = ROL(XOR(a[23], d3), 56);
-        LANE b20 = ROL(XOR(a[2], d2), 62), b21 = ROL(XOR(a[8], d3), 55), b22 = ROL(XOR(a[14], d4), 39);
-        LANE b23 = ROL(XOR(a[15], d0), 41), b24 = ROL(XOR(a[21], d1), 2);
-        CHI_ROW(0, b00, b01, b02, b03, b04);
-        CHI_ROW(5, b05, b06, b07, b08, b09);
-        CHI_ROW(10, b10, b11, b12, b13, b14);
-        CHI_ROW(15, b15, b16, b17, b18, b19);
-        CHI_ROW(20, b20, b21, b22, b23, b24);
-        a[0] = XOR(a[0], ROUND_CONSTANT(round));
-    }
-    for (int i = 0; i < 25; i++) {
-        state[i] = a[i];
-    }
+    memcpy(state, a, sizeof a);
 }

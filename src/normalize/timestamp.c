@@ -18,13 +18,12 @@ static int32_t days_in_month(int32_t y, int32_t m) {
 }
 
 int32_t hr__iso_days(int32_t year, int32_t month, int32_t day) {
-    /* Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": days_from_civil */
-    int32_t y = year - (month <= 2);
-    int32_t era = (y >= 0 ? y : y - 399) / 400;
-    int32_t yoe = y - era * 400;
-    int32_t doy = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int32_t doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    return era * 146097 + doe - 719468;
+    /* Years begin in March, so that the leap day is the last one. Neri and Schneider, "Euclidean affine functions and
+     * their application to calendar algorithms", 2022: (979 m - 2919) / 32 is the day the month m (3..14) begins. */
+    uint32_t late = month <= 2;
+    uint32_t y = (uint32_t)year - late, m = (uint32_t)month + 12 * late, century = y / 100;
+    uint32_t days = 1461 * y / 4 - century + century / 4 + (979 * m - 2919) / 32 + (uint32_t)day;
+    return (int32_t)days - 719469; /* 1970-01-01 */
 }
 
 static bool date_ok(const hr_iso *d) {
@@ -66,6 +65,7 @@ static bool number(cursor *c, int n, int32_t *out) {
 
 /* Behind '.' or ',': microseconds; digits behind the sixth are dropped. */
 static bool fraction(cursor *c, int32_t *out) {
+    static const int32_t missing[] = {0, 100000, 10000, 1000, 100, 10, 1};
     int32_t value = 0;
     int n = 0;
     while (n < 6 && digit(peek(c))) {
@@ -78,10 +78,7 @@ static bool fraction(cursor *c, int32_t *out) {
     while (digit(peek(c))) {
         c->at++;
     }
-    for (; n < 6; n++) {
-        value *= 10;
-    }
-    *out = value;
+    *out = value * missing[n];
     return true;
 }
 

@@ -19,7 +19,7 @@ typedef struct hr_iso {
 
 /* What the text is; HR_ISO_NONE when it is neither. Never fails. The hot path is YYYY-MM-DDTHH:MM:SS[.f](Z|+HH:MM). */
 void hr__iso_parse(hr_str text, hr_iso *iso_out);
-/* Days since 1970-01-01 of a proleptic Gregorian date. */
+/* Days since 1970-01-01 of a proleptic Gregorian date from year 1 on. */
 int32_t hr__iso_days(int32_t year, int32_t month, int32_t day);
 /* Microseconds since 1970 UTC of a DATETIME (naive: UTC) or a DATE (its midnight). HR_OK; HR_RANGE when the offset is
  * 24 h or more or the result leaves years 1-9999 (dlt raises there, rule 31). */
