@@ -22,23 +22,25 @@ typedef struct node node;
 typedef struct entry entry;
 typedef struct table_shape table_shape;
 
-struct entry {
-    hr_str key;        /* raw */
-    hr_str part;       /* its normalized name */
-    hr_str full;       /* with the flatten path: the column */
-    hr_str list_part;  /* normalize_path(key): the last part of a child table's path; may be blank */
-    entry *next;       /* what came after this key last time */
+struct entry {      /* what the walk reads comes first: one cache line */
+    hr_str key;     /* raw */
+    entry *next;    /* what came after this key last time */
+    uint64_t stamp; /* the object this key was last seen in */
+    int32_t column; /* in the table's schema; -1: none yet */
+    uint8_t type;   /* of the column */
+    bool not_null;
+    bool as_json;      /* objects and lists stay JSON text (nesting limit, or a json column) */
+    bool slow;         /* another key has the same column, or the name is dlt's own: reference only */
     node *object;      /* NULL until an object was seen */
     table_shape *list; /* NULL until a list was seen */
-    int32_t column;    /* in the table's schema; -1: none yet */
-    uint8_t type;      /* of the column */
-    bool not_null;
-    bool as_json;                       /* objects and lists stay JSON text (nesting limit, or a json column) */
-    bool slow;                          /* another key has the same column, or the name is dlt's own: reference only */
-    int32_t variants[HR_TYPE_JSON + 1]; /* columns for values of each type that do not fit; -1 */
-    int32_t key_slot;                   /* place in the primary key; -1 */
-    uint64_t stamp;                     /* the object this key was last seen in */
+    uint64_t version;  /* of the schema when column and variants were looked up */
+    int32_t key_slot;  /* place in the primary key; -1 */
     uint64_t extra_stamp;
+    int32_t *
+        variants; /* HR_TYPE_JSON + 1: columns for values of each type that do not fit, -1: none; NULL: not looked up */
+    hr_str part;  /* its normalized name */
+    hr_str full;  /* with the flatten path: the column */
+    hr_str list_part; /* normalize_path(key): the last part of a child table's path; may be blank */
 };
 
 struct node {
@@ -51,20 +53,23 @@ struct node {
     uint32_t *index; /* open addressing by key: entry + 1 */
     size_t cap_index;
     entry *first; /* first key of the last object */
+    entry *value; /* in `rows` of a shape: the key of scalars in lists; NULL: not seen */
 };
 
 struct table_shape {
     hr_str name;
     hr_str *parts; /* of the table's path from the root */
     size_t n_parts;
-    table_shape *parent;             /* NULL: the root */
-    table_shape *sibling, *children; /* list of shapes right below */
-    hr_str path_key;                 /* parts relative to the parent, joined by 0x1F: what siblings are told apart by */
-    int32_t table;                   /* in the schema; -1: no row yet */
-    bool ready;                      /* the table has all of dlt's own columns: the fast path may write its rows */
-    node *rows;                      /* rows from objects */
-    node *lists;                     /* tracking rows of lists in lists: {"list": [...]}; made when needed */
-    entry **names;                   /* all entries of all nodes of this shape, by full name; open addressing */
+    table_shape *parent;    /* NULL: the root */
+    table_shape *same_name; /* the next shape whose rows go to the same table */
+    hr_str path_key;        /* parts relative to the parent, 0x1F behind each */
+    int32_t level;          /* nesting left in its rows. A shape is its parent, path_key and level */
+    int32_t table;          /* in the schema; -1: no row yet */
+    uint64_t version;       /* of the schema when it was looked up */
+    bool ready;    /* the table has all of dlt's own columns and no other shape: the fast path may write its rows */
+    node *rows;    /* rows from objects */
+    node *lists;   /* tracking rows of lists in lists: {"list": [...]}; made when needed */
+    entry **names; /* all entries of all nodes of this shape, by full name; open addressing */
     size_t n_names, cap_names;
 };
 
@@ -81,7 +86,7 @@ typedef struct table_rows {
     size_t cap_links;
     size_t mark; /* n_rows before the record at work */
     bool touched;
-    bool filled; /* ids are written */
+    enum { FILL_NONE, FILL_BEGUN, FILL_DONE } fill; /* of dlt's own columns */
 } table_rows;
 
 typedef struct value_ref {
@@ -97,9 +102,9 @@ struct hr_normalizer {
     hr_arena scratch;  /* a record's */
     hr_buf text;       /* scratch for hashed text */
     table_shape *root;
-    entry **all_entries; /* for refresh */
-    size_t n_all, cap_all;
-    uint64_t entries_version; /* schema version the entries' columns are right for */
+    table_shape **shapes; /* by name, open addressing; others of the name hang on same_name */
+    size_t n_shapes, cap_shapes;
+    uint64_t matched_version; /* of the schema that rows and batch have room for */
     table_rows *rows;         /* a table each */
     size_t n_rows, cap_rows;
     int32_t *touched; /* tables the record wrote to */
@@ -119,19 +124,26 @@ struct hr_normalizer {
 #define WALK_BAIL (-1)
 
 /* ---- shapes */
-HR_MUST_CHECK int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,
-                                table_shape **shape_out);
-HR_MUST_CHECK int hr__node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, size_t n_path,
-                               int32_t level, node **node_out);
+/* Finds or makes the shape of the lists at a path below parent (NULL: the root). */
+HR_MUST_CHECK int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,
+                                int32_t level, table_shape **shape_out);
+/* Looks the shape's table up if the schema has grown. */
+void hr__shape_resolve(hr_normalizer *norm, table_shape *shape);
 entry *hr__node_find(const node *nd, hr_str key);
 /* Finds or makes the key's entry. */
 HR_MUST_CHECK int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out);
+/* Looks the entry's column up if the schema has grown. */
+void hr__entry_resolve(hr_normalizer *norm, const node *nd, entry *e);
+/* The variant column for values of a type; -1: none. */
+int32_t hr__entry_variant(hr_normalizer *norm, const node *nd, entry *e, hr_type type);
+/* The name of a column's variant for values of a type (rule 35): table's column of the old name "complex" for json if
+ * there is one. */
+HR_MUST_CHECK int hr__variant_name(hr_normalizer *norm, int32_t table, hr_str column, hr_type type, hr_arena *arena,
+                                   hr_str *name_out);
 /* The node of objects under e, the shape of lists under e, the node of a shape's tracking rows; made when needed. */
 HR_MUST_CHECK int hr__entry_object(hr_normalizer *norm, node *nd, entry *e, node **node_out);
 HR_MUST_CHECK int hr__entry_list(hr_normalizer *norm, node *nd, entry *e, table_shape **shape_out);
 HR_MUST_CHECK int hr__shape_lists(hr_normalizer *norm, table_shape *shape, node **node_out);
-/* Makes all entries' columns right for the schema as it is now. */
-void hr__entries_refresh(hr_normalizer *norm);
 
 /* ---- rows and cells */
 /* A new row of a table; *row_out is its number. link: NULL for a root. */

@@ -5,8 +5,10 @@
 #include "core.h"
 
 #include "doc_write.h"
+#include "number.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---------------------------------------------------------------------------------------------------- life */
 
@@ -28,7 +30,8 @@ int hr__normalizer_new(const hr_normalize_options *options, hr_schema *schema, h
 void hr__normalizer_forget(hr_normalizer *norm) {
     hr__arena_reset(&norm->arena);
     norm->root = NULL;
-    norm->n_all = 0;
+    norm->shapes = NULL;
+    norm->n_shapes = norm->cap_shapes = 0;
     norm->n_keys = 0;
 }
 
@@ -42,7 +45,6 @@ void hr__normalizer_free(hr_normalizer *norm) {
     }
     hr__free(alloc, norm->rows);
     hr__free(alloc, norm->touched);
-    hr__free(alloc, norm->all_entries);
     hr__free(alloc, norm->root_ids);
     hr__free(alloc, norm->root_id_sizes);
     hr__buf_free(&norm->text);
@@ -97,69 +99,42 @@ static int tuple_key(hr_arena *arena, const hr_str *parts, size_t n_parts, hr_st
     return HR_OK;
 }
 
+/* Place of the name in the table of shapes: its shape's, or an empty one. */
+static size_t shape_slot(const hr_normalizer *norm, hr_str name) {
+    size_t at = hr__str_hash(name) & (norm->cap_shapes - 1);
+    while (norm->shapes[at] != NULL && !hr__str_eq(norm->shapes[at]->name, name)) {
+        at = (at + 1) & (norm->cap_shapes - 1);
+    }
+    return at;
+}
+
 static bool has_column(const hr_normalizer *norm, int32_t table, const char *name) {
     int32_t column = hr__schema_find_column(norm->schema, table, hr__str(name));
     return column >= 0 && norm->schema->tables[table].columns[column].type != HR_TYPE_UNSET;
 }
 
-/* Looks the shape's table up. */
-static void shape_resolve(hr_normalizer *norm, table_shape *shape) {
+void hr__shape_resolve(hr_normalizer *norm, table_shape *shape) {
+    if (shape->ready || shape->version == norm->schema->version) {
+        return;
+    }
+    shape->version = norm->schema->version;
     if (shape->table < 0) {
         shape->table = hr__schema_find(norm->schema, shape->name);
     }
-    shape->ready = false;
     if (shape->table < 0 || (norm->schema->tables[shape->table].parent >= 0) != (shape->parent != NULL)) {
         return;
     }
+    bool is_shared = shape->same_name != NULL || norm->shapes[shape_slot(norm, shape->name)] != shape;
     shape->ready =
-        has_column(norm, shape->table, "_dlt_id") &&
+        !is_shared && has_column(norm, shape->table, "_dlt_id") &&
         (shape->parent == NULL
              ? has_column(norm, shape->table, "_dlt_load_id")
              : has_column(norm, shape->table, "_dlt_parent_id") && has_column(norm, shape->table, "_dlt_list_idx") &&
                    (!norm->options.root_key || has_column(norm, shape->table, "_dlt_root_id")));
 }
 
-int hr__shape_new(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,
-                  table_shape **shape_out) {
-    hr_arena *arena = &norm->arena;
-    hr_str key;
-    if (tuple_key(arena, path, n_path, &key) != HR_OK) {
-        return hr__norm_memory(norm);
-    }
-    for (table_shape *at = parent == NULL ? NULL : parent->children; at != NULL; at = at->sibling) {
-        if (hr__str_eq(at->path_key, key)) {
-            *shape_out = at;
-            return HR_OK;
-        }
-    }
-    table_shape *shape = hr__arena_alloc(arena, sizeof *shape);
-    if (shape == NULL) {
-        return hr__norm_memory(norm);
-    }
-    *shape = (table_shape){.parent = parent, .path_key = key, .table = -1};
-    shape->n_parts = (parent == NULL ? 0 : parent->n_parts) + n_path;
-    if (copy_parts(arena, parent == NULL ? NULL : parent->parts, parent == NULL ? 0 : parent->n_parts, path, n_path,
-                   &shape->parts) != HR_OK ||
-        hr__name_join(arena, shape->parts, shape->n_parts, norm->options.max_length, &shape->name) != HR_OK) {
-        return hr__norm_memory(norm);
-    }
-    if (parent != NULL) {
-        shape->sibling = parent->children;
-        parent->children = shape;
-        if (hr__str_eq(shape->name, parent->name)) {
-            hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
-                          "a list under a blank key would become rows of its own parent table: not supported natively");
-            hr__norm_place(norm, parent->name, (hr_str){NULL, 0});
-            return HR_UNSUPPORTED;
-        }
-    }
-    shape_resolve(norm, shape);
-    *shape_out = shape;
-    return HR_OK;
-}
-
-int hr__node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, size_t n_path, int32_t level,
-                 node **node_out) {
+static int node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, size_t n_path, int32_t level,
+                    node **node_out) {
     node *nd = hr__arena_alloc(&norm->arena, sizeof *nd);
     if (nd == NULL) {
         return hr__norm_memory(norm);
@@ -169,6 +144,83 @@ int hr__node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, si
         return hr__norm_memory(norm);
     }
     *node_out = nd;
+    return HR_OK;
+}
+
+/* Room for one shape more in the table of names. */
+static int shapes_grow(hr_normalizer *norm) {
+    if ((norm->n_shapes + 1) * 2 <= norm->cap_shapes) {
+        return HR_OK;
+    }
+    size_t old_cap = norm->cap_shapes, cap = old_cap == 0 ? 16 : old_cap * 2;
+    table_shape **old = norm->shapes, **shapes = hr__arena_alloc(&norm->arena, cap * sizeof(table_shape *));
+    if (shapes == NULL) {
+        return hr__norm_memory(norm);
+    }
+    memset(shapes, 0, cap * sizeof(table_shape *));
+    norm->shapes = shapes;
+    norm->cap_shapes = cap;
+    for (size_t i = 0; i < old_cap; i++) {
+        if (old[i] != NULL) {
+            shapes[shape_slot(norm, old[i]->name)] = old[i];
+        }
+    }
+    return HR_OK;
+}
+
+/* A table whose rows hang on rows of itself: dlt makes that of a list under a key without letters. */
+static int refuse_own_parent(hr_normalizer *norm, const table_shape *parent, hr_str name) {
+    for (; parent != NULL; parent = parent->parent) {
+        if (hr__str_eq(parent->name, name)) {
+            hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                          "a list under a blank key would become rows of its own parent table: not supported natively");
+            hr__norm_place(norm, name, (hr_str){NULL, 0});
+            return HR_UNSUPPORTED;
+        }
+    }
+    return HR_OK;
+}
+
+/* Puts a shape among those of its name: none of several may be written by the fast path, since their rows meet in one
+ * table in dlt's order. */
+static void shape_link(hr_normalizer *norm, table_shape *shape) {
+    table_shape **slot = &norm->shapes[shape_slot(norm, shape->name)];
+    norm->n_shapes += *slot == NULL;
+    shape->same_name = *slot;
+    for (table_shape *other = *slot; other != NULL; other = other->same_name) {
+        other->ready = false;
+    }
+    *slot = shape;
+}
+
+int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path, int32_t level,
+                  table_shape **shape_out) {
+    hr_arena *arena = &norm->arena;
+    table_shape shape = {.parent = parent, .table = -1, .level = level, .version = UINT64_MAX};
+    shape.n_parts = (parent == NULL ? 0 : parent->n_parts) + n_path;
+    if (tuple_key(arena, path, n_path, &shape.path_key) != HR_OK ||
+        copy_parts(arena, parent == NULL ? NULL : parent->parts, parent == NULL ? 0 : parent->n_parts, path, n_path,
+                   &shape.parts) != HR_OK ||
+        hr__name_join(arena, shape.parts, shape.n_parts, norm->options.max_length, &shape.name) != HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    HR_TRY(refuse_own_parent(norm, parent, shape.name));
+    HR_TRY(shapes_grow(norm));
+    for (table_shape *at = norm->shapes[shape_slot(norm, shape.name)]; at != NULL; at = at->same_name) {
+        if (at->parent == parent && at->level == level && hr__str_eq(at->path_key, shape.path_key)) {
+            *shape_out = at;
+            return HR_OK;
+        }
+    }
+    table_shape *out = hr__arena_alloc(arena, sizeof *out);
+    if (out == NULL) {
+        return hr__norm_memory(norm);
+    }
+    *out = shape;
+    HR_TRY(node_new(norm, out, NULL, 0, level, &out->rows));
+    shape_link(norm, out);
+    hr__shape_resolve(norm, out);
+    *shape_out = out;
     return HR_OK;
 }
 
@@ -271,26 +323,33 @@ static bool is_dlt_name(hr_str name) {
     return name.size_bytes >= 5 && memcmp(name.data, "_dlt_", 5) == 0;
 }
 
-static int variant_name(hr_normalizer *norm, hr_str column, hr_type type, hr_str *out) {
+int hr__variant_name(hr_normalizer *norm, int32_t table, hr_str column, hr_type type, hr_arena *arena,
+                     hr_str *name_out) {
     char suffix[16];
+    size_t max_length = norm->options.max_length;
+    if (type == HR_TYPE_JSON && table >= 0) {
+        const hr_str old[2] = {column, hr__str("v_complex")};
+        hr_str name;
+        HR_TRY(hr__name_join(&norm->scratch, old, 2, max_length, &name));
+        int32_t at = hr__schema_find_column(norm->schema, table, name);
+        if (at >= 0 && (norm->schema->tables[table].columns[at].flags & HR_COL_VARIANT) != 0) {
+            *name_out = norm->schema->tables[table].columns[at].name;
+            return HR_OK;
+        }
+    }
     int size = snprintf(suffix, sizeof suffix, "v_%s", hr__type_name(type));
     const hr_str parts[2] = {column, {suffix, (size_t)size}};
-    return hr__name_join(&norm->scratch, parts, 2, norm->options.max_length, out);
+    return hr__name_join(arena, parts, 2, max_length, name_out);
 }
 
-/* Looks the entry's columns up in the schema. */
-static void entry_resolve(hr_normalizer *norm, node *nd, entry *e) {
+void hr__entry_resolve(hr_normalizer *norm, const node *nd, entry *e) {
     const hr_schema *schema = norm->schema;
     int32_t table = nd->shape->table;
-    e->column = -1;
-    e->as_json = nd->level <= 0;
-    for (size_t i = 0; i <= HR_TYPE_JSON; i++) {
-        e->variants[i] = -1;
-    }
-    if (table < 0) {
+    if (e->column >= 0 || e->version == schema->version) {
         return;
     }
-    int32_t column = hr__schema_find_column(schema, table, e->full);
+    e->version = schema->version;
+    int32_t column = table < 0 ? -1 : hr__schema_find_column(schema, table, e->full);
     if (column < 0) {
         return;
     }
@@ -302,16 +361,34 @@ static void entry_resolve(hr_normalizer *norm, node *nd, entry *e) {
     e->column = column;
     e->type = spec->type;
     e->as_json = e->as_json || spec->type == HR_TYPE_JSON;
-    for (hr_type type = HR_TYPE_TEXT; type <= HR_TYPE_JSON; type++) {
-        hr_str name;
-        if (type == HR_TYPE_TIMESTAMP || variant_name(norm, e->full, type, &name) != HR_OK) {
-            continue; /* not found: the reference then looks again */
+}
+
+int32_t hr__entry_variant(hr_normalizer *norm, const node *nd, entry *e, hr_type type) {
+    const hr_schema *schema = norm->schema;
+    if (e->variants == NULL || (e->variants[type] < 0 && e->version != schema->version)) {
+        int32_t *variants = e->variants;
+        if (variants == NULL) {
+            variants = hr__arena_alloc(&norm->arena, (HR_TYPE_JSON + 1) * sizeof *variants);
         }
-        int32_t variant = hr__schema_find_column(schema, table, name);
-        if (variant >= 0 && schema->tables[table].columns[variant].type != HR_TYPE_UNSET) {
-            e->variants[type] = variant;
+        if (variants == NULL) {
+            return -1; /* the reference then looks again, or fails too */
         }
+        for (hr_type of = HR_TYPE_UNSET; of <= HR_TYPE_JSON; of++) {
+            hr_str name;
+            variants[of] = -1;
+            if (of == HR_TYPE_UNSET || of == HR_TYPE_TIMESTAMP ||
+                hr__variant_name(norm, nd->shape->table, e->full, of, &norm->scratch, &name) != HR_OK) {
+                continue;
+            }
+            int32_t variant = hr__schema_find_column(schema, nd->shape->table, name);
+            if (variant >= 0 && schema->tables[nd->shape->table].columns[variant].type != HR_TYPE_UNSET) {
+                variants[of] = variant;
+            }
+        }
+        e->variants = variants;
+        e->version = schema->version;
     }
+    return e->variants[type];
 }
 
 int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out) {
@@ -325,7 +402,7 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
     if (e == NULL) {
         return hr__norm_memory(norm);
     }
-    *e = (entry){.key_slot = -1};
+    *e = (entry){.key_slot = -1, .column = -1, .version = UINT64_MAX, .as_json = nd->level <= 0};
     char *copy = hr__arena_copy(arena, key.data, key.size_bytes);
     if (copy == NULL) {
         return hr__norm_memory(norm);
@@ -344,7 +421,7 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
             return hr__norm_memory(norm);
         }
     }
-    e->slow = is_dlt_name(e->full);
+    e->slow = is_dlt_name(e->full) || e->full.size_bytes == 0;
     if (nd->shape == norm->root) {
         for (size_t i = 0; i < norm->n_keys; i++) {
             if (hr__str_eq(norm->key_names[i], e->full)) {
@@ -352,35 +429,15 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
             }
         }
     }
-    if (hr__grow(norm->options.alloc, (void **)&norm->all_entries, &norm->cap_all, norm->n_all + 1,
-                 2 * sizeof *norm->all_entries) != HR_OK ||
-        node_add(norm, nd, e) != HR_OK || shape_register(norm, nd->shape, e) != HR_OK) {
+    if (shape_register(norm, nd->shape, e) != HR_OK || node_add(norm, nd, e) != HR_OK) {
         return hr__norm_memory(norm);
     }
-    norm->all_entries[2 * norm->n_all] = e;
-    norm->all_entries[2 * norm->n_all + 1] = (entry *)nd;
-    norm->n_all++;
-    entry_resolve(norm, nd, e);
+    if (hr__str_eq(key, hr__str("value"))) {
+        nd->value = e;
+    }
+    hr__entry_resolve(norm, nd, e);
     *entry_out = e;
     return HR_OK;
-}
-
-static void resolve_shapes(hr_normalizer *norm, table_shape *shape) {
-    for (; shape != NULL; shape = shape->sibling) {
-        shape_resolve(norm, shape);
-        resolve_shapes(norm, shape->children);
-    }
-}
-
-void hr__entries_refresh(hr_normalizer *norm) {
-    if (norm->entries_version == norm->schema->version) {
-        return;
-    }
-    resolve_shapes(norm, norm->root);
-    for (size_t i = 0; i < norm->n_all; i++) {
-        entry_resolve(norm, (node *)norm->all_entries[2 * i + 1], norm->all_entries[2 * i]);
-    }
-    norm->entries_version = norm->schema->version;
 }
 
 int hr__entry_object(hr_normalizer *norm, node *nd, entry *e, node **node_out) {
@@ -389,7 +446,7 @@ int hr__entry_object(hr_normalizer *norm, node *nd, entry *e, node **node_out) {
         if (copy_parts(&norm->scratch, nd->path, nd->n_path, &e->part, 1, &path) != HR_OK) {
             return hr__norm_memory(norm);
         }
-        HR_TRY(hr__node_new(norm, nd->shape, path, nd->n_path + 1, nd->level - 1, &e->object));
+        HR_TRY(node_new(norm, nd->shape, path, nd->n_path + 1, nd->level - 1, &e->object));
     }
     *node_out = e->object;
     return HR_OK;
@@ -408,10 +465,7 @@ int hr__entry_list(hr_normalizer *norm, node *nd, entry *e, table_shape **shape_
         if (copy_parts(&norm->scratch, nd->path, nd->n_path, &e->list_part, 1, &path) != HR_OK) {
             return hr__norm_memory(norm);
         }
-        HR_TRY(hr__shape_new(norm, nd->shape, path, nd->n_path + 1, &shape));
-        if (shape->rows == NULL) {
-            HR_TRY(hr__node_new(norm, shape, NULL, 0, row_level(nd) - 1, &shape->rows));
-        }
+        HR_TRY(hr__shape_get(norm, nd->shape, path, nd->n_path + 1, row_level(nd) - 1, &shape));
         e->list = shape;
     }
     *shape_out = e->list;
@@ -420,7 +474,7 @@ int hr__entry_list(hr_normalizer *norm, node *nd, entry *e, table_shape **shape_
 
 int hr__shape_lists(hr_normalizer *norm, table_shape *shape, node **node_out) {
     if (shape->lists == NULL) {
-        HR_TRY(hr__node_new(norm, shape, NULL, 0, shape->rows->level - 1, &shape->lists));
+        HR_TRY(node_new(norm, shape, NULL, 0, shape->level - 1, &shape->lists));
     }
     *node_out = shape->lists;
     return HR_OK;
@@ -432,6 +486,9 @@ int hr__rows_match(hr_normalizer *norm) {
     const hr_allocator *alloc = norm->options.alloc;
     size_t n_tables = norm->schema->n_tables;
     hr_batch *batch = norm->batch;
+    if (norm->matched_version == norm->schema->version) {
+        return HR_OK;
+    }
     if (hr__grow(alloc, (void **)&norm->rows, &norm->cap_rows, n_tables, sizeof *norm->rows) != HR_OK ||
         hr__grow(alloc, (void **)&norm->touched, &norm->cap_touched, n_tables, sizeof *norm->touched) != HR_OK ||
         hr__grow(batch->alloc, (void **)&batch->tables, &batch->cap_tables, n_tables, sizeof *batch->tables) != HR_OK) {
@@ -457,6 +514,7 @@ int hr__rows_match(hr_normalizer *norm) {
             tbl->columns[tbl->n_columns] = (hr_batch_column){0};
         }
     }
+    norm->matched_version = norm->schema->version;
     return HR_OK;
 }
 
@@ -595,15 +653,79 @@ static int key_text(hr_normalizer *norm) {
     return append(norm, "}", 1);
 }
 
+/* A member of the record or of extra. */
+typedef struct merged {
+    hr_str key;
+    value_ref value;
+} merged;
+
+static int compare_str(hr_str a, hr_str b) {
+    size_t n = a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes;
+    int order = n == 0 ? 0 : memcmp(a.data, b.data, n);
+    return order != 0 ? order : (a.size_bytes > b.size_bytes) - (a.size_bytes < b.size_bytes);
+}
+
+static int compare_merged(const void *a, const void *b) {
+    return compare_str(((const merged *)a)->key, ((const merged *)b)->key);
+}
+
+static size_t merged_add(merged *all, size_t n, const hr_doc *doc, const hr_member *members, size_t n_members) {
+    for (size_t i = 0; i < n_members; i++) {
+        if (members[i].key.size_bytes < 4 || memcmp(members[i].key.data, "_dlt", 4) != 0) {
+            all[n++] = (merged){members[i].key, {doc, members[i].value}};
+        }
+    }
+    return n;
+}
+
+/* The text of a record with extra's members over its own, as HR_WRITE_SKIP_DLT and HR_WRITE_SORT_KEYS write it. */
+static int merged_text(hr_normalizer *norm, const hr_doc *doc, size_t at, const hr_doc *extra) {
+    const hr_allocator *alloc = norm->options.alloc;
+    hr_member *members = NULL, *more = NULL;
+    merged *all = NULL;
+    size_t n_members = 0, n_more = 0, n = 0;
+    int rc = hr__doc_members(doc, at, alloc, &members, &n_members);
+    rc = rc == HR_OK ? hr__doc_members(extra, 0, alloc, &more, &n_more) : rc;
+    if (rc == HR_OK) {
+        all = hr__calloc(alloc, n_members + n_more, sizeof *all);
+    }
+    if (all == NULL) {
+        rc = hr__norm_memory(norm);
+        goto out;
+    }
+    n = merged_add(all, n, extra, more, n_more);
+    for (size_t i = 0; i < n_members; i++) {
+        bool replaced = false;
+        for (size_t k = 0; k < n_more && !replaced; k++) {
+            replaced = hr__str_eq(more[k].key, members[i].key);
+        }
+        n = replaced ? n : merged_add(all, n, doc, &members[i], 1);
+    }
+    qsort(all, n, sizeof *all, compare_merged);
+    rc = append(norm, "{", 1);
+    for (size_t i = 0; i < n && rc == HR_OK; i++) {
+        rc = i == 0 ? HR_OK : append(norm, ",", 1);
+        rc = rc != HR_OK ? rc : hr__doc_write_string(all[i].key, 0, &norm->text, norm->err);
+        rc = rc != HR_OK ? rc : append(norm, ":", 1);
+        rc = rc != HR_OK ? rc
+                         : hr__doc_write(all[i].value.doc, all[i].value.at, HR_WRITE_SORT_KEYS, NULL, 0, &norm->text,
+                                         norm->err);
+    }
+    rc = rc != HR_OK ? rc : append(norm, "}", 1);
+out:
+    hr__free(alloc, members);
+    hr__free(alloc, more);
+    hr__free(alloc, all);
+    return rc;
+}
+
 static int record_text(hr_normalizer *norm, const hr_records *records, size_t record) {
     const hr_doc *doc = records->doc;
     size_t at = records->at[record];
-    if (records->extra != NULL) {
-        return hr__error_set(
-            norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
-            "row ids hashed from whole records (scd2) with include_from_parent: not supported natively");
-    }
     bool object = doc->toks[at].type == HR_TOK_OBJECT;
+    if (object && records->extra != NULL) {
+        return merged_text(norm, doc, at, records->extra);
+    }
     HR_TRY(object ? HR_OK : append(norm, "{\"value\":", 9));
     HR_TRY(hr__doc_write(doc, at, HR_WRITE_SORT_KEYS | HR_WRITE_SKIP_DLT, NULL, 0, &norm->text, norm->err));
     return object ? HR_OK : append(norm, "}", 1);
@@ -684,36 +806,28 @@ static int fill_root(hr_normalizer *norm, int32_t table, uint64_t stream) {
     return HR_OK;
 }
 
-static hr_batch_column *id_column(hr_normalizer *norm, int32_t table) {
-    return &norm->batch->tables[table].columns[hr__schema_find_column(norm->schema, table, hr__str("_dlt_id"))];
+static hr_batch_column *id_column(hr_normalizer *norm, int32_t table, const char *name) {
+    return &norm->batch->tables[table].columns[hr__schema_find_column(norm->schema, table, hr__str(name))];
 }
 
-/* "<parent id>_<table>_<index>" of a row into message; its size, or 0 when it does not fit room. */
-static size_t id_message(char *message, size_t room, const char *parent, size_t parent_size, hr_str table,
-                         uint32_t index) {
-    if (parent_size + table.size_bytes + 2 + 10 > room) {
-        return 0;
-    }
+/* Writes "<parent id>_<table>_<index>", of at most id_message_bytes; its size. */
+static size_t id_message(char *message, hr_str parent, hr_str table, uint32_t index) {
     char *at = message;
-    memcpy(at, parent, parent_size);
-    at += parent_size;
+    memcpy(at, parent.data, parent.size_bytes);
+    at += parent.size_bytes;
     *at++ = '_';
     memcpy(at, table.data, table.size_bytes);
     at += table.size_bytes;
     *at++ = '_';
-    char digits[10];
-    int n = 0;
-    do {
-        digits[n++] = (char)('0' + index % 10);
-        index /= 10;
-    } while (index != 0);
-    while (n > 0) {
-        *at++ = digits[--n];
-    }
+    at += hr__uint_repr(index, at);
     return (size_t)(at - message);
 }
 
-#define MESSAGE_ROOM 512 /* a parent id of a user's may be long; a longer message is an error */
+static size_t id_message_bytes(hr_str parent, hr_str table) {
+    return parent.size_bytes + table.size_bytes + 2 + 24;
+}
+
+#define MESSAGE_ROOM 256 /* what does not fit goes to scratch: long names, long ids of a user's */
 
 /* The ids of a child table's rows, four hashes at a time (rule 42). */
 static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, const hr_batch_column *parent_id) {
@@ -726,19 +840,24 @@ static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, con
     }
     char messages[4][MESSAGE_ROOM];
     uint8_t digests[4][HR_ID_BYTES];
-    const void *data[4] = {messages[0], messages[1], messages[2], messages[3]};
     void *out[4] = {digests[0], digests[1], digests[2], digests[3]};
     for (size_t row = 0; row < n_rows; row += 4) {
         size_t n = n_rows - row < 4 ? n_rows - row : 4, sizes[4] = {0};
+        const void *data[4] = {messages[0], messages[1], messages[2], messages[3]};
         for (size_t i = 0; i < n; i++) {
-            sizes[i] = id_message(messages[i], MESSAGE_ROOM, parent_id->cells[row + i].str, parent_id->sizes[row + i],
-                                  name, rows->links[row + i].list_index);
-            if (sizes[i] == 0) {
-                return hr__error_set(norm->err, HR_LIMIT, HR_STAGE_NORMALIZE,
-                                     "parent id and table name are longer than %d bytes together", MESSAGE_ROOM);
+            const hr_str parent = {parent_id->cells[row + i].str, parent_id->sizes[row + i]};
+            char *message = messages[i];
+            if (id_message_bytes(parent, name) > MESSAGE_ROOM) {
+                message = hr__arena_alloc(&norm->scratch, id_message_bytes(parent, name));
+                if (message == NULL) {
+                    return hr__norm_memory(norm);
+                }
             }
+            sizes[i] = id_message(message, parent, name, rows->links[row + i].list_index);
+            data[i] = message;
         }
         hr__shake128_x4(data, sizes, out, HR_ID_BYTES);
+        hr__arena_reset(&norm->scratch);
         for (size_t i = 0; i < n; i++) {
             hr__base64(digests[i], HR_ID_BYTES, block + (row + i) * HR_ID_CHARS);
             put_text(id, row + i, block + (row + i) * HR_ID_CHARS, HR_ID_CHARS);
@@ -747,65 +866,82 @@ static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, con
     return HR_OK;
 }
 
+/* The columns that link a child table's rows; NULL where the table has none. */
+typedef struct link_columns {
+    hr_batch_column *root_id, *parent_id, *list_idx, *id;
+} link_columns;
+
+static int find_links(hr_normalizer *norm, int32_t table, link_columns *links) {
+    int rc = HR_OK;
+    *links = (link_columns){0};
+    if (norm->options.root_key) {
+        links->root_id = whole_column(norm, table, "_dlt_root_id", &rc);
+    }
+    HR_TRY(rc);
+    links->parent_id = whole_column(norm, table, "_dlt_parent_id", &rc);
+    HR_TRY(rc);
+    links->list_idx = whole_column(norm, table, "_dlt_list_idx", &rc);
+    HR_TRY(rc);
+    links->id = whole_column(norm, table, "_dlt_id", &rc);
+    return rc;
+}
+
+/* Ids of the parents' rows: of the rows themselves and of their roots. */
+static void copy_ids(hr_normalizer *norm, int32_t table, const link_columns *to) {
+    size_t n_rows = norm->batch->tables[table].n_rows;
+    const row_link *links = norm->rows[table].links;
+    int32_t parent_table = -1;
+    const hr_batch_column *id = NULL, *root_id = NULL;
+    for (size_t row = 0; row < n_rows; row++) {
+        const row_link *link = &links[row];
+        if (link->parent_table != parent_table) {
+            parent_table = link->parent_table;
+            id = root_id = id_column(norm, parent_table, "_dlt_id");
+            if (to->root_id != NULL && norm->schema->tables[parent_table].parent >= 0) {
+                root_id = id_column(norm, parent_table, "_dlt_root_id");
+            }
+        }
+        put_text(to->parent_id, row, id->cells[link->parent_row].str, id->sizes[link->parent_row]);
+        to->list_idx->cells[row].i = link->list_index;
+        if (to->root_id != NULL) {
+            put_text(to->root_id, row, root_id->cells[link->parent_row].str, root_id->sizes[link->parent_row]);
+        }
+    }
+}
+
 static int fill_table(hr_normalizer *norm, int32_t table, uint64_t stream);
 
 static int fill_child(hr_normalizer *norm, int32_t table, uint64_t stream) {
-    int rc;
     size_t n_rows = norm->batch->tables[table].n_rows;
-    const table_rows *rows = &norm->rows[table];
+    const row_link *links = norm->rows[table].links;
     for (size_t row = 0; row < n_rows; row++) {
-        if (!norm->rows[rows->links[row].parent_table].filled) {
-            HR_TRY(fill_table(norm, rows->links[row].parent_table, stream));
+        const table_rows *parent = &norm->rows[links[row].parent_table];
+        if (parent->fill == FILL_NONE) {
+            HR_TRY(fill_table(norm, links[row].parent_table, stream));
+        } else if (parent->fill == FILL_BEGUN) {
+            hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "tables whose rows hang on each other");
+            hr__norm_place(norm, norm->schema->tables[table].name, (hr_str){NULL, 0});
+            return HR_UNSUPPORTED;
         }
     }
-    hr_batch_column *root_id = whole_column(norm, table, "_dlt_root_id", &rc);
-    HR_TRY(rc);
-    hr_batch_column *parent_id = whole_column(norm, table, "_dlt_parent_id", &rc);
-    HR_TRY(rc);
-    hr_batch_column *index = whole_column(norm, table, "_dlt_list_idx", &rc);
-    HR_TRY(rc);
-    hr_batch_column *id = whole_column(norm, table, "_dlt_id", &rc);
-    HR_TRY(rc);
-    int32_t parent_table = -1;
-    const hr_batch_column *from = NULL, *root_from = NULL;
-    for (size_t row = 0; row < n_rows; row++) {
-        const row_link *link = &rows->links[row];
-        if (link->parent_table != parent_table) {
-            parent_table = link->parent_table;
-            from = id_column(norm, parent_table);
-            int32_t c = hr__schema_find_column(norm->schema, parent_table, hr__str("_dlt_root_id"));
-            bool parent_is_root = norm->schema->tables[parent_table].parent < 0;
-            root_from = parent_is_root || c < 0 ? from : &norm->batch->tables[parent_table].columns[c];
-        }
-        put_text(parent_id, row, from->cells[link->parent_row].str, from->sizes[link->parent_row]);
-        index->cells[row].i = link->list_index;
-        if (root_id != NULL && norm->options.root_key) {
-            put_text(root_id, row, root_from->cells[link->parent_row].str, root_from->sizes[link->parent_row]);
-        }
-    }
-    if (root_id != NULL && !norm->options.root_key) {
-        root_id->n_cells = 0;
-        root_id->any_null = true;
-    }
-    return hash_ids(norm, table, id, parent_id);
+    link_columns columns;
+    HR_TRY(find_links(norm, table, &columns));
+    copy_ids(norm, table, &columns);
+    return hash_ids(norm, table, columns.id, columns.parent_id);
 }
 
 /* Recursion: a table's parents are other tables of its chain; depth is bounded by the document's. */
 static int fill_table(hr_normalizer *norm, int32_t table, uint64_t stream) {
-    norm->rows[table].filled = true;
-    if (norm->batch->tables[table].n_rows == 0) {
-        return HR_OK;
+    norm->rows[table].fill = FILL_BEGUN;
+    if (norm->batch->tables[table].n_rows != 0) {
+        HR_TRY(norm->schema->tables[table].parent < 0 ? fill_root(norm, table, stream)
+                                                      : fill_child(norm, table, stream));
     }
-    return norm->schema->tables[table].parent < 0 ? fill_root(norm, table, stream) : fill_child(norm, table, stream);
+    norm->rows[table].fill = FILL_DONE;
+    return HR_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------------- a page */
-
-static int compare_str(hr_str a, hr_str b) {
-    size_t n = a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes;
-    int order = n == 0 ? 0 : memcmp(a.data, b.data, n);
-    return order != 0 ? order : (a.size_bytes > b.size_bytes) - (a.size_bytes < b.size_bytes);
-}
 
 /* The primary key's columns, sorted by name (as OPT_SORT_KEYS sorts them). */
 static int find_keys(hr_normalizer *norm) {
@@ -839,8 +975,7 @@ static int make_root(hr_normalizer *norm) {
     }
     HR_TRY(find_keys(norm));
     table_shape *root = NULL;
-    HR_TRY(hr__shape_new(norm, NULL, &norm->options.root_table, 1, &root));
-    HR_TRY(hr__node_new(norm, root, NULL, 0, level, &root->rows));
+    HR_TRY(hr__shape_get(norm, NULL, &norm->options.root_table, 1, level, &root));
     norm->root = root;
     return HR_OK;
 }
@@ -854,8 +989,6 @@ static int normalize_record(hr_normalizer *norm, const hr_records *records, size
         rc = hr__reference_record(norm, records, record);
         norm->stats.reference_records++;
         hr__arena_reset(&norm->scratch);
-        hr__entries_refresh(norm);
-        rc = rc == HR_OK ? hr__rows_match(norm) : rc;
     }
     if (rc != HR_OK) {
         norm->err->record = (int64_t)record;
@@ -866,23 +999,28 @@ static int normalize_record(hr_normalizer *norm, const hr_records *records, size
     return rc;
 }
 
+/* Shapes of documents whose keys never repeat would fill memory: above this they are forgotten (guessed: 200,000 keys).
+ */
+#define SHAPES_MAX_BYTES ((size_t)64 << 20)
+
 static int normalize_page(hr_normalizer *norm, const hr_records *records) {
+    if (norm->arena.used_bytes > SHAPES_MAX_BYTES) {
+        hr__normalizer_forget(norm);
+    }
     if (norm->root == NULL) {
         HR_TRY(make_root(norm));
     }
     HR_TRY(hr__rows_match(norm));
-    hr__entries_refresh(norm);
     for (size_t i = 0; i < records->n; i++) {
         if (records->keep == NULL || records->keep[i] != 0) {
             HR_TRY(normalize_record(norm, records, i));
         }
     }
-    HR_TRY(hr__rows_match(norm));
     for (size_t t = 0; t < norm->n_rows; t++) {
-        norm->rows[t].filled = false;
+        norm->rows[t].fill = FILL_NONE;
     }
     for (size_t t = 0; t < norm->n_rows; t++) {
-        if (!norm->rows[t].filled) {
+        if (norm->rows[t].fill == FILL_NONE) {
             HR_TRY(fill_table(norm, (int32_t)t, records->stream));
         }
     }
@@ -894,6 +1032,7 @@ int hr__normalize(hr_normalizer *norm, const hr_records *records, hr_batch *batc
     norm->err = &own;
     norm->batch = batch;
     norm->n_touched = 0;
+    norm->matched_version = UINT64_MAX;
     hr__batch_reset(batch);
     hr__arena_reset(&norm->scratch);
     int rc = normalize_page(norm, records);

@@ -207,11 +207,14 @@ typedef struct new_cell {
 typedef struct cells {
     new_cell *cells;
     size_t n, cap;
+    bool any_variant;
 } cells;
 
-static int cells_put(hr_normalizer *norm, cells *row, const new_cell *cell) {
-    for (size_t i = 0; i < row->n && cell->is_new; i++) {
-        if (row->cells[i].is_new && hr__str_eq(row->cells[i].name, cell->name)) {
+/* row[name] = cell. Only a variant column can meet a cell of its name: its name was made after flattening. */
+static int cells_put(hr_normalizer *norm, cells *row, const new_cell *cell, bool is_variant) {
+    row->any_variant |= is_variant;
+    for (size_t i = 0; i < row->n && row->any_variant; i++) {
+        if (hr__str_eq(row->cells[i].name, cell->name)) {
             row->cells[i] = *cell;
             return HR_OK;
         }
@@ -242,6 +245,11 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
                         cells *row) {
     const hr_tok *tok = &value.doc->toks[value.at];
     int32_t at;
+    if (name.size_bytes == 0) {
+        hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "a key gives a column without a name");
+        hr__norm_place(norm, shape->name, name);
+        return HR_UNSUPPORTED;
+    }
     const hr_column *have = column_of(norm, shape->table, name, &at);
     bool complete = have != NULL && have->type != HR_TYPE_UNSET;
     new_cell cell = {.name = name, .is_new = !complete, .column = at};
@@ -250,7 +258,7 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
     cell.flags = (uint8_t)(cell.flags | (is_variant && !complete ? HR_COL_VARIANT : 0));
     int rc = hr__coerce(value.doc, value.at, cell.type, &norm->batch->arena, &cell.cell, &cell.size, norm->err);
     if (rc == HR_OK) {
-        return cells_put(norm, row, &cell);
+        return cells_put(norm, row, &cell, is_variant);
     }
     if (rc != HR_COERCE) {
         hr__norm_place(norm, shape->name, name);
@@ -263,11 +271,8 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
         hr__norm_place(norm, shape->name, name);
         return HR_COERCE;
     }
-    char suffix[16] = "v_";
-    memcpy(suffix + 2, hr__type_name(type), strlen(hr__type_name(type)) + 1);
-    const hr_str parts[2] = {name, hr__str(suffix)};
     hr_str variant;
-    if (hr__name_join(&norm->scratch, parts, 2, norm->options.max_length, &variant) != HR_OK) {
+    if (hr__variant_name(norm, shape->table, name, type, &norm->scratch, &variant) != HR_OK) {
         return hr__norm_memory(norm);
     }
     return coerce_value(norm, shape, variant, value, true, row);
@@ -284,7 +289,8 @@ static int coerce_field(hr_normalizer *norm, const table_shape *shape, const fie
                                      .flags = (uint8_t)((have == NULL ? 0 : have->flags) | HR_COL_NOT_NULL),
                                      .is_new = !complete,
                                      .column = at,
-                                     .system = true});
+                                     .system = true},
+                         false);
     }
     if (hr__value_type(&f->value.doc->toks[f->value.at]) != HR_TYPE_UNSET) {
         return coerce_value(norm, shape, f->name, f->value, false, row);
@@ -339,11 +345,8 @@ static int row_emit(hr_normalizer *norm, table_shape *shape, const cells *row, c
         const new_cell *cell = &row->cells[i];
         if (!cell->system) {
             rc = hr__cell_slow(norm, shape->table, cell->column, *row_out, cell->cell, cell->size);
-            if (rc == WALK_BAIL) { /* a variant column that the row also names itself: dlt keeps the later one */
-                hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
-                              "a row holds a field of the same name as a variant column: not supported natively");
-                hr__norm_place(norm, shape->name, cell->name);
-                return HR_UNSUPPORTED;
+            if (rc == WALK_BAIL) {
+                return hr__error_set(norm->err, HR_INTERNAL, HR_STAGE_NORMALIZE, "a row has two values for a column");
             }
             HR_TRY(rc);
         }
@@ -357,23 +360,54 @@ static int system_field(hr_normalizer *norm, flat *f, const char *name, hr_type 
     return map_set(norm, &f->fields, &(field){.name = hr__str(name), .system = type});
 }
 
-/* dlt's own columns behind the row's (rule 23), and what a user's `_dlt_id` means. */
-static int add_system(hr_normalizer *norm, table_shape *shape, flat *f, hr_str *user_id) {
-    field *own = map_get(&f->fields, hr__str("_dlt_id"));
-    if (own != NULL && own->value.doc != NULL) {
-        const hr_tok *tok = &own->value.doc->toks[own->value.at];
-        bool empty = tok->type == HR_TOK_NULL || tok->type == HR_TOK_FALSE ||
-                     (tok->type == HR_TOK_STRING && tok->len == 0) || (tok->type == HR_TOK_INT && tok->as.i == 0);
-        if (!empty && (shape->parent != NULL || tok->type != HR_TOK_STRING)) {
-            hr__error_set(norm->err, shape->parent != NULL ? HR_NULL_VALUE : HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
-                          "the data brings its own _dlt_id: dlt then gives the row no link to its parent");
-            hr__norm_place(norm, shape->name, own->name);
-            return norm->err->code;
-        }
-        if (!empty) {
-            *user_id = (hr_str){tok->as.str, tok->len};
-        }
+/* bool(value) of Python. */
+static bool is_falsy(const hr_tok *tok) {
+    switch (tok->type) {
+    case HR_TOK_NULL:
+    case HR_TOK_FALSE:
+        return true;
+    case HR_TOK_INT:
+        return tok->as.i == 0;
+    case HR_TOK_DOUBLE:
+        return tok->as.d == 0 || hr__value_type(tok) == HR_TYPE_UNSET;
+    case HR_TOK_STRING:
+    case HR_TOK_ARRAY:
+    case HR_TOK_OBJECT:
+        return tok->len == 0;
+    default:
+        return false;
     }
+}
+
+/* The id that the data brings (rule 41); *id_out is left alone when it does not. */
+static int find_own_id(hr_normalizer *norm, const table_shape *shape, const flat *f, hr_str *id_out) {
+    const field *own = map_get(&f->fields, hr__str("_dlt_id"));
+    if (own == NULL || is_falsy(&own->value.doc->toks[own->value.at])) {
+        return HR_OK;
+    }
+    int32_t at;
+    hr_cell cell;
+    uint32_t size;
+    const value_ref *value = &own->value;
+    const hr_tok *tok = &value->doc->toks[value->at];
+    const hr_column *have = column_of(norm, shape->table, own->name, &at);
+    bool complete = have != NULL && have->type != HR_TYPE_UNSET;
+    if (shape->parent != NULL) {
+        hr__error_set(norm->err, HR_NULL_VALUE, HR_STAGE_NORMALIZE,
+                      "the data brings its own _dlt_id: dlt then gives the row no link to its parent");
+    } else if (tok->type != HR_TOK_STRING || (!complete && hr__value_infer(tok) != HR_TYPE_TEXT)) {
+        hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                      "the data brings its own _dlt_id, which is not text: not supported natively");
+    } else if (hr__coerce(value->doc, value->at, HR_TYPE_TEXT, &norm->scratch, &cell, &size, norm->err) == HR_OK) {
+        *id_out = (hr_str){cell.str, size};
+        return HR_OK;
+    }
+    hr__norm_place(norm, shape->name, own->name);
+    return norm->err->code;
+}
+
+/* dlt's own columns behind the row's (rule 23). */
+static int add_system(hr_normalizer *norm, const table_shape *shape, flat *f) {
     if (shape->parent == NULL) {
         HR_TRY(system_field(norm, f, "_dlt_load_id", HR_TYPE_TEXT));
     } else {
@@ -395,7 +429,8 @@ static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, const row
     hr_str user_id = {NULL, 0};
     cells row = {0};
     uint32_t number;
-    HR_TRY(add_system(norm, shape, f, &user_id));
+    HR_TRY(find_own_id(norm, shape, f, &user_id));
+    HR_TRY(add_system(norm, shape, f));
     for (size_t i = 0; i < f->fields.n; i++) {
         HR_TRY(coerce_field(norm, shape, &f->fields.fields[i], &row));
     }
@@ -430,6 +465,7 @@ static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, in
                      uint32_t parent_row) {
     const hr_doc *doc = list.doc;
     size_t at = list.at + 1;
+    hr__shape_resolve(norm, shape);
     for (uint32_t i = 0; i < doc->toks[list.at].len; i++) {
         flat f = {0};
         const row_link link = {parent_table, parent_row, i};
@@ -456,6 +492,7 @@ int hr__reference_record(hr_normalizer *norm, const hr_records *records, size_t 
     flat f = {0};
     value_ref value = {records->doc, records->at[record]};
     table_shape *root = norm->root;
+    hr__shape_resolve(norm, root);
     if (value.doc->toks[value.at].type == HR_TOK_OBJECT) {
         HR_TRY(flatten_object(norm, &f, root->rows, value, records->extra));
     } else {

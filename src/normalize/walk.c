@@ -17,8 +17,7 @@
 /* The record at work. */
 typedef struct walk {
     hr_normalizer *norm;
-    const hr_doc *doc;
-    const hr_records *records;
+    const hr_doc *doc; /* of the record; extra's is another */
 } walk;
 
 static int walk_list(walk *w, table_shape *shape, size_t list, int32_t parent_table, uint32_t parent_row);
@@ -44,16 +43,20 @@ static inline int put(walk *w, int32_t table, int32_t column, uint32_t row, hr_c
 
 /* A value that is not of its column's type: coerced, or into the variant column that is there. Errors are the
  * reference's to tell. */
-static int put_coerced(walk *w, const entry *e, int32_t table, uint32_t row, const hr_doc *doc, size_t at) {
+static int put_coerced(walk *w, const node *nd, entry *e, uint32_t row, const hr_doc *doc, size_t at) {
     hr_cell cell;
     uint32_t size = 0;
+    int32_t table = nd->shape->table;
     hr_arena *arena = &w->norm->batch->arena;
     int rc = hr__coerce(doc, at, (hr_type)e->type, arena, &cell, &size, NULL);
     if (rc == HR_OK) {
         return put(w, table, e->column, row, cell, size);
     }
-    int32_t variant = e->variants[hr__value_type(&doc->toks[at])];
-    if (rc != HR_COERCE || variant < 0) {
+    if (rc != HR_COERCE) {
+        return BAIL;
+    }
+    int32_t variant = hr__entry_variant(w->norm, nd, e, hr__value_type(&doc->toks[at]));
+    if (variant < 0) {
         return BAIL;
     }
     hr_type type = (hr_type)w->norm->schema->tables[table].columns[variant].type;
@@ -62,13 +65,17 @@ static int put_coerced(walk *w, const entry *e, int32_t table, uint32_t row, con
 }
 
 /* A value that is one cell (scalars, and what stays JSON). */
-static inline int walk_cell(walk *w, entry *e, int32_t table, uint32_t row, const hr_doc *doc, size_t at) {
+static inline int walk_cell(walk *w, const node *nd, entry *e, uint32_t row, const hr_doc *doc, size_t at) {
     const hr_tok *tok = &doc->toks[at];
+    int32_t table = nd->shape->table;
     if (tok->type == HR_TOK_NULL || (tok->type == HR_TOK_DOUBLE && HR_UNLIKELY(isinf(tok->as.d)))) {
         return e->not_null ? BAIL : HR_OK;
     }
     if (HR_UNLIKELY(e->column < 0)) {
-        return BAIL;
+        hr__entry_resolve(w->norm, nd, e);
+        if (e->column < 0) {
+            return BAIL;
+        }
     }
     switch (e->type) {
     case HR_TYPE_TEXT:
@@ -94,7 +101,7 @@ static inline int walk_cell(walk *w, entry *e, int32_t table, uint32_t row, cons
     default:
         break;
     }
-    return put_coerced(w, e, table, row, doc, at);
+    return put_coerced(w, nd, e, row, doc, at);
 }
 
 /* One member's value. */
@@ -132,11 +139,15 @@ static int walk_object(walk *w, node *nd, uint32_t row, const hr_doc *doc, size_
 
 static inline int walk_value(walk *w, node *nd, entry *e, uint32_t row, const hr_doc *doc, size_t at) {
     const hr_tok *tok = &doc->toks[at];
-    if (HR_UNLIKELY(e->key_slot >= 0)) {
-        w->norm->key_values[e->key_slot] = (value_ref){doc, at};
+    bool nested = tok->type >= HR_TOK_ARRAY;
+    if (nested && e->column < 0) {
+        hr__entry_resolve(w->norm, nd, e); /* as_json */
     }
-    if (HR_LIKELY(tok->type < HR_TOK_ARRAY) || e->as_json) {
-        return walk_cell(w, e, nd->shape->table, row, doc, at);
+    if (HR_LIKELY(!nested) || e->as_json) {
+        if (HR_UNLIKELY(e->key_slot >= 0)) {
+            w->norm->key_values[e->key_slot] = (value_ref){doc, at};
+        }
+        return walk_cell(w, nd, e, row, doc, at);
     }
     if (tok->type == HR_TOK_OBJECT) {
         return e->object == NULL ? (tok->len == 0 ? HR_OK : BAIL) : walk_object(w, e->object, row, doc, at, 0);
@@ -153,10 +164,13 @@ static inline int walk_value(walk *w, node *nd, entry *e, uint32_t row, const hr
 static int walk_list(walk *w, table_shape *shape, size_t list, int32_t parent_table, uint32_t parent_row) {
     const hr_doc *doc = w->doc;
     size_t at = list + 1;
-    if (!shape->ready) {
-        return BAIL;
+    if (HR_UNLIKELY(!shape->ready)) {
+        hr__shape_resolve(w->norm, shape);
+        if (!shape->ready) {
+            return BAIL;
+        }
     }
-    entry *value = NULL;
+    entry *value = shape->rows->value;
     for (uint32_t i = 0; i < doc->toks[list].len; i++) {
         const row_link link = {parent_table, parent_row, i};
         uint32_t row;
@@ -165,17 +179,17 @@ static int walk_list(walk *w, table_shape *shape, size_t list, int32_t parent_ta
         if (type == HR_TOK_OBJECT) {
             HR_TRY(walk_object(w, shape->rows, row, doc, at, 0));
         } else if (type == HR_TOK_ARRAY) {
-            entry *e = shape->lists == NULL ? NULL : hr__node_find(shape->lists, hr__str("list"));
+            node *lists = shape->lists;
+            entry *e = lists == NULL || lists->n_entries == 0 ? NULL : lists->entries[0]; /* "list", its only key */
             if (e == NULL || e->slow) {
                 return BAIL;
             }
-            HR_TRY(walk_value(w, shape->lists, e, row, doc, at));
+            HR_TRY(walk_value(w, lists, e, row, doc, at));
         } else {
-            value = value != NULL ? value : hr__node_find(shape->rows, hr__str("value"));
             if (value == NULL || value->slow) {
                 return BAIL;
             }
-            HR_TRY(walk_cell(w, value, shape->table, row, doc, at));
+            HR_TRY(walk_cell(w, shape->rows, value, row, doc, at));
         }
         at = hr__doc_next(doc, at);
     }
@@ -202,10 +216,11 @@ static int walk_extra(walk *w, node *nd, uint32_t row, const hr_doc *extra, uint
 }
 
 int hr__walk_record(hr_normalizer *norm, const hr_records *records, size_t record) {
-    walk w = {norm, records->doc, records};
+    walk w = {norm, records->doc};
     table_shape *root = norm->root;
     size_t at = records->at[record];
     uint32_t row;
+    hr__shape_resolve(norm, root);
     if (!root->ready) {
         return BAIL;
     }
@@ -214,7 +229,7 @@ int hr__walk_record(hr_normalizer *norm, const hr_records *records, size_t recor
     }
     HR_TRY(hr__row_begin(norm, root->table, NULL, &row));
     if (records->doc->toks[at].type != HR_TOK_OBJECT) {
-        entry *value = hr__node_find(root->rows, hr__str("value"));
+        entry *value = root->rows->value;
         if (value == NULL || value->slow) {
             return BAIL;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * decode and normalize from a file, for tests against dlt (tests/py/test_normalize_oracle.py). stdin or the file argv[1]
- * holds JSON lines: a case's settings, then its pages.
+ * decode and normalize from a file, for tests against dlt (tests/py/test_normalize_oracle.py). stdin or the file
+ * argv[1] holds JSON lines: a case's settings, then its pages.
  *
  *   {"table": "items", "load_id": "1.5", "max_nesting": 1000, "max_length": 0, "root_key": false, "id_kind": "random",
  *    "reference_only": false, "seed": 7, "n_pages": 1, "max_columns": 0, "max_tables": 0,
@@ -78,7 +78,7 @@ static bool bool_of(const hr_doc *doc, size_t object, const char *name) {
 static hr_str str_of(const hr_doc *doc, size_t object, const char *name, const char *otherwise) {
     size_t at = hr__doc_member(doc, object, hr__str(name));
     return at == SIZE_MAX || doc->toks[at].type != HR_TOK_STRING ? hr__str(otherwise)
-                                                                  : (hr_str){doc->toks[at].as.str, doc->toks[at].len};
+                                                                 : (hr_str){doc->toks[at].as.str, doc->toks[at].len};
 }
 
 static void seed_columns(hr_schema *schema, int32_t table, const hr_doc *doc, size_t columns) {
