@@ -153,6 +153,9 @@ HR_MUST_CHECK int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t colu
                                 uint32_t size);
 /* Room for the tables of the schema in rows and batch. */
 HR_MUST_CHECK int hr__rows_match(hr_normalizer *norm);
+/* hr__coerce for a column of the schema: decimals have the column's precision and scale. err may be NULL. */
+HR_MUST_CHECK int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc,
+                                    size_t at, hr_cell *cell_out, uint32_t *size_out, hr_error *err);
 /* Remembers a root row's id: given, or hashed from record text or key. */
 HR_MUST_CHECK int hr__root_id_set(hr_normalizer *norm, uint32_t row, hr_str id);
 HR_MUST_CHECK int hr__root_id_hash(hr_normalizer *norm, uint32_t row, const hr_records *records, size_t record);

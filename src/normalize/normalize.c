@@ -588,6 +588,15 @@ int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t r
     return HR_OK;
 }
 
+int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc, size_t at,
+                      hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
+    hr_arena *arena = &norm->batch->arena;
+    if (HR_UNLIKELY(type == HR_TYPE_DECIMAL)) {
+        return hr__coerce_decimal(doc, at, column->precision, column->scale, arena, cell_out, err);
+    }
+    return hr__coerce(doc, at, type, arena, cell_out, size_out, err);
+}
+
 /* Takes back what the record at work wrote. */
 static void record_undo(hr_normalizer *norm) {
     for (size_t i = 0; i < norm->n_touched; i++) {

@@ -256,7 +256,7 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
     cell.type = complete ? (hr_type)have->type : hr__value_infer(tok);
     cell.flags = have != NULL ? have->flags : is_own_not_null(name) ? HR_COL_NOT_NULL : 0;
     cell.flags = (uint8_t)(cell.flags | (is_variant && !complete ? HR_COL_VARIANT : 0));
-    int rc = hr__coerce(value.doc, value.at, cell.type, &norm->batch->arena, &cell.cell, &cell.size, norm->err);
+    int rc = hr__column_coerce(norm, have, cell.type, value.doc, value.at, &cell.cell, &cell.size, norm->err);
     if (rc == HR_OK) {
         return cells_put(norm, row, &cell, is_variant);
     }

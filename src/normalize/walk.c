@@ -47,8 +47,8 @@ static int put_coerced(walk *w, const node *nd, entry *e, uint32_t row, const hr
     hr_cell cell;
     uint32_t size = 0;
     int32_t table = nd->shape->table;
-    hr_arena *arena = &w->norm->batch->arena;
-    int rc = hr__coerce(doc, at, (hr_type)e->type, arena, &cell, &size, NULL);
+    const hr_column *columns = w->norm->schema->tables[table].columns;
+    int rc = hr__column_coerce(w->norm, &columns[e->column], (hr_type)e->type, doc, at, &cell, &size, NULL);
     if (rc == HR_OK) {
         return put(w, table, e->column, row, cell, size);
     }
@@ -59,8 +59,8 @@ static int put_coerced(walk *w, const node *nd, entry *e, uint32_t row, const hr
     if (variant < 0) {
         return BAIL;
     }
-    hr_type type = (hr_type)w->norm->schema->tables[table].columns[variant].type;
-    rc = hr__coerce(doc, at, type, arena, &cell, &size, NULL);
+    const hr_column *spec = &columns[variant];
+    rc = hr__column_coerce(w->norm, spec, (hr_type)spec->type, doc, at, &cell, &size, NULL);
     return rc == HR_OK ? put(w, table, variant, row, cell, size) : BAIL;
 }
 

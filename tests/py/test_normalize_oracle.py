@@ -14,7 +14,8 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
+from datetime import time as clock
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -112,6 +113,7 @@ TEXTS = [
     "2024-01-01", "1_000", "nan", "inf", "1e3", "-0", "10:11:12", "P1Y", "T", "yes", "{broken", "abc" * 30,
 ]  # fmt: skip
 
+HINT_TYPES = ["text", "bigint", "double", "bool", "timestamp", "json"]
 OWN_IDS = ["own", "", None, "own/2"]
 
 
@@ -249,7 +251,7 @@ def make_hints(rng: random.Random, maker: Maker, max_length: int) -> list[dict[s
     columns: dict[str, dict[str, Any]] = {}
     for key in rng.sample(maker.keys, rng.randrange(len(maker.keys))):
         name = normal_key(key, max_length)
-        kind = rng.choice(["", "", "text", "bigint", "double", "bool", "timestamp", "json"])
+        kind = rng.choice(["", "", "", *HINT_TYPES, *HINT_TYPES, "date", "time", "binary"])
         if name and not name.startswith("_dlt"):
             columns[name] = hint(name, kind, rng.random() < 0.1)
     tables = [{"name": "items", "parent": None, "columns": list(columns.values())}]
@@ -379,6 +381,12 @@ def plain(value: Any, data_type: str) -> Any:
     if isinstance(value, datetime):
         delta = value - EPOCH
         return (delta.days * 86400 + delta.seconds) * 10**6 + delta.microseconds
+    if isinstance(value, date):
+        return (value - EPOCH.date()).days
+    if isinstance(value, clock):
+        return ((value.hour * 60 + value.minute) * 60 + value.second) * 10**6 + value.microsecond
+    if isinstance(value, bytes):
+        return value.hex()
     if data_type == "json":
         return orjson.dumps(value).decode()
     if isinstance(value, float) and not abs(value) < float("inf"):

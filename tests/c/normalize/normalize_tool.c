@@ -13,7 +13,8 @@
  *
  * A case gives one line: {"tables": [{"name", "parent", "columns": [[name, type, not_null, variant]], "rows": [{}]}],
  * "fast": n, "error": null or {"code", "record", "offset", "table", "column", "message"}}. Rows hold what is not null,
- * timestamps as microseconds, JSON columns as text, doubles that are not finite as text.
+ * timestamps and times as microseconds, dates as days, JSON columns as text, binary as hexadecimal digits, doubles that
+ * are not finite as text.
  */
 #include "doc_write.h"
 #include "json.h"
@@ -168,6 +169,14 @@ static void put_cell(hr_buf *out, hr_type type, const hr_batch_column *column, s
         } else {
             put(out, (hr_str){text, hr__double_repr_orjson(cell.d, text)});
         }
+        break;
+    case HR_TYPE_BINARY:
+        put(out, hr__str("\""));
+        for (uint32_t i = 0; i < column->sizes[row]; i++) {
+            snprintf(text, sizeof text, "%02x", (unsigned char)cell.str[i]);
+            put(out, hr__str(text));
+        }
+        put(out, hr__str("\""));
         break;
     case HR_TYPE_BOOL:
         put(out, hr__str(cell.i != 0 ? "true" : "false"));
