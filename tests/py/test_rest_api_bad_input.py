@@ -1,0 +1,324 @@
+"""What bad input gets: a clear error or a right result, never a crash, a hang or silently fewer rows."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt.sources.rest_api as dlt_rest_api
+import headrace.sources.rest_api as rest_api
+import pytest
+from dlt.common.exceptions import TerminalException, TransientException
+from dlt.common.schema.exceptions import CannotCoerceNullException
+from dlt.extract.exceptions import ResourceExtractionError
+from dlt.pipeline.exceptions import PipelineStepFailed
+from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_url
+from oracle import make_pipeline, read_tables, run_both
+from servers import Answer, Request
+
+N_PAGES = 4
+
+
+def config(url: str, endpoint: Any = None, **resource: Any) -> Any:
+    """One resource in pages."""
+    made = {"path": "items", "paginator": {"type": "page_number"}, **(endpoint or {})}
+    return {"client": {"base_url": url}, "resources": [{"name": "items", "endpoint": made, **resource}]}
+
+
+def good(request: Request) -> Answer:
+    """Pages of ten records."""
+    page = int(request.query.get("page", 0))
+    return Answer({"total": N_PAGES, "items": [{"id": page * 10 + i, "tags": ["x"]} for i in range(10)]})
+
+
+def fails(tmp_path: Path, made: Any) -> Any:
+    """What the run raises, unwrapped from dlt's exceptions; all threads of the run must have ended."""
+    before = threading.active_count()
+    pipeline = make_pipeline(tmp_path, "bad")
+    with pytest.raises(PipelineStepFailed) as caught:
+        pipeline.extract(rest_api.rest_api_source(made, name="api"))
+    found: Any = caught.value
+    while isinstance(found, (PipelineStepFailed, ResourceExtractionError)):
+        found = found.__cause__
+    assert not [t for t in threading.enumerate() if t.name.startswith("headrace")]
+    assert threading.active_count() <= before + 2  # the server's
+    return found
+
+
+@pytest.fixture
+def raw_server() -> Iterator[Callable[[Callable[[socket.socket, str], None]], str]]:
+    """A server whose handler gets the socket and the request's path."""
+    started = []
+
+    def start(handler: Callable[[socket.socket, str], None], context: ssl.SSLContext | None = None) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        started.append(listener)
+
+        def loop() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                try:
+                    if context is not None:
+                        connection = context.wrap_socket(connection, server_side=True)
+                    head = connection.recv(65536)
+                    handler(connection, head.split(b" ")[1].decode())
+                except OSError:
+                    pass
+                finally:
+                    connection.close()
+
+        threading.Thread(target=loop, daemon=True).start()
+        return f"{'https' if context else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start  # type: ignore[misc]
+    for listener in started:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def answer_text(body: bytes, length: int | None = None) -> bytes:
+    """An answer as bytes."""
+    size = len(body) if length is None else length
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % size + body
+
+
+def test_an_error_says_where(api: Any, tmp_path: Path) -> None:
+    def handler(request: Request) -> Answer:
+        if request.query["page"] == "2":
+            return Answer(b'{"total": 4, "items": [{"id": 1}, {"id": 2')
+        return good(request)
+
+    error = fails(tmp_path, config(api(handler).url, {"params": {"api_key": "s3cret", "x": "1"}}))
+    assert isinstance(error, ResourceFailed)
+    assert isinstance(error, TerminalException)
+    text = str(error)
+    assert re.match(
+        r"decode: resource `items`, http://127\.0\.0\.1:\d+/items\?api_key=\*\*\*&x=1&page=2, page 2, byte 42: ", text
+    ), text
+    assert "s3cret" not in text
+    assert "look at it with curl" in text
+
+
+def test_a_record_that_does_not_fit_names_record_and_column(api: Any, tmp_path: Path) -> None:
+    def handler(request: Request) -> Answer:
+        answer = good(request)
+        if request.query["page"] == "3":
+            answer.body["items"][4]["id"] = None
+        return answer
+
+    error = fails(tmp_path, config(api(handler).url, None, columns={"id": {"nullable": False}}))
+    assert isinstance(error, CannotCoerceNullException)
+    assert "id" in str(error)
+    assert any("page 3, record 4" in note for note in error.__notes__)
+
+
+def test_secrets_are_masked() -> None:
+    url = "https://user:pw@h.example:8/a?page=1&access_token=abc&apikey=d&X-Amz-Signature=e&q=f#frag"
+    assert mask_url(url) == "https://h.example:8/a?page=1&access_token=***&apikey=***&X-Amz-Signature=***&q=f"
+
+
+def test_connection_reset_in_mid_body(raw_server: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "2")
+
+    def reset(connection: socket.socket, path: str) -> None:
+        connection.sendall(answer_text(b'{"items": [', 100_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    error = fails(tmp_path, config(raw_server(reset)))
+    assert isinstance(error, ResourceFailedTransient)
+    assert isinstance(error, TransientException)
+    assert "page 0" in str(error)
+
+
+def test_reset_that_recovers(raw_server: Any, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def sometimes(connection: socket.socket, path: str) -> None:
+        asked.append(path)
+        if asked.count(path) == 1:
+            connection.sendall(answer_text(b'{"items": [', 100_000))
+            return
+        page = int(path.rpartition("=")[2])
+        connection.sendall(
+            answer_text(json.dumps(good(Request("GET", "", {"page": str(page)}, {}, b"")).body).encode())
+        )
+
+    pipeline = make_pipeline(tmp_path, "recovers")
+    pipeline.run(rest_api.rest_api_source(config(raw_server(sometimes)), name="api"), loader_file_format="parquet")
+    assert [row["id"] for row in read_tables(pipeline)["items"]] == list(range(N_PAGES * 10))
+
+
+def test_a_server_that_is_silent(raw_server: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")
+    started = time.monotonic()
+    error = fails(tmp_path, config(raw_server(lambda connection, path: time.sleep(3))))
+    assert isinstance(error, ResourceFailedTransient)
+    assert time.monotonic() - started < 3
+
+
+def test_a_bad_certificate(raw_server: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def serve(connection: socket.socket, path: str) -> None:
+        connection.sendall(answer_text(b'{"total": 1, "items": [{"id": 1}]}'))
+
+    url = raw_server(serve, context)
+    error = fails(tmp_path / "bad", config(url))
+    assert "certificate" in str(error)
+    assert "REQUESTS_CA_BUNDLE" in str(error)
+    assert isinstance(error, ResourceFailed)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    pipeline = make_pipeline(tmp_path / "good", "trusted")
+    pipeline.run(rest_api.rest_api_source(config(url), name="api"), loader_file_format="parquet")
+    assert len(read_tables(pipeline)["items"]) == 1
+
+
+def test_a_string_of_200_mb(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    body = b'{"total": 1, "items": [{"id": 1, "text": "' + b"x" * (200 << 20) + b'"}]}'
+    server = api(lambda _: Answer(body))
+    pipeline = make_pipeline(tmp_path / "whole", "long")
+    pipeline.extract(rest_api.rest_api_source(config(server.url), name="api"))
+    assert pipeline.default_schema.tables["items"]["columns"]["text"]["data_type"] == "text"
+    monkeypatch.setenv("HEADRACE__MAX_BODY_BYTES", str(100 << 20))
+    error = fails(tmp_path / "limited", config(server.url))
+    assert "max_body_bytes" in str(error)
+
+
+def test_a_page_beyond_the_end_may_be_anything(api: Any, tmp_path: Path, native_only: Any) -> None:
+    def handler(request: Request) -> Answer:
+        page = int(request.query["page"])
+        if page > N_PAGES:
+            return Answer(b"<html>", status=400 if page % 2 else 200)
+        answer = good(request)
+        return Answer({"items": answer.body["items"] if page < N_PAGES else []})
+
+    server = api(handler)
+    paginator = {"type": "page_number", "total_path": None}
+    run_both(lambda: config(server.url, {"paginator": paginator}), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["link", "cursor", "itself"])
+def test_paginators_that_go_round(api: Any, tmp_path: Path, kind: str) -> None:
+    def handler(request: Request) -> Answer:
+        page = int(request.query.get("cursor", 0))
+        following = page if kind == "itself" else (page + 1) % 3
+        return Answer({"items": [{"id": page}], "next": f"/items?cursor={following}", "cursor": following or "0"})
+
+    paginator: Any = {"type": "cursor", "cursor_path": "cursor"} if kind == "cursor" else {"type": "json_link"}
+    error = fails(tmp_path, config(api(handler).url, {"paginator": paginator}))
+    assert "repeats a request it has made before" in str(error)
+
+
+def test_a_page_that_is_an_object_where_a_list_was(api: Any, tmp_path: Path, native_only: Any) -> None:
+    def handler(request: Request) -> Answer:
+        answer = good(request)
+        if request.query["page"] == "1":
+            answer.body["items"] = {"id": 77, "error": {"code": [1, 2]}}
+        if request.query["page"] == "2":
+            answer.body["items"] = "text"
+        return answer
+
+    server = api(handler)
+    run_both(lambda: config(server.url, {"data_selector": "items"}), tmp_path)
+
+
+def test_a_missing_total_is_dlts_error(api: Any, tmp_path: Path) -> None:
+    texts = []
+    for side, module in (("dlt", dlt_rest_api), ("headrace", rest_api)):
+        server = api(lambda _: Answer({"items": [{"id": 1}]}))
+        pipeline = make_pipeline(tmp_path / side, "total")
+        with pytest.raises(PipelineStepFailed) as caught:
+            pipeline.extract(module.rest_api_source(config(server.url), name="api"))
+        texts.append(str(caught.value.__cause__))
+    assert "Total `pages` not found in the response" in texts[0]
+    assert "Total `pages` not found in the response" in texts[1]
+
+
+FULL_DISK = """
+import resource, sys
+sys.path.insert(0, sys.argv[2])
+import headrace.sources.rest_api as rest_api
+from oracle import make_pipeline
+from pathlib import Path
+import threading
+config = {"client": {"base_url": sys.argv[1]}, "resources": [{"name": "items", "endpoint": {"path": "items"}}]}
+pipeline = make_pipeline(Path(sys.argv[3]), "full")
+source = rest_api.rest_api_source(config, name="api")
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    pipeline.extract(source)
+except BaseException as error:
+    print(type(error).__name__, type(error.__cause__).__name__, error)
+print([t.name for t in threading.enumerate()])
+"""
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_full_disk(api: Any, tmp_path: Path, nested: bool) -> None:
+    text = [{"v": str(n) * 9} for n in range(30_000)] if nested else []
+    server = api(
+        lambda _: Answer({"items": [{"id": n, "l": text if n == 0 else [], "t": str(n) * 9} for n in range(9_000)]})
+    )
+    arguments = [sys.executable, "-c", FULL_DISK, server.url, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert "File too large" in done.stdout, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "['MainThread']"
+
+
+CTRL_C = """
+import sys, threading, time
+sys.path.insert(0, sys.argv[2])
+import headrace.sources.rest_api as rest_api
+from oracle import make_pipeline
+from pathlib import Path
+config = {"client": {"base_url": sys.argv[1]}, "resources": [
+    {"name": "items", "endpoint": {"path": "hang"}}, {"name": "more", "endpoint": {"path": "hang"}}]}
+pipeline = make_pipeline(Path(sys.argv[3]), "interrupted")
+try:
+    pipeline.run(rest_api.rest_api_source(config, name="api"))
+except BaseException as error:
+    print(time.time(), type(error).__name__, [t.name for t in threading.enumerate()], flush=True)
+"""
+
+
+def test_ctrl_c_ends_a_whole_run(api: Any, tmp_path: Path) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def handler(_: Request) -> Answer:
+        asked.set()
+        over.wait(30)
+        return Answer({})
+
+    server = api(handler)
+    arguments = [sys.executable, "-c", CTRL_C, server.url, str(Path(__file__).parent), str(tmp_path)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert asked.wait(30)
+    sent = time.time()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    over.set()
+    ended, _, threads = out.split(maxsplit=2)
+    assert float(ended) - sent < 1, err  # 200 ms of ours, and what dlt does to end a run
+    assert threads.strip() == "['MainThread']"
