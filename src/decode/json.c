@@ -419,7 +419,8 @@ static int walk_document(walk *w, open_container *stack, uint32_t max_depth) {
     const uint32_t *at = w->index->at, *const end = at + w->index->n; /* at is end + 1 after an open string */
     uint32_t next_escape = *w->escape;                                /* at or behind the offset the walk is at */
     uint32_t depth = 0;
-    uint32_t len = 0; /* values or members of the innermost open container so far */
+    uint32_t len = 0;      /* values or members of the innermost open container so far */
+    bool in_array = false; /* the innermost open container is one */
     uint32_t offset;
     char c;
 
@@ -448,7 +449,7 @@ after: /* a value ended */
         goto document_end;
     }
     len++;
-    if (toks[stack[depth - 1].tok].type == HR_TOK_ARRAY) {
+    if (in_array) {
         goto after_element;
     }
     if (HR_UNLIKELY(at >= end)) {
@@ -486,13 +487,14 @@ open: /* c, at offset, opens a container */
     }
     stack[depth++].tok = (uint32_t)(tok - toks);
     len = 0;
+    in_array = c == '[';
     *tok++ =
         (hr_tok){.type = c == '{' ? HR_TOK_OBJECT : HR_TOK_ARRAY, .as.at.offset = (uint32_t)(offset + w->bom_bytes)};
     if (at != end && body[*at] == (char)(c + 2)) { /* '{' + 2 is '}', '[' + 2 is ']' */
         at++;
         goto close;
     }
-    if (c == '[') {
+    if (in_array) {
         goto value;
     }
 member: /* a key must start here */
@@ -519,7 +521,10 @@ close: { /* the innermost container ends */
     hr_tok *container = &toks[stack[--depth].tok];
     container->len = len;
     container->as.at.next = (uint32_t)(tok - toks);
-    len = depth != 0 ? stack[depth - 1].len : 0;
+    if (depth != 0) {
+        len = stack[depth - 1].len;
+        in_array = toks[stack[depth - 1].tok].type == HR_TOK_ARRAY;
+    }
     goto after;
 }
 document_end:
