@@ -17,8 +17,9 @@ from dlt.extract.resource import DltResource
 
 from headrace import _core
 
-ENGINE_TYPES = ("text", "bigint", "double", "bool", "timestamp", "json")
-_PLAIN_PROPS = ("precision", "scale", "timezone")
+ENGINE_TYPES = ("text", "bigint", "double", "bool", "timestamp", "json", "date", "time", "decimal", "binary")
+_SPECIAL_PROPS = ("precision", "scale", "timezone", "x-nested-type")
+_MAX_PRECISION = 38
 
 
 def capabilities() -> DestinationCapabilitiesContext:
@@ -57,9 +58,22 @@ def unsupported_table(table: TTableSchema, root: str) -> str | None:
         data_type = column.get("data_type")
         if data_type is not None and data_type not in ENGINE_TYPES:
             return f"column `{table['name']}.{name}` is hinted as {data_type}"
-        if any(column.get(prop) is not None for prop in _PLAIN_PROPS):
+        if data_type == "decimal":
+            precision, scale = decimal_precision(column)
+            if not 0 <= scale <= precision <= _MAX_PRECISION:
+                return f"column `{table['name']}.{name}` is a decimal({precision}, {scale})"
+        elif any(column.get(prop) is not None for prop in _SPECIAL_PROPS if (data_type, prop) != ("text", "precision")):
             return f"column `{table['name']}.{name}` has a precision, scale or timezone hint"
     return None
+
+
+def decimal_precision(column: TColumnSchema) -> tuple[int, int]:
+    """Precision and scale of a decimal column's Arrow type, as dlt chooses them."""
+    precision, scale = column.get("precision"), column.get("scale")
+    if precision is None:
+        default = capabilities().decimal_precision
+        return int(default[0]), int(default[1])
+    return precision, scale or 0
 
 
 def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
@@ -75,7 +89,9 @@ def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
                 flags |= _core.COL_VARIANT
             if column.get("primary_key"):
                 flags |= _core.COL_PRIMARY_KEY
-            columns.append((name, column.get("data_type") or "", flags, 0, 0))
+            data_type = column.get("data_type") or ""
+            precision, scale = decimal_precision(column) if data_type == "decimal" else (0, 0)
+            columns.append((name, data_type, flags, precision, scale))
         nesting = (table.get("x-normalizer") or {}).get("max_nesting")
         out.append((str(table["name"]), table.get("parent"), -1 if nesting is None else int(nesting), columns))
     return out

@@ -366,10 +366,10 @@ def test_contracts_take_dlts_path(api: Any, tmp_path: Path, said: list[str]) -> 
     assert_falls_back(lambda: config(server.url, "single", schema_contract=contract), tmp_path, said, "schema contract")
 
 
-@pytest.mark.parametrize("hint", [{"data_type": "decimal"}, {"data_type": "timestamp", "precision": 3}], ids=str)
+@pytest.mark.parametrize("hint", [{"data_type": "wei"}, {"data_type": "timestamp", "precision": 3}], ids=str)
 def test_other_column_types_take_dlts_path(api: Any, tmp_path: Path, said: list[str], hint: Any) -> None:
     server = api(paged)
-    column = "id" if hint["data_type"] == "decimal" else "at"
+    column = "id" if hint["data_type"] == "wei" else "at"
     assert_falls_back(lambda: config(server.url, columns={column: hint}), tmp_path, said, f".{column}`")
 
 
