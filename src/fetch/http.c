@@ -1,696 +1,600 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * HTTP by libcurl's multi interface. The loop thread owns the multi handle, all easy handles and all transfers; other
- * threads only put transfers into `submitted` and wake it.
- *
- *   submitted (lock) -> waiting (FIFO) -> running (a curl handle) -> done
- *                          ^                 |
- *                          +---- delayed <---+ 429, 5xx, network failure
+ * Life, submit and the loop thread: who may start, who waits, who is cancelled. Other threads only put jobs into
+ * `submitted` and wake the loop; all the rest is the loop thread's (http_core.h draws a job's way).
  */
-#include "http.h"
-
+#include "http_core.h"
 #include "retry.h"
 
-#include <curl/curl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <strings.h>
+#include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
-typedef struct transfer transfer;
+/* Hosts that are remembered as serial; more are not (guessed: nobody has so many). */
+#define SERIAL_HOSTS 64
+/* Before a request is made again that was refused only because others were in flight (guessed: polite, short). */
+#define PARALLEL_REFUSED_MS 100
+/* is_full is asked again this often even if nobody calls hr__http_wake. */
+#define FULL_CHECK_MS 100
+/* A header buffer larger than this is not kept for the next request. */
+#define KEPT_HEADER_BYTES ((size_t)64 << 10)
 
-struct transfer {
-    transfer *next; /* in the one list it is in */
-    hr_http *http;
-    uint64_t number; /* order of submission */
-    /* the request: copies in arena */
-    hr_arena arena;
-    char *method, *url, *body, *proxy, *ca_path, *cert_path, *key_path, *host;
-    size_t body_size;
-    struct curl_slist *headers;
-    hr_http_request request; /* numbers and flags of it */
-    /* the attempt at work */
-    CURL *easy;
-    hr_buf answer;
-    hr_buf header_text; /* of the last answer */
-    int status;
-    uint32_t attempts;
-    bool paused, too_big, no_memory;
-    bool serial_start;           /* alone at its host by decision */
-    uint64_t started_ms, due_ms; /* due: when a delayed transfer starts again */
-    char message[CURL_ERROR_SIZE];
-};
+#define DEFAULT_IN_FLIGHT_PER_HOST 16
+#define DEFAULT_IN_FLIGHT 64
+#define MAX_IN_FLIGHT 4096
 
-typedef struct transfer_list {
-    transfer *first, *last;
-} transfer_list;
-
-#define HR_IDLE_HANDLES 32 /* easy handles kept for reuse: their buffers are most of a request's cost */
-
-/* A host whose server answered 429: it is asked one request at a time from then on. */
-#define HR_SERIAL_HOSTS 64
-
-struct hr_http {
-    hr_http_options options;
-    CURLM *multi;
-    pthread_t thread;
-    bool started;
-    pthread_mutex_t lock;
-    transfer_list submitted; /* lock */
-    hr_http_stats stats;     /* lock */
-    bool cancel, stop;       /* lock */
-    uint64_t n_submitted;    /* lock */
-    /* @locality loop thread from here on */
-    transfer_list waiting, running, delayed;
-    uint32_t n_running;
-    CURL *idle[HR_IDLE_HANDLES];
-    size_t n_idle;
-    char serial_hosts[HR_SERIAL_HOSTS][256];
-    size_t n_serial_hosts;
-};
-
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static void curl_start(void) {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-static uint64_t now_ms(void) {
+uint64_t hr__http_clock_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void list_push(transfer_list *list, transfer *t) {
-    t->next = NULL;
-    if (list->last == NULL) {
-        list->first = t;
-    } else {
-        list->last->next = t;
-    }
-    list->last = t;
+#define COUNT(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
+#define READ(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+
+/* ---------------------------------------------------------------------------------------------------- queues */
+
+/* Puts the job behind `before` (NULL: in front). */
+static void queue_insert(hr_http_list *list, hr_http_job *before, hr_http_job *job) {
+    hr_http_job *after = before == NULL ? list->first : before->q_next;
+    job->q_prev = before;
+    job->q_next = after;
+    *(before == NULL ? &list->first : &before->q_next) = job;
+    *(after == NULL ? &list->last : &after->q_prev) = job;
 }
 
-static void list_remove(transfer_list *list, transfer *t) {
-    transfer *before = NULL;
-    for (transfer *at = list->first; at != NULL; before = at, at = at->next) {
-        if (at == t) {
-            if (before == NULL) {
-                list->first = at->next;
-            } else {
-                before->next = at->next;
-            }
-            if (list->last == t) {
-                list->last = before;
-            }
-            t->next = NULL;
-            return;
+static void queue_remove(hr_http_list *list, hr_http_job *job) {
+    *(job->q_prev == NULL ? &list->first : &job->q_prev->q_next) = job->q_next;
+    *(job->q_next == NULL ? &list->last : &job->q_next->q_prev) = job->q_prev;
+    job->q_prev = job->q_next = NULL;
+}
+
+static void all_append(hr_http *http, hr_http_job *job) {
+    job->prev = http->all.last;
+    job->next = NULL;
+    *(job->prev == NULL ? &http->all.first : &job->prev->next) = job;
+    http->all.last = job;
+}
+
+static void all_remove(hr_http *http, hr_http_job *job) {
+    *(job->prev == NULL ? &http->all.first : &job->prev->next) = job->next;
+    *(job->next == NULL ? &http->all.last : &job->next->prev) = job->prev;
+}
+
+/* ---------------------------------------------------------------------------------------------------- hosts */
+
+static hr_http_host **bucket_of(hr_http *http, const hr_origin *origin) {
+    uint64_t hash = hr__str_hash(hr__str(origin->host)) + origin->port;
+    return &http->buckets[hash % HR_HTTP_BUCKETS];
+}
+
+static hr_http_host *host_find(hr_http *http, const hr_origin *origin) {
+    hr_http_host *host = *bucket_of(http, origin);
+    while (host != NULL && (host->origin.port != origin->port || strcmp(host->origin.host, origin->host) != 0)) {
+        host = host->next;
+    }
+    return host;
+}
+
+/* NULL: no memory. */
+static hr_http_host *host_get(hr_http *http, const hr_origin *origin) {
+    hr_http_host *host = host_find(http, origin);
+    if (host == NULL) {
+        host = hr__calloc(http->options.alloc, 1, sizeof *host);
+        if (host != NULL) {
+            hr_http_host **bucket = bucket_of(http, origin);
+            host->origin = *origin;
+            host->next = *bucket;
+            *bucket = host;
         }
     }
+    return host;
 }
 
-/* ---------------------------------------------------------------------------------------------------- submit */
-
-static void transfer_free(transfer *t) {
-    const hr_allocator *alloc = t->http->options.alloc;
-    curl_slist_free_all(t->headers);
-    hr__buf_free(&t->answer);
-    hr__buf_free(&t->header_text);
-    hr__arena_free(&t->arena);
-    hr__free(alloc, t);
-}
-
-/* Copies text into the arena; *ok becomes false when there is no memory. */
-static char *copy(transfer *t, hr_str text, bool *ok) {
-    char *out = hr__arena_copy(&t->arena, text.data, text.size_bytes);
-    *ok = *ok && out != NULL;
-    return out;
-}
-
-static bool copy_headers(transfer *t, const hr_http_request *request) {
-    for (size_t i = 0; i < request->n_headers; i++) {
-        const hr_http_header *header = &request->headers[i];
-        size_t size = header->name.size_bytes + header->value.size_bytes + 3;
-        char *line = hr__arena_alloc(&t->arena, size);
-        if (line == NULL) {
-            return false;
-        }
-        /* curl sends a header without value only as "Name;" */
-        if (header->value.size_bytes == 0) {
-            snprintf(line, size, "%.*s;", (int)header->name.size_bytes, header->name.data);
-        } else {
-            snprintf(line, size, "%.*s: %.*s", (int)header->name.size_bytes, header->name.data,
-                     (int)header->value.size_bytes, header->value.data);
-        }
-        struct curl_slist *list = curl_slist_append(t->headers, line);
-        if (list == NULL) {
-            return false;
-        }
-        t->headers = list;
+static void host_leave(hr_http *http, hr_http_host *host) {
+    if (--host->n_jobs > 0 || host->serial) {
+        return;
     }
-    return true;
-}
-
-/* "host:port" of the URL, for limits and messages. */
-static char *host_of(transfer *t, bool *ok) {
-    const char *from = strstr(t->url, "://");
-    from = from == NULL ? t->url : from + 3;
-    size_t size = strcspn(from, "/?#");
-    const char *at = memchr(from, '@', size);
-    if (at != NULL) {
-        size -= (size_t)(at + 1 - from);
-        from = at + 1;
+    hr_http_host **at = bucket_of(http, &host->origin);
+    while (*at != host) {
+        at = &(*at)->next;
     }
-    return copy(t, (hr_str){from, size}, ok);
+    *at = host->next;
+    hr__free(http->options.alloc, host);
 }
 
-int hr__http_submit(hr_http *http, const hr_http_request *request, hr_error *err) {
-    const hr_allocator *alloc = http->options.alloc;
-    for (size_t i = 0; i < request->n_headers; i++) {
-        hr_str value = request->headers[i].value;
-        if (memchr(value.data, '\n', value.size_bytes) != NULL || memchr(value.data, '\r', value.size_bytes) != NULL) {
-            return hr__error_set(err, HR_ARGUMENT, HR_STAGE_FETCH, "header %.*s holds a line break",
-                                 (int)request->headers[i].name.size_bytes, request->headers[i].name.data);
+static void host_enqueue(hr_http *http, hr_http_job *job) {
+    hr_http_host *host = job->host;
+    if (host->queue.first == NULL) {
+        host->queued_prev = NULL;
+        host->queued_next = http->queued_hosts;
+        if (host->queued_next != NULL) {
+            host->queued_next->queued_prev = host;
+        }
+        http->queued_hosts = host;
+    }
+    hr_http_job *before = host->queue.last; /* a new one: behind all */
+    if (before != NULL && before->number > job->number) {
+        before = NULL; /* one that comes back: near the front */
+        for (hr_http_job *at = host->queue.first; at->number < job->number; at = at->q_next) {
+            before = at;
         }
     }
-    transfer *t = hr__calloc(alloc, 1, sizeof *t);
-    if (t == NULL) {
-        return hr__error_memory(err, HR_STAGE_FETCH);
-    }
-    t->http = http;
-    t->request = *request;
-    hr__arena_init(&t->arena, alloc, 0);
-    hr__buf_init(&t->answer, alloc, 0);
-    hr__buf_init(&t->header_text, alloc, (size_t)1 << 20);
-    bool ok = true;
-    t->method = copy(t, request->method, &ok);
-    t->url = copy(t, request->url, &ok);
-    t->proxy = copy(t, request->proxy, &ok);
-    t->ca_path = copy(t, request->ca_path, &ok);
-    t->cert_path = copy(t, request->cert_path, &ok);
-    t->key_path = copy(t, request->key_path, &ok);
-    if (request->body.data != NULL) {
-        t->body = copy(t, request->body, &ok);
-        t->body_size = request->body.size_bytes;
-    }
-    t->host = ok ? host_of(t, &ok) : NULL;
-    if (!ok || !copy_headers(t, request)) {
-        transfer_free(t);
-        return hr__error_memory(err, HR_STAGE_FETCH);
-    }
-    pthread_mutex_lock(&http->lock);
-    bool stopped = http->stop;
-    if (!stopped) {
-        t->number = http->n_submitted++;
-        list_push(&http->submitted, t);
-        http->stats.queued++;
-    }
-    pthread_mutex_unlock(&http->lock);
-    if (stopped) {
-        transfer_free(t);
-        return hr__error_set(err, HR_CANCELLED, HR_STAGE_FETCH, "the run was cancelled");
-    }
-    curl_multi_wakeup(http->multi);
-    return HR_OK;
+    queue_insert(&host->queue, before, job);
+    job->state = HR_HTTP_QUEUED;
 }
 
-/* ---------------------------------------------------------------------------------------------------- receiving */
-
-/* The unfinished transfer submitted first: it always goes on, so that a full engine cannot lock up. */
-static bool is_oldest(const transfer *t) {
-    const transfer_list *lists[] = {&t->http->running, &t->http->delayed, &t->http->waiting};
-    for (size_t i = 0; i < 3; i++) {
-        for (const transfer *at = lists[i]->first; at != NULL; at = at->next) {
-            if (at->number < t->number) {
-                return false;
-            }
+static void host_dequeue(hr_http *http, hr_http_job *job) {
+    hr_http_host *host = job->host;
+    queue_remove(&host->queue, job);
+    if (host->queue.first == NULL) {
+        *(host->queued_prev == NULL ? &http->queued_hosts : &host->queued_prev->queued_next) = host->queued_next;
+        if (host->queued_next != NULL) {
+            host->queued_next->queued_prev = host->queued_prev;
         }
     }
-    return true;
+    job->state = HR_HTTP_STATE_UNSET;
 }
+
+/* ---------------------------------------------------------------------------------------------------- back-pressure */
 
 static bool is_full(const hr_http *http) {
     return http->options.is_full != NULL && http->options.is_full(http->options.ctx);
 }
 
-/* A Content-Length is believed up to this when room is made for a body. */
-#define BELIEVED_LENGTH ((curl_off_t)64 << 20)
-
-static size_t on_body(char *data, size_t size, size_t n, void *ctx) {
-    transfer *t = ctx;
-    size_t bytes = size * n;
-    if (is_full(t->http) && !is_oldest(t)) {
-        t->paused = true;
-        return CURL_WRITEFUNC_PAUSE;
-    }
-    if (t->answer.size_bytes + bytes > t->request.max_body_bytes) {
-        t->too_big = true;
-        return 0;
-    }
-    if (t->answer.data == NULL) {
-        curl_off_t length = -1;
-        curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-        size_t room = length > 0 ? (size_t)(length < BELIEVED_LENGTH ? length : BELIEVED_LENGTH) : bytes;
-        if (hr__buf_reserve(&t->answer, room + HR_HTTP_BODY_PADDING) != HR_OK) {
-            t->no_memory = true;
-            return 0;
-        }
-    }
-    if (hr__buf_reserve(&t->answer, bytes + HR_HTTP_BODY_PADDING) != HR_OK) {
-        t->no_memory = true;
-        return 0;
-    }
-    memcpy(t->answer.data + t->answer.size_bytes, data, bytes);
-    t->answer.size_bytes += bytes;
-    return bytes;
-}
-
-static size_t on_header(char *data, size_t size, size_t n, void *ctx) {
-    transfer *t = ctx;
-    size_t bytes = size * n;
-    if (bytes >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-        t->header_text.size_bytes = 0; /* headers of redirects and of "100 Continue" are not the answer's */
-    }
-    return hr__buf_append(&t->header_text, data, bytes) == HR_OK ? bytes : 0;
-}
-
-/* ---------------------------------------------------------------------------------------------------- starting */
-
-static void set_options(transfer *t, CURL *easy) {
-    const hr_http_request *r = &t->request;
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
-    curl_easy_setopt(easy, CURLOPT_URL, t->url);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->message);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
-    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 0L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L * 1024);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-#else /* Ubuntu 22.04 has 7.81 */
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, r->max_redirects > 0 ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)r->max_redirects);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_timeout_ms);
-    if (r->read_timeout_ms > 0) {
-        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((r->read_timeout_ms + 999) / 1000));
-    }
-    curl_easy_setopt(easy, CURLOPT_PROXY, t->proxy); /* "" also keeps curl from reading the environment */
-    if (t->ca_path[0] != '\0') {
-        size_t size = strlen(t->ca_path);
-        curl_easy_setopt(easy, t->ca_path[size - 1] == '/' ? CURLOPT_CAPATH : CURLOPT_CAINFO, t->ca_path);
-    }
-    if (t->cert_path[0] != '\0') {
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, t->cert_path);
-        if (t->key_path[0] != '\0') {
-            curl_easy_setopt(easy, CURLOPT_SSLKEY, t->key_path);
-        }
-    }
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, r->verify_tls ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, r->verify_tls ? 2L : 0L);
-    if (t->body != NULL) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body_size);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, t->body);
-    }
-    if (strcmp(t->method, "GET") == 0 && t->body == NULL) {
-        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-    } else if (strcmp(t->method, "POST") == 0) {
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        if (t->body == NULL) {
-            curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
-        }
-    } else {
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, t->method);
-    }
-}
-
-static void transfer_end(transfer *t, hr_code code, CURLcode curl_code);
-static bool is_serial(const hr_http *http, const char *host);
-
-static void transfer_start(transfer *t) {
-    hr_http *http = t->http;
-    t->answer.size_bytes = 0;
-    t->header_text.size_bytes = 0;
-    t->status = 0;
-    t->paused = t->too_big = t->no_memory = false;
-    t->message[0] = '\0';
-    t->attempts++;
-    t->serial_start = is_serial(http, t->host);
-    t->started_ms = now_ms();
-    CURL *easy = http->n_idle > 0 ? http->idle[--http->n_idle] : curl_easy_init();
-    if (easy == NULL) {
-        transfer_end(t, HR_MEMORY, CURLE_OUT_OF_MEMORY);
-        return;
-    }
-    t->easy = easy;
-    set_options(t, easy);
-    if (curl_multi_add_handle(http->multi, easy) != CURLM_OK) {
-        curl_easy_cleanup(easy);
-        t->easy = NULL;
-        transfer_end(t, HR_MEMORY, CURLE_OUT_OF_MEMORY);
-        return;
-    }
-    list_push(&http->running, t);
-    http->n_running++;
+/* The oldest unfinished request always may, so that a full engine cannot lock up. */
+bool hr__http_may_receive(const hr_http *http, const hr_http_job *job) {
+    return job == http->all.first || !is_full(http);
 }
 
 /* ---------------------------------------------------------------------------------------------------- ending */
 
-static hr_code code_of(CURLcode code) {
-    switch (code) {
-    case CURLE_OK:
-        return HR_OK;
-    case CURLE_OUT_OF_MEMORY:
-        return HR_MEMORY;
-    case CURLE_OPERATION_TIMEDOUT:
-        return HR_TIMEOUT;
-    case CURLE_TOO_MANY_REDIRECTS:
-        return HR_REDIRECT;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-        return HR_TLS;
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        return HR_ARGUMENT;
-    default:
-        return HR_NETWORK;
+/* Takes the job off its transfer, which becomes idle. */
+static void release(hr_http *http, hr_http_job *job) {
+    hr_http_transfer *transfer = job->transfer;
+    if (transfer == NULL) {
+        return;
     }
+    curl_multi_remove_handle(http->multi, transfer->easy);
+    http->n_paused -= transfer->paused;
+    hr__buf_free(&transfer->body);
+    if (transfer->text.cap_bytes > KEPT_HEADER_BYTES) {
+        hr__buf_free(&transfer->text);
+    }
+    transfer->paused = false;
+    transfer->job = NULL;
+    transfer->next_idle = http->idle;
+    http->idle = transfer;
+    job->transfer = NULL;
 }
 
-/* Fills the result's error; code is not HR_OK. */
-static void error_of(const transfer *t, hr_code code, CURLcode curl_code, hr_error *err) {
-    const char *why = t->message[0] != '\0' ? t->message : curl_easy_strerror(curl_code);
-    switch (code) {
-    case HR_CANCELLED:
-        hr__error_set(err, code, HR_STAGE_FETCH, "the run was cancelled");
-        break;
-    case HR_MEMORY:
-        hr__error_memory(err, HR_STAGE_FETCH);
-        break;
-    case HR_LIMIT:
-        hr__error_set(err, code, HR_STAGE_FETCH,
-                      "the answer of %s is larger than max_body_bytes (%llu bytes after decompression)", t->host,
-                      (unsigned long long)t->request.max_body_bytes);
-        break;
-    case HR_REDIRECT:
-        hr__error_set(err, code, HR_STAGE_FETCH, "%s redirected more than %u times", t->host, t->request.max_redirects);
-        break;
-    case HR_TLS:
-        hr__error_set(err, code, HR_STAGE_FETCH, "no trusted TLS connection to %s: %s", t->host, why);
-        break;
-    case HR_TIMEOUT:
-        hr__error_set(err, code, HR_STAGE_FETCH, "%s did not answer in time: %s", t->host, why);
-        break;
-    default:
-        if (curl_code == CURLE_PARTIAL_FILE) {
-            hr__error_set(err, code, HR_STAGE_FETCH, "the answer of %s is cut short: %s (%zu bytes came)", t->host, why,
-                          t->answer.size_bytes);
-        } else {
-            hr__error_set(err, code, HR_STAGE_FETCH, "request to %s failed: %s", t->host, why);
-        }
-    }
-    err->sys_code = (int)curl_code;
-    err->http_status = t->status;
-    err->retriable = code == HR_NETWORK || code == HR_TIMEOUT;
+/* The job is no longer in flight; its transfer still holds its answer. */
+static void land(hr_http *http, hr_http_job *job) {
+    job->state = HR_HTTP_STATE_UNSET;
+    job->host->in_flight--;
+    http->n_in_flight--;
+    atomic_store_explicit(&http->in_flight, http->n_in_flight, memory_order_relaxed);
 }
 
-/* Splits the last answer's header lines. Returns how many; headers has room for max. */
-static size_t split_headers(const transfer *t, hr_http_header *headers, size_t max, hr_str *reason) {
-    const char *at = t->header_text.data, *end = at + t->header_text.size_bytes;
-    size_t n = 0;
-    bool first = true;
-    *reason = (hr_str){"", 0};
-    while (at != NULL && at < end) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        line_end = line_end == NULL ? end : line_end;
-        const char *last = line_end > at && line_end[-1] == '\r' ? line_end - 1 : line_end;
-        const char *colon = memchr(at, ':', (size_t)(last - at));
-        if (first) { /* HTTP/1.1 200 OK */
-            const char *space = memchr(at, ' ', (size_t)(last - at));
-            space = space == NULL ? NULL : memchr(space + 1, ' ', (size_t)(last - space - 1));
-            *reason = space == NULL ? *reason : (hr_str){space + 1, (size_t)(last - space - 1)};
-            first = false;
-        } else if (colon != NULL && n < max) {
-            const char *value = colon + 1;
-            while (value < last && (*value == ' ' || *value == '\t')) {
-                value++;
-            }
-            headers[n++] = (hr_http_header){{at, (size_t)(colon - at)}, {value, (size_t)(last - value)}};
-        }
-        at = line_end + 1;
-    }
-    return n;
-}
-
-#define MAX_HEADERS 256 /* of an answer; more are dropped */
-
-/* Hands the transfer's result over and frees it. It is in no list and has no handle. */
-static void transfer_end(transfer *t, hr_code code, CURLcode curl_code) {
-    hr_http *http = t->http;
-    hr_http_header headers[MAX_HEADERS];
-    hr_http_result result = {.tag = t->request.tag, .status = t->status, .attempts = t->attempts};
-    result.error.offset_bytes = result.error.record = -1;
-    char *url = NULL;
-    if (t->easy != NULL) {
-        curl_off_t wire = 0, total_us = 0;
-        curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
-        curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &total_us);
-        curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
-        result.wire_bytes = (uint64_t)wire;
+/* Hands over the result of a job that is in no queue, and frees the job. err NULL: an answer came. */
+static void job_end(hr_http *http, hr_http_job *job, const hr_error *err) {
+    hr_http_result result = {
+        .tag = job->request.tag, .reason = {"", 0}, .url = hr__str(hr__http_job_url(job)), .attempts = job->attempts};
+    hr__buf_init(&result.body, http->options.alloc, 0);
+    result.error = err != NULL ? *err : (hr_error){.offset_bytes = -1, .record = -1};
+    if (job->transfer != NULL) {
+        curl_off_t total_us = 0;
+        curl_easy_getinfo(job->transfer->easy, CURLINFO_TOTAL_TIME_T, &total_us);
         result.elapsed_ms = (double)total_us / 1000;
+        hr__http_transfer_result(job->transfer, &result);
     }
-    result.url = hr__str(url != NULL ? url : t->url);
-    result.n_headers = split_headers(t, headers, MAX_HEADERS, &result.reason);
-    result.headers = headers;
-    if (code != HR_OK) {
-        error_of(t, code, curl_code, &result.error);
-    } else if (t->answer.data == NULL && hr__buf_reserve(&t->answer, HR_HTTP_BODY_PADDING) != HR_OK) {
-        error_of(t, HR_MEMORY, curl_code, &result.error);
-    }
-    result.body = t->answer;
-    hr__buf_init(&t->answer, http->options.alloc, 0);
-    pthread_mutex_lock(&http->lock);
-    http->stats.queued--;
-    http->stats.wire_bytes += result.wire_bytes;
-    http->stats.body_bytes += result.body.size_bytes;
-    pthread_mutex_unlock(&http->lock);
+    COUNT(http->body_bytes, result.body.size_bytes);
+    atomic_fetch_sub_explicit(&http->unfinished, 1, memory_order_relaxed);
+    all_remove(http, job);
     http->options.done(http->options.ctx, &result);
     hr__buf_free(&result.body);
-    if (t->easy != NULL) {
-        if (http->n_idle < HR_IDLE_HANDLES) {
-            curl_easy_reset(t->easy);
-            http->idle[http->n_idle++] = t->easy;
-        } else {
-            curl_easy_cleanup(t->easy);
-        }
-        t->easy = NULL;
+    release(http, job);
+    if (job->host != NULL) {
+        host_leave(http, job->host);
     }
-    transfer_free(t);
+    hr__http_job_free(http->options.alloc, job);
 }
 
-static void count_end(hr_http *http, bool retried, double delay_ms) {
-    pthread_mutex_lock(&http->lock);
-    http->stats.requests++;
-    http->stats.retries += retried;
-    http->stats.throttled_ms += delay_ms;
-    pthread_mutex_unlock(&http->lock);
-}
-
-/* The value of a header of the last answer. */
-static hr_str find_header(const transfer *t, const char *name) {
-    hr_http_header headers[MAX_HEADERS];
-    hr_str reason;
-    size_t n = split_headers(t, headers, MAX_HEADERS, &reason);
-    for (size_t i = 0; i < n; i++) {
-        if (headers[i].name.size_bytes == strlen(name) &&
-            strncasecmp(headers[i].name.data, name, headers[i].name.size_bytes) == 0) {
-            return headers[i].value;
-        }
+static void job_cancel(hr_http *http, hr_http_job *job) {
+    hr_error err;
+    hr__http_error_cancelled(&err);
+    if (job->state == HR_HTTP_QUEUED) {
+        host_dequeue(http, job);
+    } else if (job->state == HR_HTTP_WAITING) {
+        queue_remove(&http->waiting, job);
+    } else if (job->state == HR_HTTP_RUNNING) {
+        curl_multi_remove_handle(http->multi, job->transfer->easy);
+        land(http, job);
     }
-    return (hr_str){NULL, 0};
+    job_end(http, job, &err);
 }
 
-static bool is_serial(const hr_http *http, const char *host) {
-    for (size_t i = 0; i < http->n_serial_hosts; i++) {
-        if (strcmp(http->serial_hosts[i], host) == 0) {
-            return true;
-        }
+/* Later again, from its first URL. */
+static void job_wait(hr_http *http, hr_http_job *job, uint32_t delay_ms) {
+    land(http, job);
+    release(http, job);
+    hr__http_job_rewind(http->options.alloc, job);
+    job->wait_from_ms = http->now_ms;
+    job->due_ms = http->now_ms + delay_ms;
+    hr_http_job *before = http->waiting.last;
+    while (before != NULL && before->due_ms > job->due_ms) {
+        before = before->q_prev;
     }
-    return false;
+    queue_insert(&http->waiting, before, job);
+    job->state = HR_HTTP_WAITING;
+    COUNT(http->retries, 1);
 }
 
-/* Delay before a request is made again that was refused only because others were in flight (guessed: polite, short). */
-#define PARALLEL_REFUSED_MS 100
-
-/* A 429 while requests to the host were, or may have been, in flight side by side: from now on one at a time. Such an
+/* A 429 to one of several requests that were in flight side by side at the host: from now on one at a time. Such an
  * answer is our fault, so it is no attempt. Returns whether it was one. */
-static bool became_serial(hr_http *http, transfer *t) {
-    if (t->status != 429 || t->serial_start || http->n_serial_hosts >= HR_SERIAL_HOSTS || strlen(t->host) > 255) {
+static bool became_serial(hr_http *http, const hr_http_job *job, int status) {
+    hr_http_host *host = job->host;
+    bool alone = job->start == host->n_starts;
+    if (status != 429 || alone || (!host->serial && http->n_serial_hosts >= SERIAL_HOSTS)) {
         return false;
     }
-    if (!is_serial(http, t->host)) {
-        strcpy(http->serial_hosts[http->n_serial_hosts++], t->host);
+    http->n_serial_hosts += !host->serial;
+    host->serial = true;
+    return true;
+}
+
+static bool hop_start(hr_http *http, hr_http_job *job, hr_error *err);
+
+/* An answer came whole: the next hop, again later, or the result. */
+static void answered(hr_http *http, hr_http_transfer *transfer) {
+    hr_http_job *job = transfer->job;
+    hr_http_retry retry = job->request.retry;
+    hr_str location = hr__http_transfer_header(transfer, "Location");
+    hr_error err;
+    if (hr__redirect_status(transfer->status) && job->request.max_redirects > 0 && location.size_bytes > 0) {
+        int rc = hr__http_job_redirect(http->options.alloc, job, transfer->status, location, &err);
+        if (rc != HR_OK) {
+            err.http_status = transfer->status;
+            err.sys_code = rc == HR_REDIRECT ? CURLE_TOO_MANY_REDIRECTS : 0;
+        }
+        if (rc != HR_OK || !hop_start(http, job, &err)) {
+            land(http, job);
+            job_end(http, job, &err);
+        }
+        return;
+    }
+    bool parallel = became_serial(http, job, transfer->status);
+    job->attempts -= parallel;
+    if (parallel || (hr__retry_status(transfer->status) && job->attempts < retry.max_attempts)) {
+        hr_str after = hr__http_transfer_header(transfer, "Retry-After");
+        uint32_t attempt = job->attempts < 1 ? 1 : job->attempts;
+        job_wait(http, job,
+                 parallel && after.size_bytes == 0 ? PARALLEL_REFUSED_MS
+                                                   : hr__retry_delay_ms(&retry, attempt, after, (int64_t)time(NULL)));
+        return;
+    }
+    land(http, job);
+    job_end(http, job, NULL);
+}
+
+/* curl is done with the transfer, or we are. */
+static void finished(hr_http *http, hr_http_transfer *transfer, CURLcode curl_code) {
+    hr_http_job *job = transfer->job;
+    hr_http_retry retry = job->request.retry;
+    curl_off_t wire = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
+    COUNT(http->wire_bytes, (uint64_t)wire);
+    hr_error err;
+    if (curl_code != CURLE_OK && !transfer->cut) { /* before the handle is removed: it knows the socket's error */
+        hr__http_error_fill(transfer, curl_code, &err);
+    }
+    curl_multi_remove_handle(http->multi, transfer->easy);
+    http->n_paused -= transfer->paused;
+    transfer->paused = false;
+    if (curl_code == CURLE_OK || transfer->cut) {
+        answered(http, transfer);
+    } else if (err.retriable && job->attempts < retry.max_attempts) {
+        job_wait(http, job, hr__retry_delay_ms(&retry, job->attempts, (hr_str){NULL, 0}, 0));
+    } else {
+        land(http, job);
+        job_end(http, job, &err);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- starting */
+
+static int transfer_get(hr_http *http, hr_http_transfer **transfer_out) {
+    if (http->idle == NULL) {
+        assert(http->n_transfers <= http->options.max_in_flight);
+        HR_TRY(hr__http_transfer_new(http, transfer_out));
+        http->transfers[http->n_transfers++] = *transfer_out;
+        return HR_OK;
+    }
+    *transfer_out = http->idle;
+    http->idle = http->idle->next_idle;
+    return HR_OK;
+}
+
+/* Starts the job's hop on its transfer. False: err tells why not. */
+static bool hop_start(hr_http *http, hr_http_job *job, hr_error *err) {
+    if (hr__http_transfer_start(job->transfer, err) != HR_OK) {
+        return false;
+    }
+    COUNT(http->requests, 1);
+    if (job->transfer->check_ms < http->check_ms) {
+        http->check_ms = job->transfer->check_ms;
     }
     return true;
 }
 
-/* A running transfer ended: again later, or its result. */
-static void transfer_finished(transfer *t, CURLcode curl_code) {
-    hr_http *http = t->http;
-    long status = 0;
-    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_multi_remove_handle(http->multi, t->easy);
-    list_remove(&http->running, t);
-    http->n_running--;
-    t->status = (int)status;
-    hr_code code = t->too_big ? HR_LIMIT : t->no_memory ? HR_MEMORY : code_of(curl_code);
-    bool parallel = code == HR_OK && became_serial(http, t);
-    t->attempts -= parallel;
-    bool again = code == HR_OK ? hr__retry_status(t->status) : code == HR_NETWORK || code == HR_TIMEOUT;
-    if (again && t->attempts < t->request.retry.max_attempts) {
-        hr_str after = code == HR_OK ? find_header(t, "Retry-After") : (hr_str){NULL, 0};
-        uint32_t delay_ms =
-            parallel && after.size_bytes == 0
-                ? PARALLEL_REFUSED_MS
-                : hr__retry_delay_ms(&t->request.retry, t->attempts < 1 ? 1 : t->attempts, after, (int64_t)time(NULL));
-        t->due_ms = now_ms() + delay_ms;
-        curl_easy_cleanup(t->easy);
-        t->easy = NULL;
-        list_push(&http->delayed, t);
-        count_end(http, true, delay_ms);
+static void job_start(hr_http *http, hr_http_job *job) {
+    hr_error err;
+    host_dequeue(http, job);
+    job->state = HR_HTTP_RUNNING;
+    job->attempts++;
+    job->host->n_starts++;
+    job->start = job->host->in_flight++ == 0 ? job->host->n_starts : 0;
+    http->n_in_flight++;
+    atomic_store_explicit(&http->in_flight, http->n_in_flight, memory_order_relaxed);
+    if (http->n_in_flight > READ(http->max_in_flight_seen)) {
+        atomic_store_explicit(&http->max_in_flight_seen, http->n_in_flight, memory_order_relaxed);
+    }
+    int rc = transfer_get(http, &job->transfer);
+    if (rc != HR_OK) {
+        hr__error_memory(&err, HR_STAGE_FETCH);
+    } else {
+        job->transfer->job = job;
+    }
+    if (rc != HR_OK || !hop_start(http, job, &err)) {
+        land(http, job);
+        job_end(http, job, &err);
+    }
+}
+
+/* The oldest queued job whose host has room. */
+static hr_http_job *next_queued(const hr_http *http) {
+    hr_http_job *out = NULL;
+    if (http->n_in_flight >= http->options.max_in_flight) {
+        return NULL;
+    }
+    for (const hr_http_host *host = http->queued_hosts; host != NULL; host = host->queued_next) {
+        uint32_t most = host->serial ? 1 : http->options.max_in_flight_per_host;
+        hr_http_job *job = host->queue.first;
+        if (host->in_flight < most && (out == NULL || job->number < out->number)) {
+            out = job;
+        }
+    }
+    return out;
+}
+
+/* When full only the oldest starts, and beyond the caps: paused transfers may fill them. */
+static void start_queued(hr_http *http) {
+    bool full = http->queued_hosts != NULL && is_full(http);
+    http->held = full;
+    if (full) {
+        hr_http_job *oldest = http->all.first;
+        if (oldest->state == HR_HTTP_QUEUED) {
+            job_start(http, oldest);
+        }
         return;
     }
-    count_end(http, false, 0);
-    transfer_end(t, code, curl_code);
+    for (hr_http_job *job; (job = next_queued(http)) != NULL;) {
+        job_start(http, job);
+    }
 }
 
 /* ---------------------------------------------------------------------------------------------------- the loop */
 
-static uint32_t running_at_host(const hr_http *http, const char *host) {
-    uint32_t n = 0;
-    for (const transfer *t = http->running.first; t != NULL; t = t->next) {
-        n += strcmp(t->host, host) == 0;
-    }
-    return n;
-}
-
-/* Takes what was submitted; cancels when asked. Returns whether the loop ends. */
+/* Takes what was submitted and cancels what shall be. Returns whether the loop ends. */
 static bool take_orders(hr_http *http) {
     pthread_mutex_lock(&http->lock);
-    transfer_list submitted = http->submitted;
-    http->submitted = (transfer_list){0};
-    bool cancel = http->cancel, stop = http->stop;
-    http->cancel = false;
+    hr_http_list submitted = http->submitted;
+    http->submitted = (hr_http_list){NULL, NULL};
+    bool stop = http->stop;
     pthread_mutex_unlock(&http->lock);
-    for (transfer *t = submitted.first, *next; t != NULL; t = next) {
-        next = t->next;
-        list_push(&http->waiting, t);
-    }
-    if (cancel || stop) {
-        transfer_list *lists[] = {&http->waiting, &http->delayed, &http->running};
-        for (size_t i = 0; i < 3; i++) {
-            while (lists[i]->first != NULL) {
-                transfer *t = lists[i]->first;
-                list_remove(lists[i], t);
-                if (i == 2) {
-                    curl_multi_remove_handle(http->multi, t->easy);
-                    http->n_running--;
-                }
-                transfer_end(t, HR_CANCELLED, CURLE_ABORTED_BY_CALLBACK);
-            }
+    while (submitted.first != NULL) {
+        hr_http_job *job = submitted.first;
+        queue_remove(&submitted, job);
+        all_append(http, job);
+        job->host = host_get(http, &job->origin);
+        if (job->host == NULL) {
+            hr_error err;
+            hr__error_memory(&err, HR_STAGE_FETCH);
+            job_end(http, job, &err);
+            continue;
         }
+        job->host->n_jobs++;
+        host_enqueue(http, job);
+    }
+    while (http->all.first != NULL && http->all.first->number <= READ(http->cancelled_number)) {
+        job_cancel(http, http->all.first);
     }
     return stop;
 }
 
-/* Moves due transfers back to the front, starts what may start. Returns milliseconds until the next is due. */
-static int start_due(hr_http *http) {
-    uint64_t now = now_ms();
-    int timeout_ms = 1000;
-    for (transfer *t = http->delayed.first, *next; t != NULL; t = next) {
-        next = t->next;
-        if (t->due_ms <= now) {
-            list_remove(&http->delayed, t);
-            t->next = http->waiting.first; /* before what was submitted later */
-            http->waiting.first = t;
-            http->waiting.last = http->waiting.last == NULL ? t : http->waiting.last;
-        } else if (t->due_ms - now < (uint64_t)timeout_ms) {
-            timeout_ms = (int)(t->due_ms - now) + 1;
-        }
+static void requeue_due(hr_http *http) {
+    while (http->waiting.first != NULL && http->waiting.first->due_ms <= http->now_ms) {
+        hr_http_job *job = http->waiting.first;
+        queue_remove(&http->waiting, job);
+        COUNT(http->throttled_us, (http->now_ms - job->wait_from_ms) * 1000);
+        host_enqueue(http, job);
     }
-    bool full = is_full(http);
-    for (transfer *t = http->waiting.first, *next; t != NULL && http->n_running < http->options.max_in_flight;
-         t = next) {
-        next = t->next;
-        uint32_t most = is_serial(http, t->host) ? 1 : http->options.max_in_flight_per_host;
-        if (running_at_host(http, t->host) >= most || (full && !is_oldest(t))) {
-            continue;
-        }
-        list_remove(&http->waiting, t);
-        transfer_start(t);
-    }
-    return timeout_ms;
 }
 
-static void unpause(hr_http *http) {
-    for (transfer *t = http->running.first, *next; t != NULL; t = next) {
-        next = t->next;
-        if (t->paused && (!is_full(http) || is_oldest(t))) {
-            t->paused = false;
-            curl_easy_pause(t->easy, CURLPAUSE_CONT);
+static void resume_paused(hr_http *http) {
+    for (uint32_t i = 0; i < http->n_transfers && http->n_paused > 0; i++) {
+        hr_http_transfer *transfer = http->transfers[i];
+        if (transfer->job == NULL || !transfer->paused || !hr__http_may_receive(http, transfer->job)) {
+            continue;
+        }
+        transfer->paused = false;
+        http->n_paused--;
+        transfer->active_ms = http->now_ms;
+        CURLcode rc = curl_easy_pause(transfer->easy, CURLPAUSE_CONT); /* hands over what it kept: may pause again */
+        if (rc != CURLE_OK) {
+            finished(http, transfer, rc);
         }
     }
+}
+
+static void end_silent(hr_http *http) {
+    if (http->check_ms > http->now_ms) {
+        return;
+    }
+    http->check_ms = UINT64_MAX;
+    for (uint32_t i = 0; i < http->n_transfers; i++) {
+        hr_http_transfer *transfer = http->transfers[i];
+        if (transfer->job == NULL) {
+            continue;
+        }
+        if (transfer->check_ms <= http->now_ms && hr__http_transfer_is_silent(transfer, http->now_ms)) {
+            finished(http, transfer, CURLE_OPERATION_TIMEDOUT);
+        } else if (transfer->check_ms < http->check_ms) {
+            http->check_ms = transfer->check_ms;
+        }
+    }
+}
+
+static void reap(hr_http *http) {
+    int left;
+    for (CURLMsg *message; (message = curl_multi_info_read(http->multi, &left)) != NULL;) {
+        char *transfer = NULL;
+        CURLcode rc = message->data.result;
+        if (message->msg == CURLMSG_DONE &&
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer) == CURLE_OK) {
+            finished(http, (hr_http_transfer *)(void *)transfer, rc);
+        }
+    }
+}
+
+static uint64_t next_due_ms(const hr_http *http) {
+    uint64_t due_ms = http->check_ms;
+    if (http->waiting.first != NULL && http->waiting.first->due_ms < due_ms) {
+        due_ms = http->waiting.first->due_ms;
+    }
+    if ((http->held || http->n_paused > 0) && http->now_ms + FULL_CHECK_MS < due_ms) {
+        due_ms = http->now_ms + FULL_CHECK_MS;
+    }
+    return due_ms;
 }
 
 static void *loop_main(void *arg) {
     hr_http *http = arg;
-    while (!take_orders(http)) {
-        int timeout_ms = start_due(http);
-        unpause(http);
-        int n_running;
-        curl_multi_perform(http->multi, &n_running);
-        CURLMsg *message;
-        int left;
-        bool ended = false;
-        while ((message = curl_multi_info_read(http->multi, &left)) != NULL) {
-            if (message->msg == CURLMSG_DONE) {
-                transfer *t = NULL;
-                CURLcode code = message->data.result;
-                curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-                transfer_finished(t, code);
-                ended = true;
-            }
+    for (;;) {
+        http->now_ms = hr__http_clock_ms();
+        if (take_orders(http)) {
+            break;
         }
-        pthread_mutex_lock(&http->lock);
-        http->stats.in_flight = http->n_running;
-        if (http->n_running > http->stats.max_in_flight_seen) {
-            http->stats.max_in_flight_seen = http->n_running;
-        }
-        pthread_mutex_unlock(&http->lock);
-        if (!ended) {
-            curl_multi_poll(http->multi, NULL, 0, timeout_ms, NULL);
+        requeue_due(http);
+        resume_paused(http);
+        start_queued(http);
+        end_silent(http);
+        hr__http_sockets_run(http, next_due_ms(http));
+        reap(http);
+    }
+    return NULL;
+}
+
+/* ---------------------------------------------------------------------------------------------------- any thread */
+
+void hr__http_wake(hr_http *http) {
+    if (!atomic_exchange_explicit(&http->woken, true, memory_order_acq_rel)) {
+        ssize_t n = write(http->pipe_fds[1], "", 1);
+        (void)n; /* a full pipe wakes as well */
+    }
+}
+
+int hr__http_submit(hr_http *http, const hr_http_request *request, hr_error *err) {
+    hr_http_job *job;
+    HR_TRY(hr__http_job_new(http->options.alloc, request, &job, err));
+    pthread_mutex_lock(&http->lock);
+    bool stop = http->stop;
+    if (!stop) {
+        job->number = ++http->last_number;
+        queue_insert(&http->submitted, http->submitted.last, job);
+        COUNT(http->unfinished, 1);
+    }
+    pthread_mutex_unlock(&http->lock);
+    if (stop) {
+        hr__http_job_free(http->options.alloc, job);
+        return hr__http_error_cancelled(err);
+    }
+    hr__http_wake(http);
+    return HR_OK;
+}
+
+void hr__http_cancel_all(hr_http *http) {
+    pthread_mutex_lock(&http->lock);
+    atomic_store_explicit(&http->cancelled_number, http->last_number, memory_order_relaxed);
+    pthread_mutex_unlock(&http->lock);
+    hr__http_wake(http);
+}
+
+void hr__http_stats_get(hr_http *http, hr_http_stats *stats_out) {
+    uint32_t in_flight = READ(http->in_flight), unfinished = READ(http->unfinished);
+    *stats_out = (hr_http_stats){
+        .requests = READ(http->requests),
+        .retries = READ(http->retries),
+        .wire_bytes = READ(http->wire_bytes),
+        .body_bytes = READ(http->body_bytes),
+        .in_flight = in_flight,
+        .max_in_flight_seen = READ(http->max_in_flight_seen),
+        .queued = unfinished > in_flight ? unfinished - in_flight : 0,
+        .throttled_ms = (double)READ(http->throttled_us) / 1000,
+    };
+}
+
+/* ---------------------------------------------------------------------------------------------------- life */
+
+/* The one global: libcurl wants to be initialised once in a process, and other users of it may be there. */
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static void curl_start(void) {
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static bool exists(const char *path) {
+    return path != NULL && access(path, R_OK) == 0;
+}
+
+/* A libcurl that came in a wheel looks for certificates where the distribution has them on which it was built. */
+static const char *find_ca_file(void) {
+    static const char *const files[] = {
+        "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch, Gentoo */
+        "/etc/pki/tls/certs/ca-bundle.crt",                  /* Fedora, RHEL 7 and later */
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora, RHEL */
+        "/etc/ssl/ca-bundle.pem",                            /* openSUSE */
+        "/etc/ssl/cert.pem",                                 /* Alpine, macOS, BSD */
+    };
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    if (info->age < CURLVERSION_SEVENTH || exists(info->cainfo) || exists(info->capath)) {
+        return NULL;
+    }
+    const char *tls = info->ssl_version == NULL ? "" : info->ssl_version;
+    if (strstr(tls, "SecureTransport") != NULL || strstr(tls, "Schannel") != NULL) { /* they have the system's store */
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (exists(files[i])) {
+            return files[i];
         }
     }
     return NULL;
 }
 
-/* ---------------------------------------------------------------------------------------------------- life */
+/* The loop thread takes no signals: they are Python's; SIGPIPE of a TLS library becomes EPIPE. Faults stay deliverable.
+ */
+static int start_thread(hr_http *http) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
+    sigset_t all, before;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        sigdelset(&all, faults[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&http->thread, NULL, loop_main, http);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
+}
 
 int hr__http_new(const hr_http_options *options, hr_http **http_out, hr_error *err) {
     pthread_once(&curl_once, curl_start);
@@ -699,60 +603,60 @@ int hr__http_new(const hr_http_options *options, hr_http **http_out, hr_error *e
         return hr__error_memory(err, HR_STAGE_FETCH);
     }
     http->options = *options;
-    http->options.max_in_flight = options->max_in_flight == 0 ? 64 : options->max_in_flight;
-    http->options.max_in_flight_per_host = options->max_in_flight_per_host == 0 ? 16 : options->max_in_flight_per_host;
-    pthread_mutex_init(&http->lock, NULL);
-    http->multi = curl_multi_init();
-    if (http->multi == NULL) {
-        hr__http_free(http);
-        return hr__error_memory(err, HR_STAGE_FETCH);
+    uint32_t *in_flight = &http->options.max_in_flight, *per_host = &http->options.max_in_flight_per_host;
+    *in_flight = *in_flight == 0 ? DEFAULT_IN_FLIGHT : *in_flight > MAX_IN_FLIGHT ? MAX_IN_FLIGHT : *in_flight;
+    *per_host = *per_host == 0 ? DEFAULT_IN_FLIGHT_PER_HOST : *per_host;
+    http->check_ms = UINT64_MAX;
+    http->ca_file = find_ca_file();
+    pthread_mutex_init(&http->lock, NULL); /* Linux and macOS: cannot fail with default attributes */
+    int rc = hr__http_sockets_init(http, err);
+    if (rc != HR_OK) {
+        goto fail;
     }
-    curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    int failed = pthread_create(&http->thread, NULL, loop_main, http);
+    http->transfers = hr__calloc(options->alloc, (size_t)*in_flight + 1, sizeof *http->transfers);
+    if (http->transfers == NULL) {
+        rc = hr__error_memory(err, HR_STAGE_FETCH);
+        goto fail;
+    }
+    int failed = start_thread(http);
     if (failed != 0) {
-        hr__http_free(http);
-        return hr__error_set(err, HR_INTERNAL, HR_STAGE_FETCH, "the loop thread could not be started: %s",
-                             strerror(failed));
+        rc = hr__error_set(err, HR_INTERNAL, HR_STAGE_FETCH, "the loop thread could not be started: %s",
+                           strerror(failed));
+        goto fail;
     }
     http->started = true;
     *http_out = http;
     return HR_OK;
-}
-
-void hr__http_wake(hr_http *http) {
-    curl_multi_wakeup(http->multi);
-}
-
-void hr__http_cancel_all(hr_http *http) {
-    pthread_mutex_lock(&http->lock);
-    http->cancel = true;
-    pthread_mutex_unlock(&http->lock);
-    hr__http_wake(http);
-}
-
-void hr__http_stats_get(hr_http *http, hr_http_stats *stats_out) {
-    pthread_mutex_lock(&http->lock);
-    *stats_out = http->stats;
-    pthread_mutex_unlock(&http->lock);
+fail:
+    hr__http_free(http);
+    return rc;
 }
 
 void hr__http_free(hr_http *http) {
     if (http == NULL) {
         return;
     }
+    const hr_allocator *alloc = http->options.alloc;
     if (http->started) {
         pthread_mutex_lock(&http->lock);
         http->stop = true;
+        atomic_store_explicit(&http->cancelled_number, UINT64_MAX, memory_order_relaxed);
         pthread_mutex_unlock(&http->lock);
         hr__http_wake(http);
         pthread_join(http->thread, NULL);
     }
-    for (size_t i = 0; i < http->n_idle; i++) {
-        curl_easy_cleanup(http->idle[i]);
+    for (uint32_t i = 0; i < http->n_transfers; i++) {
+        hr__http_transfer_free(http->transfers[i]);
     }
-    if (http->multi != NULL) {
-        curl_multi_cleanup(http->multi);
+    for (size_t i = 0; i < HR_HTTP_BUCKETS; i++) { /* the serial ones */
+        while (http->buckets[i] != NULL) {
+            hr_http_host *next = http->buckets[i]->next;
+            hr__free(alloc, http->buckets[i]);
+            http->buckets[i] = next;
+        }
     }
+    hr__http_sockets_free(http);
+    hr__free(alloc, http->transfers);
     pthread_mutex_destroy(&http->lock);
-    hr__free(http->options.alloc, http);
+    hr__free(alloc, http);
 }
