@@ -370,7 +370,7 @@ out:
     return (PyObject *)stream;
 }
 
-/* Headers from a sequence of pairs; strings are borrowed from it. -1 with an exception set. */
+/* Headers from a sequence of pairs of str or bytes, which are borrowed from it. -1 with an exception set. */
 static int parse_headers(PyObject *sequence, hr_http_header **headers_out, size_t *n_out) {
     PyObject *list = PySequence_Fast(sequence, "headers must be a sequence of (name, value)");
     if (list == NULL) {

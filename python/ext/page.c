@@ -166,13 +166,19 @@ static PyObject *Page_project(PageObject *self, PyObject *args, PyObject *kwargs
     return bytes_of(self, &out, rc, &err);
 }
 
+/* What the head of an answer says, as http.client reads it. */
+static PyObject *latin1(hr_str text) {
+    return PyUnicode_DecodeLatin1(text.data == NULL ? "" : text.data, (Py_ssize_t)text.size_bytes, NULL);
+}
+
 /* X(attribute, expression over info giving a new object) */
 #define PAGE_ATTRIBUTES(X)                                      \
     X(tag, PyLong_FromLongLong(info.tag))                       \
     X(status, PyLong_FromLong(info.status))                     \
-    X(reason, ext_text(info.reason))                            \
+    X(reason, latin1(info.reason))                              \
     X(url, ext_text(info.url))                                  \
     X(attempts, PyLong_FromUnsignedLong(info.attempts))         \
+    X(throttled, PyLong_FromUnsignedLong(info.throttled))       \
     X(wire_bytes, PyLong_FromUnsignedLongLong(info.wire_bytes)) \
     X(elapsed_ms, PyFloat_FromDouble(info.elapsed_ms))          \
     X(size, PyLong_FromSize_t(info.body.size_bytes))            \
@@ -205,7 +211,7 @@ static PyObject *Page_get_headers(PageObject *self, void *unused) {
     }
     PyObject *list = PyList_New((Py_ssize_t)info.n_headers);
     for (size_t i = 0; i < info.n_headers && list != NULL; i++) {
-        PyObject *pair = Py_BuildValue("(NN)", ext_text(info.headers[i].name), ext_text(info.headers[i].value));
+        PyObject *pair = Py_BuildValue("(NN)", latin1(info.headers[i].name), latin1(info.headers[i].value));
         if (pair == NULL) {
             Py_CLEAR(list);
             break;

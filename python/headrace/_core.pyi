@@ -52,8 +52,9 @@ class Page:
     status: int  # 0: no answer came
     reason: str
     url: str  # after redirects; may hold secrets
-    headers: list[tuple[str, str]]
+    headers: list[tuple[str, str]]  # bytes as latin-1
     attempts: int
+    throttled: int  # attempts that ended in 429, 503 or a time-out
     wire_bytes: int
     elapsed_ms: float
     size: int  # bytes of the decompressed body
@@ -141,7 +142,7 @@ class Engine:
         *,
         method: str,
         url: str,
-        headers: Sequence[tuple[str, str]],
+        headers: Sequence[tuple[str, bytes]],
         body: bytes | None = None,
         proxy: str = "",
         ca_path: str = "",

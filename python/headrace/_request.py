@@ -92,9 +92,7 @@ class Sender:
         if isinstance(body, str):
             body = body.encode("utf-8")
         assert prepared.url is not None
-        headers = [(_text(k), _text(v)) for k, v in prepared.headers.items() if k.lower() not in _OWN_HEADERS]
-        if body is not None:  # curl would add these; a blank value keeps it from it
-            headers += [(name, " ") for name in ("Content-Type", "Expect") if name not in prepared.headers]
+        headers = [(_text(k), _sent(v)) for k, v in prepared.headers.items() if _text(k).lower() not in _OWN_HEADERS]
         return {
             "method": prepared.method,
             "url": prepared.url,
@@ -128,6 +126,11 @@ def _millis(value: float | timedelta) -> int:
 
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _sent(value: str | bytes) -> bytes:
+    """A header's value as http.client sends it."""
+    return value.encode("latin-1") if isinstance(value, str) else value
 
 
 class NativeResponse(requests.Response):

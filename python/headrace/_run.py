@@ -134,7 +134,7 @@ class Run:
         if job.error is not None:
             page.release()
             return
-        if page.attempts > 1:
+        if page.throttled:
             self._narrow(chain.host)
         try:
             if chain.ended:

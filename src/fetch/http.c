@@ -178,8 +178,11 @@ static void land(hr_http *http, hr_http_job *job) {
 
 /* Hands over the result of a job that is in no queue, and frees the job. err NULL: an answer came. */
 static void job_end(hr_http *http, hr_http_job *job, const hr_error *err) {
-    hr_http_result result = {
-        .tag = job->request.tag, .reason = {"", 0}, .url = hr__str(hr__http_job_url(job)), .attempts = job->attempts};
+    hr_http_result result = {.tag = job->request.tag,
+                             .reason = {"", 0},
+                             .url = hr__str(hr__http_job_url(job)),
+                             .attempts = job->attempts,
+                             .throttled = job->throttled};
     hr__buf_init(&result.body, http->options.alloc, 0);
     result.error = err != NULL ? *err : (hr_error){.offset_bytes = -1, .record = -1};
     if (job->transfer != NULL) {
@@ -263,6 +266,7 @@ static void answered(hr_http *http, hr_http_transfer *transfer) {
         }
         return;
     }
+    job->throttled += transfer->status == 429 || transfer->status == 503;
     bool parallel = became_serial(http, job, transfer->status);
     job->attempts -= parallel;
     if (parallel || (hr__retry_status(transfer->status) && job->attempts < retry.max_attempts)) {
@@ -287,6 +291,7 @@ static void finished(hr_http *http, hr_http_transfer *transfer, CURLcode curl_co
     hr_error err;
     if (curl_code != CURLE_OK && !transfer->cut) { /* before the handle is removed: it knows the socket's error */
         hr__http_error_fill(transfer, curl_code, &err);
+        job->throttled += err.code == HR_TIMEOUT;
     }
     curl_multi_remove_handle(http->multi, transfer->easy);
     http->n_paused -= transfer->paused;

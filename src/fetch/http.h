@@ -52,6 +52,7 @@ typedef struct hr_http_result {
     size_t n_headers;
     hr_buf body; /* decompressed, with HR_HTTP_BODY_PADDING readable bytes after size_bytes */
     uint32_t attempts;
+    uint32_t throttled;  /* attempts that ended in 429, 503 or a time-out: the host wants to be asked less */
     uint64_t wire_bytes; /* received for the body of the last attempt, compressed */
     double elapsed_ms;   /* of the last attempt */
     hr_error error;      /* code HR_OK: an answer came whole, whatever its status */

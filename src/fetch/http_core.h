@@ -66,7 +66,7 @@ struct hr_http_job {
     size_t n_lines;
     const char *cookie; /* the Cookie header's value; NULL: none */
 
-    uint32_t attempts;
+    uint32_t attempts, throttled;
     uint64_t start;                /* its host's n_starts when the attempt started; 0: others were in flight then */
     uint64_t due_ms, wait_from_ms; /* while waiting */
     /* the hop, after redirects of this attempt */

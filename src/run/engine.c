@@ -219,6 +219,7 @@ static void *worker_main(void *arg) {
 static int page_take_answer(hr_page *page, hr_http_result *result) {
     page->status = result->status;
     page->attempts = result->attempts;
+    page->throttled = result->throttled;
     page->wire_bytes = result->wire_bytes;
     page->elapsed_ms = result->elapsed_ms;
     page->body = result->body;

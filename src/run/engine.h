@@ -95,7 +95,7 @@ typedef struct hr_page_info {
     hr_str reason, url;
     const hr_http_header *headers;
     size_t n_headers;
-    uint32_t attempts;
+    uint32_t attempts, throttled;
     uint64_t wire_bytes;
     double elapsed_ms;
     hr_str body;

@@ -190,6 +190,7 @@ void hr__page_info(const hr_page *page, hr_page_info *info_out) {
         .headers = page->headers,
         .n_headers = page->n_headers,
         .attempts = page->attempts,
+        .throttled = page->throttled,
         .wire_bytes = page->wire_bytes,
         .elapsed_ms = page->elapsed_ms,
         .body = {page->body.data, page->body.size_bytes},

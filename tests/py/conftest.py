@@ -7,12 +7,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 os.environ.setdefault("RUNTIME__REQUEST_BACKOFF_FACTOR", "0.01")
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parent.parent / "servers"))
 
 import pytest
+from faults import Faults
+from fetcher import Fetcher
 from servers import Answer, Api, Request
 
 
@@ -28,6 +32,27 @@ def api() -> Iterator[Callable[[Callable[[Request], Answer]], Api]]:
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def faults() -> Iterator[Faults]:
+    """The server that misbehaves on demand."""
+    with Faults() as started:
+        yield started
+
+
+@pytest.fixture
+def fetcher() -> Iterator[Callable[..., Fetcher]]:
+    """Makes engines that end with the test."""
+    made: list[Fetcher] = []
+
+    def make(**options: Any) -> Fetcher:
+        made.append(Fetcher(**options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.engine.close()
 
 
 class _Lines(logging.Handler):

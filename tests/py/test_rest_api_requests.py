@@ -14,6 +14,7 @@ import headrace.sources.rest_api as rest_api
 import pytest
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from headrace._request import selector_steps
+from headrace._run import Run
 from oracle import assert_equal, make_pipeline, run_both
 from requests import Request as ToSend
 from requests import Response
@@ -355,3 +356,39 @@ def test_a_bare_resource(api: Any, tmp_path: Path, native_only: Any) -> None:
         pipeline.run(resource.with_name("renamed"), loader_file_format="parquet")
         pipelines.append(pipeline)
     assert set(pipelines[1].default_schema.data_table_names()) == {"renamed"}
+
+
+def test_header_values_leave_as_requests_sends_them(api: Any, tmp_path: Path, native_only: Any) -> None:
+    def handler(request: Request) -> Answer:
+        answer = cursor_pages(request)
+        if not request.query.get("after"):
+            answer.headers["X-Next"] = "Größe"  # the server sends latin-1
+        return answer
+
+    def make(url: str) -> Any:
+        headers = {"X-Latin": "Größe", "X-Empty": ""}
+        paginator = {"type": "header_cursor", "cursor_key": "X-Next", "cursor_param": "after"}
+        return config(url, {"headers": headers}, {"paginator": paginator})
+
+    asked = both_ask_the_same(api, tmp_path, handler, make)
+    assert [query.get("after") for _, _, query, *_ in asked] == [None, "Größe"]
+    assert asked[0][3]["x-latin"] == "Größe"
+
+
+@pytest.mark.parametrize("failure", ["close", "500", "503", "429"])
+def test_only_a_busy_host_is_asked_less(api: Any, tmp_path: Path, monkeypatch: Any, failure: str) -> None:
+    narrowed: list[str] = []
+    monkeypatch.setattr(Run, "_narrow", lambda self, host: narrowed.append(host))
+    failed: list[str] = []
+
+    def handler(request: Request) -> Answer:
+        if not failed:
+            failed.append(request.path)
+            return Answer(raw=b"") if failure == "close" else Answer({}, status=int(failure))
+        return cursor_pages(request)
+
+    made = config(api(handler).url, None, {"paginator": {"type": "cursor", "cursor_path": "cursors.next"}})
+    pipeline = make_pipeline(tmp_path, "busy")
+    pipeline.run(rest_api.rest_api_source(made, name="api"), loader_file_format="parquet")
+    assert pipeline.last_trace.last_normalize_info.row_counts["items"] == 6
+    assert bool(narrowed) == (failure in ("503", "429"))

@@ -30,6 +30,7 @@ Routes (query arguments with their defaults):
     /big?bytes=1000000               that many bytes "x"
     /many-headers?n=300              an answer with that many headers X-0, X-1, ...
     /headers                         {"method", "target", "headers": [[name, value], ...]} of the request
+    /raw-header?value=               an answer with X-Raw: value, in UTF-8
     /echo                            the request's body
     /stats                           {"max_in_flight", "connections", "paths": {path: requests}}; `reset=1` starts anew
 
@@ -107,7 +108,7 @@ class Faults:
     def __init__(self) -> None:
         self.port = self.tls_port = 0
         self._folder = tempfile.TemporaryDirectory(prefix="faults-")
-        self.cert = str(Path(self._folder.name) / "cert.pem")
+        self.cert, self.key = (str(Path(self._folder.name) / name) for name in ("cert.pem", "key.pem"))
         self.url = self.tls_url = ""
         self.seen: Counter[str] = Counter()
         self._forget()
@@ -149,13 +150,12 @@ class Faults:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _start(self) -> None:
-        key = str(Path(self._folder.name) / "key.pem")
         command = (
             "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
         )
-        subprocess.run([*command.split(), "-keyout", key, "-out", self.cert], check=True, capture_output=True)
+        subprocess.run([*command.split(), "-keyout", self.key, "-out", self.cert], check=True, capture_output=True)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.cert, key)
+        context.load_cert_chain(self.cert, self.key)
         plain = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LIMIT)
         tls = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context, limit=LIMIT)
         self._servers = (plain, tls)
@@ -349,6 +349,9 @@ class Faults:
 
     async def on_many_headers(self, exchange: Exchange, _: str) -> None:
         exchange.answer(b"{}", 200, *(f"X-{i}: {i}" for i in range(exchange.number("n", 300))))
+
+    async def on_raw_header(self, exchange: Exchange, _: str) -> None:
+        exchange.answer(b"{}", 200, f"X-Raw: {exchange.query['value']}")
 
     async def on_headers(self, exchange: Exchange, _: str) -> None:
         said = {"method": exchange.method, "target": exchange.target, "headers": exchange.headers}
