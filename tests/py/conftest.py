@@ -17,6 +17,7 @@ sys.path.insert(1, str(Path(__file__).parent.parent / "servers"))
 import pytest
 from faults import Faults
 from fetcher import Fetcher
+from http2 import Http2
 from servers import Answer, Api, Request
 
 
@@ -53,6 +54,20 @@ def fetcher() -> Iterator[Callable[..., Fetcher]]:
     yield make
     for one in made:
         one.engine.close()
+
+
+@pytest.fixture
+def http2(faults: Faults) -> Iterator[Callable[..., Http2]]:
+    """Starts HTTP/2 servers that end with the test."""
+    started: list[Http2] = []
+
+    def start(**options: Any) -> Http2:
+        started.append(Http2(faults.cert, faults.key, **options).__enter__())
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.__exit__()
 
 
 class _Lines(logging.Handler):
