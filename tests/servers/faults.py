@@ -121,6 +121,7 @@ class Faults:
     def _forget(self) -> None:
         self.paths: Counter[str] = Counter()
         self.max_in_flight = self.connections = 0
+        self.asked: list[str] = []  # "GET /json", "GET http://..." of a proxy's, "CONNECT host:port"
 
     # life
 
@@ -169,6 +170,7 @@ class Faults:
         self.connections += 1
         try:
             while (exchange := await self._read(reader, writer)) is not None:
+                self.asked.append(f"{exchange.method} {exchange.target}")
                 if exchange.method == "CONNECT":
                     await self._tunnel(exchange, reader)
                     break

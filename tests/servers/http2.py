@@ -6,7 +6,8 @@ counted, faults are asked for by path.
 Routes (query arguments with their defaults):
 
     /items?page=0             {"total": TOTAL, "items": [{"id": 10 * page}, ...]}; `pad=`: with text of that size in each
-    /together?n=4             the same, once `n` of its requests are in flight side by side
+    /together?n=4             the same, once `n` of its requests are in flight side by side; the first page and the last
+                              at once
     /reset-stream?times=1     RST_STREAM in mid-body, then as /items
     /refused?times=1          RST_STREAM with REFUSED_STREAM, then as /items
     /goaway?times=1           the answer, then GOAWAY: the connection takes no more
@@ -140,13 +141,13 @@ class Http2:
         page = int(query.get("page", 0))
         pad = {"pad": "x" * int(query["pad"])} if "pad" in query else {}
         body = json.dumps({"total": TOTAL, "items": [{"id": page * 10 + i, **pad} for i in range(10)]}).encode()
-        if parts.path == "/together":
+        if parts.path == "/together" and 0 < page < TOTAL - 1:
             self._together.append((connection, stream, body))
             if len(self._together) == int(query.get("n", 4)):
                 for waiting in self._together:
                     waiting[0].answer(*waiting[1:])
                 self._together.clear()
-        elif parts.path == "/items" or self._seen[target] > int(query.get("times", 1)):
+        elif parts.path in ("/items", "/together") or self._seen[target] > int(query.get("times", 1)):
             connection.answer(stream, body)
         elif parts.path == "/refused":
             connection.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
