@@ -20,21 +20,25 @@
 #define HEADER_BYTES ((size_t)1 << 20)
 /* Measured on 2 KB and 128 KB bodies: larger read buffers cost page faults for small answers and win little. */
 #define READ_BUFFER_BYTES (64L << 10)
+/* A transfer is given up as lost this long after its connect timeout, which is libcurl's own to keep (guessed). */
+#define LOST_MS 1000
 /* "No limit" for a connect: curl's 0 would be 300 s. */
 #define NO_CONNECT_TIMEOUT_MS (24L * 3600 * 1000)
 
 /* ---------------------------------------------------------------------------------------------------- headers */
 
-static void answer_begins(hr_http_transfer *transfer, const char *line, size_t size) {
+/* A status line: forgets the answer before. */
+static int answer_begins(hr_http_transfer *transfer, const char *line, size_t size) {
     transfer->text.size_bytes = 0;
     transfer->n_headers = 0;
     transfer->reason_at = transfer->reason_size = 0;
     transfer->status = 0;
     transfer->in_headers = true;
+    HR_TRY(hr__buf_append(&transfer->text, line, size));
     const char *end = line + size;
     const char *space = memchr(line, ' ', size);
     if (space == NULL) {
-        return;
+        return HR_OK;
     }
     const char *at = space + 1;
     while (at < end && *at >= '0' && *at <= '9' && transfer->status < 1000) {
@@ -43,16 +47,17 @@ static void answer_begins(hr_http_transfer *transfer, const char *line, size_t s
     at += at < end && *at == ' ';
     transfer->reason_at = (size_t)(at - line);
     transfer->reason_size = (size_t)(end - at);
+    return HR_OK;
 }
 
 static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
-/* Adds the line that is the last size bytes of text to the headers. */
-static int header_add(hr_http_transfer *transfer, size_t size) {
+static int header_add(hr_http_transfer *transfer, const char *from, size_t size) {
     const hr_allocator *alloc = transfer->http->options.alloc;
-    size_t line_at = transfer->text.size_bytes - size;
+    size_t line_at = transfer->text.size_bytes;
+    HR_TRY(hr__buf_append(&transfer->text, from, size));
     const char *line = transfer->text.data + line_at, *end = line + size;
     if (is_blank(*line) && transfer->n_headers > 0) { /* RFC 9112, 5.2: a folded line goes on with the value */
         hr_http_span *last = &transfer->spans[transfer->n_headers - 1];
@@ -101,17 +106,13 @@ static size_t on_header(char *data, size_t unit, size_t n, void *ctx) {
     while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r')) {
         size--;
     }
+    int rc = HR_OK;
     if (size >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-        answer_begins(transfer, data, size);
+        rc = answer_begins(transfer, data, size);
     } else if (size == 0) {
         transfer->in_headers = false;
-        return bytes;
-    } else if (!transfer->in_headers) { /* a trailer: requests does not show them either */
-        return bytes;
-    }
-    int rc = hr__buf_append(&transfer->text, data, size);
-    if (rc == HR_OK && transfer->text.size_bytes > size) {
-        rc = header_add(transfer, size);
+    } else if (transfer->in_headers) { /* else a trailer: requests does not show them either */
+        rc = header_add(transfer, data, size);
     }
     if (rc != HR_OK) {
         transfer->refused = (hr_code)rc;
@@ -410,12 +411,22 @@ int hr__http_transfer_start(hr_http_transfer *transfer, hr_error *err) {
     return rc == CURLE_OK ? HR_OK : hr__http_error_fill(transfer, rc, err);
 }
 
+/* libcurl that was short of memory can lose a transfer: neither socket nor timer, for good (7.88, each allocation
+ * failing in turn). Only one that is alone: others may wait for a stream of the one connection. */
+static bool is_lost(const hr_http_transfer *transfer, uint64_t now_ms) {
+    uint64_t timeout_ms = transfer->job->request.connect_timeout_ms;
+    return timeout_ms != 0 && transfer->http->n_in_flight == 1 && now_ms >= transfer->begun_ms + timeout_ms + LOST_MS;
+}
+
 bool hr__http_transfer_is_silent(hr_http_transfer *transfer, uint64_t now_ms) {
     uint64_t timeout_ms = transfer->job->request.read_timeout_ms;
     curl_off_t connected_us = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
     uint64_t bytes = bytes_moved(transfer), from_ms = transfer->active_ms;
     uint64_t connected_ms = transfer->begun_ms + (uint64_t)connected_us / 1000;
+    if (connected_us == 0 && is_lost(transfer, now_ms)) {
+        return true;
+    }
     if (connected_us == 0 || transfer->paused || bytes != transfer->seen_bytes) {
         from_ms = now_ms; /* connecting has its own timeout; or something moved that no callback told of */
     } else if (connected_ms > from_ms) {

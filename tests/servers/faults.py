@@ -182,7 +182,10 @@ class Faults:
             writer.close()
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Exchange | None:
-        first = (await reader.readline()).decode("latin-1").split()
+        byte = await reader.readexactly(1)
+        if byte == b"\x16":  # a TLS handshake: it may hold no line break to wait for
+            return None
+        first = (byte + await reader.readline()).decode("latin-1").split()
         if len(first) != 3:
             return None
         headers = []
