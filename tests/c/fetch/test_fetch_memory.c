@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fetch: each allocation failing in turn, ours and those that libcurl makes for us. A request must end, once, in its answer or
- * in "out of memory"; nothing may leak (ASan and the count of what is live).
+ * fetch: each allocation failing in turn, ours and those that libcurl makes for us. A request must end, once, in its
+ * answer or in "out of memory"; nothing may leak (ASan and the count of what is live).
  */
 #include "fetch_fixture.h"
 #include "http_core.h"
@@ -71,8 +71,8 @@ static bool request_of(int kind, int64_t run, char *url, hr_http_request *reques
     char path[256];
     const char *paths[] = {
         "/redirect-to?url=/gzip&code=307&cookie=b%%3D2&run=%lld", /* a redirect with a cookie, a compressed body */
-        "/status/503?times=1&run=%lld",                            /* asked for twice */
-        "/redirect-to?url=http://localhost:%lld/json",             /* to another host: set below */
+        "/status/503?times=1&run=%lld",                           /* asked for twice */
+        "/redirect-to?url=http://localhost:%lld/json",            /* to another host: set below */
         "/big?bytes=300000&run=%lld",
         "/many-headers?n=100&run=%lld",
     };
@@ -157,8 +157,8 @@ static int until_started(int kind, int64_t run) {
     return rc;
 }
 
-/* Only in what we ask of it: later, in the midst of a connection, libcurl 7.88 itself divides by zero when the table of its
- * sockets gets no memory. */
+/* Only in what we ask of it: later, in the midst of a connection, libcurl 7.88 itself divides by zero when the table of
+ * its sockets gets no memory. */
 HR_CASE(libcurls_allocations_fail_in_turn) {
     char url[512];
     hr_http_request request;
@@ -170,7 +170,8 @@ HR_CASE(libcurls_allocations_fail_in_turn) {
             int rc = until_started(kind, run);
             reached = atomic_load(&curls.calls) > run;
             n_failed += rc != HR_OK;
-            HR_CHECK(rc == HR_MEMORY || rc == HR_OK || rc == HR_REDIRECT); /* does without, or finds the URL malformed */
+            HR_CHECK(rc == HR_MEMORY || rc == HR_OK ||
+                     rc == HR_REDIRECT); /* does without, or finds the URL malformed */
             HR_CHECK(reached || rc == HR_OK);
             HR_CHECK_INT(atomic_load(&ours.live), 0);
         }
@@ -184,7 +185,8 @@ int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     atomic_store(&ours.fail_at, -1);
     atomic_store(&curls.fail_at, -1);
-    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc, free, curl_realloc, curl_strdup, curl_calloc) != CURLE_OK) {
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc, free, curl_realloc, curl_strdup, curl_calloc) !=
+        CURLE_OK) {
         return 2;
     }
     HR_RUN(our_allocations_fail_in_turn);
