@@ -13,12 +13,7 @@ ext_state *ext_state_of_type(PyTypeObject *type) {
 }
 
 PyObject *ext_text(hr_str text) {
-    PyObject *out = PyUnicode_DecodeUTF8(text.data == NULL ? "" : text.data, (Py_ssize_t)text.size_bytes, NULL);
-    if (out == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-        PyErr_Clear();
-        out = PyUnicode_DecodeLatin1(text.data, (Py_ssize_t)text.size_bytes, NULL);
-    }
-    return out;
+    return PyUnicode_DecodeUTF8(text.data == NULL ? "" : text.data, (Py_ssize_t)text.size_bytes, "backslashreplace");
 }
 
 static const char *const code_names[] = {

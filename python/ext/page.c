@@ -182,6 +182,7 @@ static PyObject *latin1(hr_str text) {
     X(wire_bytes, PyLong_FromUnsignedLongLong(info.wire_bytes)) \
     X(elapsed_ms, PyFloat_FromDouble(info.elapsed_ms))          \
     X(size, PyLong_FromSize_t(info.body.size_bytes))            \
+    X(encoded, PyBool_FromLong(info.encoded))                   \
     X(decoded, PyBool_FromLong(info.decoded))                   \
     X(n_records, PyLong_FromSize_t(info.n_records))
 

@@ -59,6 +59,7 @@ class Page:
     elapsed_ms: float
     size: int  # bytes of the decompressed body
     error: Error | None  # fetch or decode failed; status >= 400 is no error and is not decoded
+    encoded: bool  # the body is as its Content-Encoding says (libcurl cannot undo it) and was not decoded
     decoded: bool
     n_records: int  # selected by the stream's selector (or `select`); 0 before
     def body(self) -> bytes: ...

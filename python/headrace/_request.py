@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from email.message import Message
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,8 +19,11 @@ from dlt.sources.helpers.rest_client.client import RESTClient
 from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers, guess_json_utf, select_proxy
+from urllib3 import HTTPResponse
+from urllib3.exceptions import DecodeError
 
 from headrace import _core
+from headrace.exceptions import engine_error
 
 _OWN_HEADERS = ("accept-encoding", "connection", "content-length", "transfer-encoding")
 
@@ -133,12 +138,34 @@ def _sent(value: str | bytes) -> bytes:
     return value.encode("latin-1") if isinstance(value, str) else value
 
 
+def _unpack(body: bytes, headers: Mapping[str, str], max_body_bytes: int) -> bytes:
+    """A body that libcurl could not decode, as requests reads it: by urllib3, which leaves unknown encodings as they are."""
+    response = HTTPResponse(BytesIO(body), headers, preload_content=False)
+    parts = []
+    room = max_body_bytes
+    try:
+        for part in response.stream(1 << 16, decode_content=True):
+            parts.append(part)
+            room -= len(part)
+            if room < 0:
+                text = f"the answer is larger than max_body_bytes ({max_body_bytes} bytes after decompression)"
+                raise engine_error("LIMIT", text)
+    except DecodeError as error:
+        encoding = headers.get("Content-Encoding")
+        raise engine_error(
+            "NETWORK", f"the body is not what its Content-Encoding `{encoding}` says: {error}"
+        ) from error
+    return b"".join(parts)
+
+
 class NativeResponse(requests.Response):
     """A `requests.Response` over a page: its body becomes Python objects only when somebody asks."""
 
-    def __init__(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
+    def __init__(self, page: _core.Page, prepared: requests.PreparedRequest, max_body_bytes: int) -> None:
         super().__init__()
         self._page = page
+        self._max_body_bytes = max_body_bytes
+        self._original: bytes | None = None
         self.status_code = page.status
         self.reason = page.reason
         self.url = page.url
@@ -155,13 +182,20 @@ class NativeResponse(requests.Response):
     def content(self) -> bytes:
         """The decompressed body."""
         if self._content is False:
-            self._content = self._page.body()
+            self._content = self._answer()
         return self._content or b""
+
+    def _answer(self) -> bytes:
+        if not self._page.encoded:
+            return self._page.body()
+        if self._original is None:
+            self._original = _unpack(self._page.body(), self.headers, self._max_body_bytes)
+        return self._original
 
     @property
     def was_replaced(self) -> bool:
         """Whether a hook put other content in place."""
-        return self._content is not False and self._content != self._page.body()
+        return self._content is not False and self._content != self._answer()
 
     def show(self, light: bytes | None) -> None:
         """From now on `json()` is this text's value (an envelope, a shape); None: the whole body's."""

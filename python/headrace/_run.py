@@ -198,7 +198,16 @@ class Chain:
         number = self._n_sent
         self._n_sent += 1
         self._sent[number] = prepared
-        self.job.run.submit(self, number, prepared)
+        try:
+            self.job.run.submit(self, number, prepared)
+        except _core.Error as error:
+            raise self._error(error, prepared, number) from error
+
+    def _error(
+        self, error: _core.Error, prepared: requests.PreparedRequest, number: int, attempts: int = 1
+    ) -> Exception:
+        names = {"resource": self.job.name, "schema_name": self.job.schema_name}
+        return page_error(error, **names, url=prepared.url, page=number, attempts=attempts)
 
     def arrive(self, number: int, page: _core.Page) -> None:
         """Takes a page, handles those that are next."""
@@ -212,20 +221,24 @@ class Chain:
     # ---- one page, as RESTClient.paginate does it
 
     def _handle(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
-        response = NativeResponse(page, prepared)
+        response = NativeResponse(page, prepared, self.job.run.settings.max_body_bytes)
         self.job.sender.keep_cookies(page, prepared)
         number = self._next - 1
         try:
             self._check(page, response)
+            self._select(page, response)
         except IgnoreResponseException:
             self._end()
             page.release()
             return
         except _core.Error as error:
-            raise page_error(
-                error, resource=self.job.name, schema_name=self.job.schema_name, url=prepared.url, page=number
-            ) from error
-        self._select(page, response)
+            raise self._error(error, prepared, number, page.attempts) from error
+        except requests.HTTPError as error:
+            if hasattr(error, "add_note"):  # Python 3.11
+                tried = f" ({page.attempts} attempts)" if page.attempts > 1 else ""
+                url = mask_url(prepared.url or "")
+                error.add_note(f"fetch: resource `{self.job.name}`, {url}, page {number}{tried}")
+            raise
         cursor = self.job.cursor
         keep = cursor.cut(page) if cursor is not None else None
         self.job.counts["pages"] += 1
@@ -251,6 +264,11 @@ class Chain:
                 page.decode(response.text.encode("utf-8", "surrogatepass"))
                 return
         error = page.error
+        if page.encoded:
+            try:
+                page.decode(response.content)
+            except _core.Error as undecoded:
+                error = undecoded
         if (error is not None and error.code == "ENCODING") or (
             not response.is_plain_utf8 and not response.content.isascii()
         ):

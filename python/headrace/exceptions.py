@@ -37,14 +37,44 @@ _ADVICE = {
     "SYNTAX": "the answer is not the JSON that was expected: look at it with curl; the data may be behind a login, or the"
     " body was cut",
     "ENCODING": "the answer's text is not in the encoding that it declares",
-    "LIMIT": "raise the limit named in the message under [headrace] if such answers are expected",
+    "NETWORK": "the API or the way to it may be down: run again later; [runtime] request_max_attempts and"
+    " request_backoff_factor say how often and how fast it is tried again",
+    "TIMEOUT": "if the API is that slow, raise [runtime] request_timeout",
+    "REDIRECT": "look at the URL with curl -L: base_url or path may be another now, or a login is asked for",
+    "ARGUMENT": "check base_url, path, headers and the paginator's next link",
+    "MEMORY": "lower memory_limit or max_in_flight under [headrace], or give the process more memory",
     "TLS": "if the certificate is right, name its CA with REQUESTS_CA_BUNDLE",
     "RANGE": "dlt fails on this value too; give the column a data_type that can hold it, such as text",
     "UNSUPPORTED": "set [headrace] native = false to take dlt's own path for this run",
 }
 
 
-def page_error(error: _core.Error, *, resource: str, schema_name: str, url: str | None, page: int | None) -> Exception:
+_LIMITS = {  # by a word of the message: limits that can be raised
+    "max_body_bytes": "raise max_body_bytes under [headrace] if such answers are expected",
+    "nested deeper": "dlt's own path cannot read it either",
+}
+
+
+def _advice(error: _core.Error) -> str | None:
+    if error.code == "LIMIT":
+        return next((advice for word, advice in _LIMITS.items() if word in str(error)), None)
+    if error.code == "NETWORK" and not error.retriable:
+        return "look at the answer with curl -i"
+    return _ADVICE.get(error.code)
+
+
+def engine_error(code: str, message: str) -> _core.Error:
+    """An error of fetch that was found on this side."""
+    error = _core.Error(message)
+    error.code, error.stage, error.retriable = code, "fetch", False
+    error.tag = error.record = error.offset = -1
+    error.http_status, error.table, error.column = 0, "", ""
+    return error
+
+
+def page_error(
+    error: _core.Error, *, resource: str, schema_name: str, url: str | None, page: int | None, attempts: int = 1
+) -> Exception:
     """The exception for an engine error, with its place in words."""
     if error.code == "NULL_VALUE" and error.table and error.column:
         null_error = CannotCoerceNullException(schema_name, error.table, error.column)
@@ -53,7 +83,9 @@ def page_error(error: _core.Error, *, resource: str, schema_name: str, url: str 
     text = f"{_where(error, resource, url, page)}: {error}"
     if error.table:
         text += f" [table `{error.table}`" + (f", column `{error.column}`" if error.column else "") + "]"
-    if advice := _ADVICE.get(error.code):
+    if attempts > 1:
+        text += f" ({attempts} attempts)"
+    if advice := _advice(error):
         text += f". {advice[0].upper()}{advice[1:]}."
     cls = ResourceFailedTransient if error.retriable else ResourceFailed
     return cls(text)

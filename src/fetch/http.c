@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Hosts that are remembered as serial; more are not (guessed: nobody has so many). */
-#define SERIAL_HOSTS 64
+/* Hosts that are remembered as serial or as_is; more are not (guessed: nobody has so many). */
+#define KEPT_HOSTS 64
 /* Before a request is made again that was refused only because others were in flight (guessed: polite, short). */
 #define PARALLEL_REFUSED_MS 100
 /* is_full is asked again this often even if nobody calls hr__http_wake. */
@@ -92,7 +92,7 @@ static hr_http_host *host_get(hr_http *http, const hr_origin *origin) {
 }
 
 static void host_leave(hr_http *http, hr_http_host *host) {
-    if (--host->n_jobs > 0 || host->serial) {
+    if (--host->n_jobs > 0 || host->serial || host->as_is) {
         return;
     }
     hr_http_host **at = bucket_of(http, &host->origin);
@@ -233,16 +233,37 @@ static void job_wait(hr_http *http, hr_http_job *job, uint32_t delay_ms) {
     COUNT(http->retries, 1);
 }
 
+static bool may_keep(const hr_http *http, const hr_http_host *host) {
+    return host->serial || host->as_is || http->n_kept_hosts < KEPT_HOSTS;
+}
+
 /* A 429 to one of several requests that were in flight side by side at the host: from now on one at a time. Such an
  * answer is our fault, so it is no attempt. Returns whether it was one. */
 static bool became_serial(hr_http *http, const hr_http_job *job, int status) {
     hr_http_host *host = job->host;
     bool alone = job->start == host->n_starts;
-    if (status != 429 || alone || (!host->serial && http->n_serial_hosts >= SERIAL_HOSTS)) {
+    if (status != 429 || alone || !may_keep(http, host)) {
         return false;
     }
-    http->n_serial_hosts += !host->serial;
+    http->n_kept_hosts += !host->serial && !host->as_is;
     host->serial = true;
+    return true;
+}
+
+/* A body that libcurl cannot decode ("Content-Encoding: utf-8", gzip in several members, no gzip at all) is asked for
+ * once more as it is: requests reads some of them. Whether this is such a failure. */
+static bool became_as_is(hr_http *http, const hr_http_transfer *transfer, CURLcode curl_code) {
+    hr_http_job *job = transfer->job;
+    hr_http_host *host = job->host;
+    if ((curl_code != CURLE_BAD_CONTENT_ENCODING && curl_code != CURLE_WRITE_ERROR) || transfer->refused != HR_OK ||
+        job->as_is || hr__http_transfer_header(transfer, "Content-Encoding").size_bytes == 0) {
+        return false;
+    }
+    job->as_is = true;
+    if (may_keep(http, host)) {
+        http->n_kept_hosts += !host->serial && !host->as_is;
+        host->as_is = true;
+    }
     return true;
 }
 
@@ -298,6 +319,9 @@ static void finished(hr_http *http, hr_http_transfer *transfer, CURLcode curl_co
     transfer->paused = false;
     if (curl_code == CURLE_OK || transfer->cut) {
         answered(http, transfer);
+    } else if (became_as_is(http, transfer, curl_code)) {
+        job->attempts--;
+        job_wait(http, job, 0);
     } else if (err.retriable && job->attempts < retry.max_attempts) {
         job_wait(http, job, hr__retry_delay_ms(&retry, job->attempts, (hr_str){NULL, 0}, 0));
     } else {
@@ -337,6 +361,7 @@ static void job_start(hr_http *http, hr_http_job *job) {
     host_dequeue(http, job);
     job->state = HR_HTTP_RUNNING;
     job->attempts++;
+    job->as_is = job->as_is || job->host->as_is;
     job->host->n_starts++;
     job->start = job->host->in_flight++ == 0 ? job->host->n_starts : 0;
     http->n_in_flight++;

@@ -50,7 +50,8 @@ typedef struct hr_http_result {
     hr_str url;                    /* after redirects, as sent (it may hold secrets) */
     const hr_http_header *headers; /* of the last answer, in order */
     size_t n_headers;
-    hr_buf body; /* decompressed, with HR_HTTP_BODY_PADDING readable bytes after size_bytes */
+    bool encoded; /* the body is still compressed, or as the server has it: libcurl cannot undo its Content-Encoding */
+    hr_buf body;  /* decompressed, with HR_HTTP_BODY_PADDING readable bytes after size_bytes */
     uint32_t attempts;
     uint32_t throttled;  /* attempts that ended in 429, 503 or a time-out: the host wants to be asked less */
     uint64_t wire_bytes; /* received for the body of the last attempt, compressed */

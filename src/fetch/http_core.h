@@ -69,6 +69,7 @@ struct hr_http_job {
     uint32_t attempts, throttled;
     uint64_t start;                /* its host's n_starts when the attempt started; 0: others were in flight then */
     uint64_t due_ms, wait_from_ms; /* while waiting */
+    bool as_is;                    /* bodies are taken as they come, without undoing Content-Encoding */
     /* the hop, after redirects of this attempt */
     char *hop_url; /* NULL: request.url; else of the allocator */
     hr_origin hop_origin;
@@ -77,7 +78,7 @@ struct hr_http_job {
     bool hop_get;
 };
 
-/* A host exists as long as it has unfinished jobs; a serial one for good. */
+/* A host exists as long as it has unfinished jobs; a serial or as_is one for good. */
 struct hr_http_host {
     hr_http_host *next;                      /* in its bucket */
     hr_http_host *queued_prev, *queued_next; /* hosts with a queue */
@@ -85,6 +86,7 @@ struct hr_http_host {
     uint32_t in_flight, n_jobs;
     uint64_t n_starts;
     bool serial; /* answered 429 to parallel requests: asked one at a time from then on */
+    bool as_is;  /* sent a body that libcurl could not decode: its bodies are taken as they come from then on */
     hr_origin origin;
 };
 
@@ -140,7 +142,7 @@ struct hr_http {
     hr_http_list waiting; /* by due_ms */
     hr_http_host *buckets[HR_HTTP_BUCKETS];
     hr_http_host *queued_hosts;
-    uint32_t n_serial_hosts;
+    uint32_t n_kept_hosts;
     hr_http_transfer **transfers; /* options.max_in_flight + 1; the first n_transfers exist */
     hr_http_transfer *idle;
     uint32_t n_transfers, n_in_flight, n_paused;

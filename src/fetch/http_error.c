@@ -76,6 +76,10 @@ static int cut_short(const hr_http_transfer *transfer, hr_error *err) {
 
 static int lost(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *err) {
     peer server = server_of(transfer);
+    if (transfer->in_headers) {
+        return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH, "the headers of the answer of %s could not be read: %s",
+                             server.text, curl_words(transfer, curl_code));
+    }
     long connect_status = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
     if (connect_status >= 300) {
@@ -155,6 +159,11 @@ static int fill(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *
     }
     switch (curl_code) {
     case CURLE_OUT_OF_MEMORY:
+        if (transfer->in_headers) { /* libcurl says the same of a line that is too long */
+            return hr__error_set(err, HR_LIMIT, HR_STAGE_FETCH,
+                                 "a header of the answer of %s is longer than libcurl takes, or memory is short",
+                                 server.text);
+        }
         return hr__error_memory(err, HR_STAGE_FETCH);
     case CURLE_OPERATION_TIMEDOUT:
         return timed_out(transfer, err);
@@ -177,8 +186,9 @@ static int fill(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *
         return lost(transfer, curl_code, err);
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL: /* the scheme was checked: "Received HTTP/0.9 when not allowed" */
-        return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH, "expected an HTTP answer from %s, found something else",
-                             server.text);
+        return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH,
+                             "expected an HTTP answer from %s, found something else: %s", server.text,
+                             curl_words(transfer, curl_code));
     case CURLE_BAD_CONTENT_ENCODING:
         return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH, "the body of %s cannot be decompressed: %s", server.text,
                              curl_words(transfer, curl_code));

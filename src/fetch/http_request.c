@@ -70,6 +70,10 @@ static bool is_name(hr_str name, const char *other) {
     return name.size_bytes == strlen(other) && strncasecmp(name.data, other, name.size_bytes) == 0;
 }
 
+static bool has_scheme(const char *url) {
+    return url[strcspn(url, ":/?#")] == ':';
+}
+
 static bool is_http_text(const char *url) {
     return is_name(scheme_of(url), "http") || is_name(scheme_of(url), "https");
 }
@@ -315,7 +319,8 @@ int hr__http_job_redirect(const hr_allocator *alloc, hr_http_job *job, int statu
     int out = HR_OK;
     if (rc == CURLUE_OUT_OF_MEMORY) {
         out = hr__error_memory(err, HR_STAGE_FETCH);
-    } else if (rc == CURLUE_UNSUPPORTED_SCHEME || (rc == CURLUE_OK && !is_http(&to))) {
+    } else if (rc == CURLUE_UNSUPPORTED_SCHEME || (rc == CURLUE_OK && !is_http(&to)) ||
+               (rc != CURLUE_OK && has_scheme(terminated) && !is_http_text(terminated))) {
         hr_str scheme = scheme_of(terminated);
         out = hr__error_set(err, HR_REDIRECT, HR_STAGE_FETCH,
                             "%s:%u redirected to scheme %.*s: only http and https are followed", from->host, from->port,

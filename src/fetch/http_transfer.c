@@ -328,7 +328,8 @@ static CURLcode set_options(hr_http_transfer *transfer) {
     SET(CURLOPT_WRITEDATA, transfer);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_HTTPHEADER, link_lines(job));
-    SET(CURLOPT_ACCEPT_ENCODING, "");                              /* all that this libcurl decodes */
+    SET(CURLOPT_ACCEPT_ENCODING, ""); /* all that this libcurl decodes */
+    SET(CURLOPT_HTTP_CONTENT_DECODING, job->as_is ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, READ_BUFFER_BYTES); /* refused when 7.88 kept a buffer: of this size */
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS,
@@ -444,6 +445,7 @@ void hr__http_transfer_result(hr_http_transfer *transfer, hr_http_result *result
     curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
     result->wire_bytes = (uint64_t)wire;
     result->status = transfer->status;
+    result->encoded = transfer->job->as_is && hr__http_transfer_header(transfer, "Content-Encoding").size_bytes > 0;
     if (transfer->reason_size != 0) {
         result->reason = (hr_str){text + transfer->reason_at, transfer->reason_size};
     }

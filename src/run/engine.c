@@ -220,6 +220,7 @@ static int page_take_answer(hr_page *page, hr_http_result *result) {
     page->status = result->status;
     page->attempts = result->attempts;
     page->throttled = result->throttled;
+    page->encoded = result->encoded;
     page->wire_bytes = result->wire_bytes;
     page->elapsed_ms = result->elapsed_ms;
     page->body = result->body;
@@ -254,7 +255,7 @@ static void http_done(void *ctx, hr_http_result *result) {
     } else if (result->error.code != HR_OK) {
         page->error = result->error;
     }
-    if (page->error.code != HR_OK || page->status >= 400) {
+    if (page->error.code != HR_OK || page->status >= 400 || page->encoded) {
         hr__engine_push_event(engine, page);
     } else {
         push_work(engine, &engine->to_decode, page);

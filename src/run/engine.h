@@ -99,6 +99,7 @@ typedef struct hr_page_info {
     uint64_t wire_bytes;
     double elapsed_ms;
     hr_str body;
+    bool encoded; /* still as its Content-Encoding says: not decoded */
     bool decoded;
     size_t n_records;
     const hr_error *error; /* NULL: none */

@@ -191,6 +191,7 @@ void hr__page_info(const hr_page *page, hr_page_info *info_out) {
         .n_headers = page->n_headers,
         .attempts = page->attempts,
         .throttled = page->throttled,
+        .encoded = page->encoded,
         .wire_bytes = page->wire_bytes,
         .elapsed_ms = page->elapsed_ms,
         .body = {page->body.data, page->body.size_bytes},

@@ -47,6 +47,7 @@ struct hr_page {
     hr_http_header *headers;
     size_t n_headers;
     hr_arena arena;
+    bool encoded;
     hr_buf body; /* with HR_BODY_PADDING bytes after it */
     hr_error error;
     hr_doc *doc; /* owned; NULL: not decoded */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import signal
@@ -25,6 +26,7 @@ from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_url
 from oracle import make_pipeline, read_tables, run_both
+from requests import HTTPError
 from servers import Answer, Request
 
 N_PAGES = 4
@@ -111,6 +113,184 @@ def test_an_error_says_where(api: Any, tmp_path: Path) -> None:
     ), text
     assert "s3cret" not in text
     assert "look at it with curl" in text
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+LOOK = "look at it with curl"
+AGAIN = "run again later"
+# what page 2 is, what the error says of it: stage, place behind the page, words, what to do
+BAD_PAGES: dict[str, tuple[Answer, str, str, str, str]] = {
+    "truncated": (
+        Answer(b'{"items": [{"id": 1}, {"id'),
+        "decode",
+        "byte 23",
+        "the string that starts at byte 23 does not end",
+        LOOK,
+    ),
+    "html": (Answer(b"<html>log in</html>"), "decode", "byte 0", "expected a value, found '<'", LOOK),
+    "empty": (Answer(b""), "decode", "byte 0", "the body is empty", LOOK),
+    "no content": (Answer(b"", status=204), "decode", "byte 0", "the body is empty", LOOK),
+    "two documents": (Answer(b"{}\n{}"), "decode", "byte 3", "expected the end of the document", LOOK),
+    "deep": (Answer(b'{"items": ' + DEEP + b"}"), "decode", "byte 1033", "nested deeper than 1024 levels", "dlt's own"),
+    "deep elsewhere": (
+        Answer(b'{"x": ' + DEEP + b', "items": []}'),
+        "decode",
+        "byte 1029",
+        "nested deeper",
+        "dlt's own",
+    ),
+    "control character": (Answer(b'{"items": [{"a": "\n"}]}'), "decode", "byte 18", "control character 0x0a", LOOK),
+    "bad escape": (Answer(b'{"items": [{"a": "\\x"}]}'), "decode", "byte 19", "after a backslash, found 'x'", LOOK),
+    "lone surrogate": (
+        Answer(b'{"total": 4, "items": [{"a": 1}, {"a": "\\ud800x"}]}'),
+        "normalize",
+        "record 1, byte 33",
+        'value "\\xed\\xa0\\x80x" holds a lone surrogate, which is not text [table `items`, column `a`]',
+        "encoding",
+    ),
+    "digits": (
+        Answer(b'{"total": 4, "items": [{"id": 1}, {"l": [{"v": -' + b"7" * 10_000 + b"}]}]}"),
+        "normalize",
+        "record 1, byte 34",
+        "an integer of 10000 digits exceeds 64 bits [table `items__l`, column `v`]",
+        "data_type",
+    ),
+    "not gzip": (
+        Answer(b"plain", headers={"Content-Encoding": "gzip"}),
+        "fetch",
+        "",
+        "the body is not what its Content-Encoding `gzip` says",
+        "curl",
+    ),
+    "gzip bomb": (
+        Answer(b"[" + b" " * 20_000_000 + b"]", compress=True),
+        "fetch",
+        "",
+        "larger than max_body_bytes (1000000 bytes after decompression)",
+        "raise max_body_bytes",
+    ),
+    "gzip bomb in two members": (
+        Answer(gzip.compress(b"[") + gzip.compress(b" " * 20_000_000 + b"]"), headers={"Content-Encoding": "gzip"}),
+        "fetch",
+        "",
+        "larger than max_body_bytes (1000000 bytes after decompression)",
+        "raise max_body_bytes",
+    ),
+    "short": (
+        Answer(raw=answer_text(b'{"items": []', 1000)),
+        "fetch",
+        "",
+        "cut short: it ended after 12 of 1000 bytes (Content-Length) (2 attempts)",
+        AGAIN,
+    ),
+    "chunks cut": (
+        Answer(raw=b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n{"items": []\r\n'),
+        "fetch",
+        "",
+        "cut short: it ended after 12 bytes, before its last chunk",
+        AGAIN,
+    ),
+    "no answer": (Answer(raw=b""), "fetch", "", "closed before an answer came", AGAIN),
+    "no http": (Answer(raw=b"220 smtp\r\n"), "fetch", "", "expected an HTTP answer from", AGAIN),
+    "headers without end": (
+        Answer(raw=b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 500_000),
+        "fetch",
+        "",
+        "headers of the answer of",
+        "",
+    ),
+    "a long header": (Answer(b"{}", headers={"X": "y" * 200_000}), "fetch", "", "a header of the answer of", ""),
+    "redirects": (
+        Answer({}, status=302, headers={"Location": "/items?page=2&token=t0ken"}),
+        "fetch",
+        "",
+        "redirected more than 30 times",
+        "curl -L",
+    ),
+    "redirect to a file": (
+        Answer({}, status=302, headers={"Location": "file:///etc/passwd"}),
+        "fetch",
+        "",
+        "redirected to scheme file: only http and https are followed",
+        "curl -L",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PAGES)
+def test_a_bad_page_is_told(api: Any, tmp_path: Path, monkeypatch: Any, name: str) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "2")
+    monkeypatch.setenv("HEADRACE__MAX_BODY_BYTES", "1000000")
+    answer, stage, place, words, advice = BAD_PAGES[name]
+    server = api(lambda request: answer if request.query["page"] == "2" else good(request))
+    error = fails(tmp_path, config(server.url, {"params": {"api_key": "s3cret"}}))
+    text = str(error).replace(server.url, "URL")
+    assert text.startswith(
+        f"{stage}: resource `items`, URL/items?api_key=***&page=2, page 2{', ' if place else ''}{place}: "
+    ), text
+    assert words in text
+    assert advice.lower() in text.rpartition(words)[2].lower()
+    assert isinstance(error, ResourceFailedTransient if advice == AGAIN else (ResourceFailed, ResourceFailedTransient))
+    assert "s3cret" not in text
+    assert "t0ken" not in text
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 500, 503])
+def test_a_status_is_dlts_error_with_its_place(api: Any, tmp_path: Path, monkeypatch: Any, status: int) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "3")
+    server = api(lambda request: Answer({}, status=status) if request.query["page"] == "2" else good(request))
+    error = fails(tmp_path, config(server.url, {"params": {"api_key": "s3cret"}}))
+    assert isinstance(error, HTTPError)
+    assert str(status) in str(error)
+    assert "s3cret" not in str(error)
+    attempts = 3 if status >= 500 else 1
+    assert len([r for r in server.requests if r.query["page"] == "2"]) == attempts
+    place = f"fetch: resource `items`, {server.url}/items?api_key=***&page=2, page 2"
+    assert error.__notes__ == [place + (" (3 attempts)" if attempts == 3 else "")]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_status_that_recovers(api: Any, tmp_path: Path, status: int, native_only: Any) -> None:
+    said: dict[str, int] = {}
+
+    def handler(request: Request) -> Answer:
+        said[request.query["page"]] = said.get(request.query["page"], 0) + 1
+        return Answer({}, status=status) if said[request.query["page"]] < 3 else good(request)
+
+    pipeline = make_pipeline(tmp_path, "recovers")
+    pipeline.run(rest_api.rest_api_source(config(api(handler).url), name="api"), loader_file_format="parquet")
+    assert [row["id"] for row in read_tables(pipeline)["items"]] == list(range(N_PAGES * 10))
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("ftp://127.0.0.1/items", "expected an http or https URL, found scheme ftp"),
+        ("http://127.0.0.1:9/items?token=t0ken", "connection to 127.0.0.1:9 refused"),
+        ("http://no.such.host.invalid/?token=t0ken", "host no.such.host.invalid"),
+        ("http://[/", ""),
+    ],
+)
+def test_a_next_link_that_leads_nowhere(api: Any, tmp_path: Path, monkeypatch: Any, link: str, words: str) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
+    server = api(lambda _: Answer({"items": [{"id": 1}], "next": link}))
+    error = fails(tmp_path, config(server.url, {"paginator": {"type": "json_link", "next_url_path": "next"}}))
+    assert words in str(error)
+    assert "t0ken" not in str(error)
+    assert not words or "page 1" in str(error)
+
+
+def test_a_childs_page_names_the_child(api: Any, tmp_path: Path) -> None:
+    def handler(request: Request) -> Answer:
+        if request.path == "/items/2":
+            return Answer(b'{"items": [{"v": 1}')
+        return Answer({"items": [{"id": n} for n in range(4)]})
+
+    server = api(handler)
+    endpoint = {"path": "items/{id}", "params": {"id": {"type": "resolve", "resource": "items", "field": "id"}}}
+    made = config(server.url, {"paginator": "single_page"})
+    made["resources"].append({"name": "children", "endpoint": {**endpoint, "paginator": "single_page"}})
+    assert f"decode: resource `children`, {server.url}/items/2, page 0, byte 19: " in str(fails(tmp_path, made))
 
 
 def test_a_record_that_does_not_fit_names_record_and_column(api: Any, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ Routes (query arguments with their defaults):
     /redirect/<n>                    n redirects, then /json
     /redirect-loop                   to itself
     /redirect-to?url=&code=302       Location: url; `cookie=`: with Set-Cookie; `bytes=`: with a body of that size
-    /gzip?n=3, /deflate?n=3          /json, compressed
+    /gzip?n=3, /deflate?n=3          /json, compressed; `members=2`: as gzip in two members
+    /encoded?coding=utf-8            /json, which says that it has that Content-Encoding
     /bad-gzip                        says gzip and is not
     /bomb?bytes=1073741824           a small gzip body of that many zeros
     /big?bytes=1000000               that many bytes "x"
@@ -41,6 +42,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import gzip
 import json
 import os
 import socket
@@ -330,8 +332,13 @@ class Faults:
         exchange.answer(b"m" * exchange.number("bytes", 5), exchange.number("code", 302), *lines)
 
     async def on_gzip(self, exchange: Exchange, _: str) -> None:
-        packer = zlib.compressobj(wbits=31)
-        exchange.answer(packer.compress(items(exchange)) + packer.flush(), 200, "Content-Encoding: gzip")
+        body = items(exchange)
+        half = len(body) // exchange.number("members", 1)
+        packed = gzip.compress(body[:half]) + (gzip.compress(body[half:]) if body[half:] else b"")
+        exchange.answer(packed, 200, "Content-Encoding: gzip")
+
+    async def on_encoded(self, exchange: Exchange, _: str) -> None:
+        exchange.answer(items(exchange), 200, f"Content-Encoding: {exchange.query['coding']}")
 
     async def on_deflate(self, exchange: Exchange, _: str) -> None:
         exchange.answer(zlib.compress(items(exchange)), 200, "Content-Encoding: deflate")

@@ -23,6 +23,7 @@ typedef struct outcome {
     size_t n_headers;
     hr_buf body;
     uint32_t attempts;
+    bool encoded;
     uint64_t wire_bytes;
     hr_error error;
 } outcome;
@@ -57,6 +58,7 @@ static void fixture_done(void *ctx, hr_http_result *result) {
     }
     out->n_headers = result->n_headers;
     out->attempts = result->attempts;
+    out->encoded = result->encoded;
     out->wire_bytes = result->wire_bytes;
     out->error = result->error;
     if (!fix->drop_bodies) {

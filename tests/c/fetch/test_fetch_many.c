@@ -131,7 +131,8 @@ HR_CASE(a_host_that_refuses_parallel_requests_is_asked_one_at_a_time) {
     many_free(&all);
 }
 
-/* ---------------------------------------------------------------------------------------------------- memory is short */
+/* ---------------------------------------------------------------------------------------------------- memory is short
+ */
 
 static atomic_bool full;
 
@@ -193,8 +194,12 @@ HR_CASE(transfers_pause_and_go_on) {
 /* ---------------------------------------------------------------------------------------------------- ends */
 
 HR_CASE(cancelling_and_ending_are_quick_wherever_requests_are) {
-    static const char *const paths[] = {"/hang", "/hang-body", "/drip?n=10000&ms=10", "/retry-after?seconds=100&times=9&c=%d",
-                                        "/big?bytes=30000000", "/redirect-loop"};
+    static const char *const paths[] = {"/hang",
+                                        "/hang-body",
+                                        "/drip?n=10000&ms=10",
+                                        "/retry-after?seconds=100&times=9&c=%d",
+                                        "/big?bytes=30000000",
+                                        "/redirect-loop"};
     for (int by_free = 0; by_free < 2; by_free++) {
         fixture fix = {.drop_bodies = true};
         many all = {.n = 0};
