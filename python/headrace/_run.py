@@ -53,6 +53,10 @@ _BUILT_IN = (
 )
 _PATHS = ("total_path", "has_more_path", "next_url_path", "cursor_path")
 _FIRST_WINDOW = 2
+_SAME_SIZES, _SAME_PAGES = (
+    8,
+    100,
+)  # pages in a row: of one size, before they are compared; the same, before it is an error
 
 
 class Run:
@@ -171,6 +175,9 @@ class Chain:
         self._seen: set[bytes] = set()
         self._held: requests.PreparedRequest | None = None  # not sent: memory is full and it is not this chain's turn
         self._is_cut_out = False  # the page at hand holds the records alone
+        self._same = 0  # pages in a row that are of one size, then also the same
+        self._last: tuple[int, int] = (0, 0)  # size and records of the page before
+        self._last_digest = b""
         self._is_short = False  # fewer are sent ahead than the window allows, for the same reason
 
     def start(self) -> None:
@@ -239,6 +246,7 @@ class Chain:
                 url = mask_url(prepared.url or "")
                 error.add_note(f"fetch: resource `{self.job.name}`, {url}, page {number}{tried}")
             raise
+        self._look_for_a_loop(page, prepared, number)
         cursor = self.job.cursor
         keep = cursor.cut(page) if cursor is not None else None
         self.job.counts["pages"] += 1
@@ -248,6 +256,24 @@ class Chain:
             self.paginator = self.job.client.detect_paginator(response, [None] * min(page.n_records, 1))
         self._page_on(page, response, is_last=cursor is not None and cursor.closed)
         self.ready.append((page, keep))
+
+    def _look_for_a_loop(self, page: _core.Page, prepared: requests.PreparedRequest, number: int) -> None:
+        """Ends what would never end: an API that does not know the paginator's parameter gives its first page for ever."""
+        size = (page.size, page.n_records)
+        self._same = self._same + 1 if size == self._last and page.n_records else 0
+        self._last = size
+        if self._same < _SAME_SIZES:
+            return
+        digest = hashlib.blake2b(page.body(), digest_size=12).digest()
+        if self._same > _SAME_SIZES and digest != self._last_digest:
+            self._same = 0
+        self._last_digest = digest
+        if self._same >= _SAME_PAGES:
+            raise ResourceFailed(
+                f"fetch: resource `{self.job.name}`, {mask_url(prepared.url or '')}, page {number}: the last"
+                f" {_SAME_PAGES - _SAME_SIZES} pages are the same, byte for byte, so it would never end. Check the names of the"
+                " paginator's parameters, or set its maximum."
+            )
 
     def _check(self, page: _core.Page, response: NativeResponse) -> None:
         """Hooks, status and decoding. Raises what dlt's client would, or the engine's error."""

@@ -13,6 +13,8 @@ from dlt.common.configuration.container import Container
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext, PackageStorage
 from dlt.common.utils import uniq_id
 
+from headrace.exceptions import write_error
+
 _MAX_PENDING = 2  # tables waiting to be written; each is at most a batch
 _DICTIONARY_COLUMNS = ("_dlt_load_id",)
 
@@ -32,12 +34,18 @@ class PackageWriter:
         """Queues rows of a table. Raises what an earlier write raised."""
         while len(self._pending) >= _MAX_PENDING:
             self._pending.popleft().result()
-        self._pending.append(self._pool.submit(self._write, name, table))
+        self._pending.append(self._pool.submit(self._try_write, name, table))
 
     def _path(self, name: str) -> str:
         file_name = PackageStorage.build_job_file_name(name, uniq_id(5)) + ".parquet"
         path = self._storage.get_job_file_path(self._load_id, PackageStorage.NEW_JOBS_FOLDER, file_name)
         return str(self._storage.storage.make_full_path(path))
+
+    def _try_write(self, name: str, table: pa.Table) -> None:
+        try:
+            self._write(name, table)
+        except OSError as error:
+            raise write_error(name, error) from error
 
     def _write(self, name: str, table: pa.Table) -> None:
         schema, writer = self._writers.get(name, (None, None))
@@ -58,8 +66,11 @@ class PackageWriter:
         try:
             while self._pending:
                 self._pending.popleft().result()
-            for _, writer in self._writers.values():
-                writer.close()
+            for name, (_, writer) in self._writers.items():
+                try:
+                    writer.close()
+                except OSError as error:
+                    raise write_error(name, error) from error
         finally:
             self._writers.clear()
             self._pool.shutdown(wait=True)

@@ -1,5 +1,6 @@
 """What headrace raises. Each is one of dlt's terminal or transient exceptions, so that dlt's retry logic knows it."""
 
+import errno
 import re
 from urllib.parse import urlsplit, urlunsplit
 
@@ -89,6 +90,22 @@ def page_error(
         text += f". {advice[0].upper()}{advice[1:]}."
     cls = ResourceFailedTransient if error.retriable else ResourceFailed
     return cls(text)
+
+
+_DISK_ADVICE = {
+    errno.ENOSPC: "free space where the pipeline's folder is and run again",
+    errno.EDQUOT: "free space where the pipeline's folder is and run again",
+    errno.EFBIG: "the process may not write files so large (ulimit -f)",
+    errno.ENAMETOOLONG: "the table's name is too long for a file: set max_table_nesting",
+}
+
+
+def write_error(table: str, error: OSError) -> OSError:
+    """The error of a table's file, with its place in words."""
+    text = f"emit: table `{table}` could not be written: {error.strerror or error}"
+    if advice := _DISK_ADVICE.get(error.errno or 0):
+        text += f". {advice[0].upper()}{advice[1:]}."
+    return OSError(error.errno or 0, text)
 
 
 def _where(error: _core.Error, resource: str, url: str | None, page: int | None) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import re
 import signal
 import socket
@@ -411,6 +413,33 @@ def test_paginators_that_go_round(api: Any, tmp_path: Path, kind: str) -> None:
     assert "repeats a request it has made before" in str(error)
 
 
+@pytest.mark.parametrize("kind", ["page_number", "offset", "header_link"])
+def test_an_api_that_gives_its_first_page_for_ever(api: Any, tmp_path: Path, kind: str) -> None:
+    def handler(request: Request) -> Answer:
+        number = int(request.query.get("n", 0)) + 1  # the link changes, the body does not
+        following = f'</items?n={number}>; rel="next"'
+        return Answer({"items": [{"id": n} for n in range(10)]}, headers={"Link": following})
+
+    paginator: Any = {"type": "header_link"} if kind == "header_link" else {"type": kind, "total_path": None}
+    if kind == "offset":
+        paginator["limit"] = 10
+    error = fails(tmp_path, config(api(handler).url, {"paginator": paginator}))
+    assert isinstance(error, ResourceFailed)
+    assert "the last 92 pages are the same, byte for byte" in str(error)
+    assert "Check the names of the paginator's parameters" in str(error)
+
+
+def test_pages_of_one_size_are_no_loop(api: Any, tmp_path: Path) -> None:
+    def handler(request: Request) -> Answer:
+        page = int(request.query["page"])
+        # of 130 pages the first 90 are the same, and so are the last 30
+        return Answer({"items": [{"id": 0 if page < 90 else 9 if page >= 100 else page - 90}], "total": 130})
+
+    pipeline = make_pipeline(tmp_path, "same")
+    pipeline.run(rest_api.rest_api_source(config(api(handler).url), name="api"), loader_file_format="parquet")
+    assert len(read_tables(pipeline)["items"]) == 130
+
+
 def test_a_page_that_is_an_object_where_a_list_was(api: Any, tmp_path: Path, native_only: Any) -> None:
     def handler(request: Request) -> Answer:
         answer = good(request)
@@ -458,13 +487,50 @@ print([t.name for t in threading.enumerate()])
 @pytest.mark.parametrize("nested", [True, False])
 def test_a_full_disk(api: Any, tmp_path: Path, nested: bool) -> None:
     text = [{"v": str(n) * 9} for n in range(30_000)] if nested else []
+    n_rows = 10 if nested else 9_000
     server = api(
-        lambda _: Answer({"items": [{"id": n, "l": text if n == 0 else [], "t": str(n) * 9} for n in range(9_000)]})
+        lambda _: Answer({"items": [{"id": n, "l": text if n == 0 else [], "t": str(n) * 9} for n in range(n_rows)]})
     )
     arguments = [sys.executable, "-c", FULL_DISK, server.url, str(Path(__file__).parent), str(tmp_path)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
     assert "File too large" in done.stdout, done.stdout + done.stderr
+    assert not nested or "emit: table `items__l` could not be written" in done.stdout
     assert done.stdout.splitlines()[-1] == "['MainThread']"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 700 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", folder], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("mounts are not allowed")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_disk_that_fills_up(api: Any, small_disk: Path, nested: bool) -> None:
+    page = [{"id": n, "l": [os.urandom(40).hex() for _ in range(20 * nested)]} for n in range(1000)]
+    page += [{"t": os.urandom(40).hex()} for _ in range(0 if nested else 20_000)]
+    error = fails(small_disk, config(api(lambda _: Answer({"items": page})).url, {"paginator": "single_page"}))
+    assert isinstance(error, OSError)
+    assert error.errno == errno.ENOSPC
+    if nested:
+        assert "emit: table `items__l` could not be written: " in str(error)
+        assert str(error).endswith("Free space where the pipeline's folder is and run again.")
+
+
+def test_a_table_name_too_long_for_a_file(api: Any, tmp_path: Path) -> None:
+    server = api(lambda _: Answer(b'{"items": [{"a": ' + b"[" * 60 + b"1" + b"]" * 60 + b"}]}"))
+    error = fails(tmp_path, config(server.url, {"paginator": "single_page"}))
+    assert isinstance(error, OSError)
+    assert "set max_table_nesting" in str(error).lower()
 
 
 CTRL_C = """
