@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * libFuzzer: both decoding kernels say the same of any bytes, and what they accept is written to the same text again
- * after it was read. Built with HR_FUZZ_MAIN it runs the files it is given (the corpus as a plain test).
+ * after it was read.
  */
 #include "doc_write.h"
 #include "json.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 static void check(bool ok) {
@@ -81,21 +80,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     free(body);
     return 0;
 }
-
-#ifdef HR_FUZZ_MAIN
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        FILE *file = fopen(argv[i], "rb");
-        check(file != NULL);
-        uint8_t *data = malloc((size_t)1 << 20);
-        size_t size = fread(data, 1, (size_t)1 << 20, file);
-        fclose(file);
-        for (size_t cut = 0; cut <= size; cut++) { /* and all that it starts with */
-            LLVMFuzzerTestOneInput(data, cut);
-        }
-        printf("ok %s\n", argv[i]);
-        free(data);
-    }
-    return 0;
-}
-#endif

@@ -96,4 +96,24 @@ static inline void hrtest_sweep(int (*body)(const hr_allocator *alloc), int64_t 
     HR_CHECK(!"the sweep did not end");
 }
 
+static inline int hrtest_hex_digit(char c) {
+    return c >= 'a' ? c - 'a' + 10 : c - '0';
+}
+
+/* Resolves the escapes of tests/cases, \\, \n, \t and \xHH, in place. */
+static inline hr_str hrtest_unescape(char *text) {
+    char *to = text;
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at != '\\') {
+            *to++ = *at;
+        } else if (*++at == 'x') {
+            *to++ = (char)(hrtest_hex_digit(at[1]) << 4 | hrtest_hex_digit(at[2]));
+            at += 2;
+        } else {
+            *to++ = *at == 'n' ? '\n' : *at == 't' ? '\t' : *at;
+        }
+    }
+    return (hr_str){text, (size_t)(to - text)};
+}
+
 #endif

@@ -11,26 +11,6 @@ static const char *cases_path;
 
 /* ---- the file of cases */
 
-static int hex_digit(char c) {
-    return c >= 'a' ? c - 'a' + 10 : c - '0';
-}
-
-/* Resolves the file's escapes in place. */
-static hr_str unescape(char *text) {
-    char *to = text;
-    for (const char *at = text; *at != '\0'; at++) {
-        if (*at != '\\') {
-            *to++ = *at;
-        } else if (*++at == 'x') {
-            *to++ = (char)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
-            at += 2;
-        } else {
-            *to++ = *at == 'n' ? '\n' : *at == 't' ? '\t' : *at;
-        }
-    }
-    return (hr_str){text, (size_t)(to - text)};
-}
-
 static int code_of(const char *name) {
     static const char *const names[] = {
 #define HR_X(code, text) #code,
@@ -68,11 +48,11 @@ static bool read_case(char *line, json_case *out) {
         return false;
     }
     out->code = code_of(next_field(&line));
-    out->body = unescape(next_field(&line));
+    out->body = hrtest_unescape(next_field(&line));
     out->offset = out->code == HR_OK ? -1 : strtoll(next_field(&line), NULL, 10);
     char *text = next_field(&line);
     out->write_code = *text == '!' ? code_of(text + 1) : HR_OK;
-    out->text = unescape(text);
+    out->text = hrtest_unescape(text);
     return true;
 }
 
