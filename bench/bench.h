@@ -7,6 +7,8 @@
 
 #include "base.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -17,8 +19,14 @@ enum { RECORDS_A_PAGE = 100 };
 /* A JSON array of RECORDS_A_PAGE records of about 1.2 KB, like an issue of a code host (a root row and about four child
  * rows), padded for the decoder. The same for the same number. */
 hr_buf bench_page(uint32_t number);
-/* Ends the program, with err's message if it has one, unless rc is HR_OK. */
-void bench_must(int rc, const hr_error *err);
+
+/* Ends the program, with err's message if there is one, unless rc is HR_OK. */
+static inline void bench_must(int rc, const hr_error *err) {
+    if (rc != HR_OK) {
+        fprintf(stderr, "failed: %s\n", err == NULL ? hr_code_text((hr_code)rc) : err->message);
+        exit(1);
+    }
+}
 
 static inline double bench_now_s(void) {
     struct timespec now;

@@ -33,10 +33,10 @@ static hr_buf *read_pages(const char *path, size_t *n_out) {
     FILE *file = fopen(path, "rb");
     hr_buf *pages = NULL;
     char *line = NULL;
-    size_t cap = 0, n = 0;
+    size_t cap = 0, cap_pages = 0, n = 0;
     ssize_t size;
     while (file != NULL && (size = getline(&line, &cap, file)) > 0) {
-        pages = realloc(pages, (n + 1) * sizeof *pages);
+        bench_must(hr__grow(&hr__allocator_libc, (void **)&pages, &cap_pages, n + 1, sizeof *pages), NULL);
         hr__buf_init(&pages[n], &hr__allocator_libc, 0);
         bench_must(hr__buf_append(&pages[n], line, (size_t)size), NULL);
         bench_must(hr__buf_reserve(&pages[n++], HR_BODY_PADDING), NULL);

@@ -84,7 +84,7 @@ static uint64_t run_round(bench *b, const stage *st, const hr_buf *pages, size_t
     return rows;
 }
 
-static result run_stage(const stage *st, const hr_buf *pages, size_t n_pages, size_t n_bytes, int n_rounds) {
+static result run_stage(const stage *st, const hr_buf *pages, size_t n_pages, size_t n_bytes, unsigned long n_rounds) {
     bench b = {0};
     hr_error err;
     hr__doc_init(&b.doc, alloc);
@@ -100,7 +100,7 @@ static result run_stage(const stage *st, const hr_buf *pages, size_t n_pages, si
     bench_must(hr__normalizer_new(&options, &b.schema, &b.normalizer, &err), &err);
     double best_s = 1e9;
     uint64_t best_ticks = UINT64_MAX, rows = 0;
-    for (int round = 0; round <= n_rounds; round++) {
+    for (unsigned long round = 0; round <= n_rounds; round++) {
         double spent_s;
         uint64_t ticks;
         bench_must(hr__emitter_new(alloc, &b.emitter, &err), &err);
@@ -121,7 +121,7 @@ static result run_stage(const stage *st, const hr_buf *pages, size_t n_pages, si
 
 typedef struct settings {
     size_t n_pages;
-    int n_rounds;
+    unsigned long n_rounds;
     bool json;
     const char *only;
 } settings;
@@ -132,9 +132,9 @@ static settings read_settings(int argc, char **argv) {
         if (strcmp(argv[i], "--json") == 0) {
             set.json = true;
         } else if (strcmp(argv[i], "--pages") == 0 && i + 1 < argc) {
-            set.n_pages = (size_t)atol(argv[++i]);
+            set.n_pages = strtoul(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
-            set.n_rounds = atoi(argv[++i]);
+            set.n_rounds = strtoul(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
             set.only = argv[++i];
         } else {
@@ -148,6 +148,7 @@ static settings read_settings(int argc, char **argv) {
 int main(int argc, char **argv) {
     settings set = read_settings(argc, argv);
     size_t n_bytes = 0;
+    bench_must(set.n_pages == 0 || set.n_rounds == 0 ? HR_ARGUMENT : HR_OK, NULL);
     hr_buf *pages = hr__calloc(alloc, set.n_pages, sizeof *pages);
     bench_must(pages == NULL ? HR_MEMORY : HR_OK, NULL);
     for (size_t p = 0; p < set.n_pages; p++) {

@@ -8,14 +8,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-void bench_must(int rc, const hr_error *err) {
-    if (rc != HR_OK) {
-        fprintf(stderr, "failed: %s\n", err == NULL ? "a status other than HR_OK" : err->message);
-        exit(1);
-    }
-}
 
 static uint64_t random_state;
 

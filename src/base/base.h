@@ -29,7 +29,10 @@ int hr__error_set(hr_error *err, hr_code code, hr_stage stage, const char *fmt, 
 int hr__error_at(hr_error *err, hr_code code, hr_stage stage, int64_t offset_bytes, const char *fmt, ...)
     HR_PRINTF(5, 6);
 /* Out of memory, the message every allocation failure has. */
-int hr__error_memory(hr_error *err, hr_stage stage);
+static inline int hr__error_memory(hr_error *err, hr_stage stage) {
+    hr__error_set(err, HR_MEMORY, stage, "out of memory");
+    return HR_MEMORY;
+}
 
 /* ---- memory */
 extern const hr_allocator hr__allocator_libc; /* malloc, realloc, free */

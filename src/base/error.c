@@ -49,7 +49,3 @@ int hr__error_at(hr_error *err, hr_code code, hr_stage stage, int64_t offset_byt
     va_end(args);
     return rc;
 }
-
-int hr__error_memory(hr_error *err, hr_stage stage) {
-    return hr__error_set(err, HR_MEMORY, stage, "out of memory");
-}

@@ -367,7 +367,7 @@ static size_t write_positional(const char *digits, int n, int exp10, char *out) 
     if (exp10 < 0) {
         memcpy(out, "0.00000", 7);
         memcpy(out + 1 - exp10, digits, (size_t)n);
-        return (size_t)(1 - exp10 + n);
+        return (size_t)(1 - exp10) + (size_t)n;
     }
     int whole = exp10 + 1;
     if (n <= whole) {

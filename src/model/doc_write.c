@@ -58,6 +58,7 @@ static COLD int no_room(writer *w, size_t n_bytes) {
     if (rc != HR_OK) {
         return hr__error_set(w->err, (hr_code)rc, HR_STAGE_NORMALIZE, "%s", hr_code_text((hr_code)rc));
     }
+    assert(w->out->data != NULL);
     w->to = w->out->data + w->out->size_bytes;
     w->end = w->out->data + w->out->cap_bytes;
     return HR_OK;
@@ -69,6 +70,7 @@ static inline int room(writer *w, size_t n_bytes) {
 }
 
 static inline void put(writer *w, const char *text, size_t size_bytes) {
+    assert(w->to != NULL);
     memcpy(w->to, text, size_bytes);
     w->to += size_bytes;
 }
@@ -393,6 +395,7 @@ static int open_container(writer *w, size_t at) {
         }
     }
     w->n_frames++;
+    assert(w->to != NULL); /* the caller made room for the bracket */
     *w->to++ = tok->type == HR_TOK_ARRAY ? '[' : '{';
     return HR_OK;
 }

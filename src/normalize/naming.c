@@ -214,6 +214,7 @@ int hr__name_path(hr_arena *arena, hr_str path, size_t max_length, hr_str *name_
             }
             joined = grown;
         }
+        assert(joined != NULL);
         if (size != 0) {
             memcpy(joined + size, "__", 2);
             size += 2;

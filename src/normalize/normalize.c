@@ -910,6 +910,7 @@ static void copy_ids(hr_normalizer *norm, int32_t table, const link_columns *to)
                 root_id = id_column(norm, parent_table, "_dlt_root_id");
             }
         }
+        assert(id != NULL && root_id != NULL); /* a row has a parent, whose table has ids */
         put_text(to->parent_id, row, id->cells[link->parent_row].str, id->sizes[link->parent_row]);
         to->list_idx->cells[row].i = link->list_index;
         if (to->root_id != NULL) {

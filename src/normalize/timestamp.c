@@ -487,8 +487,8 @@ int hr__iso_micros(const hr_iso *iso, int64_t *micros_out) {
     if (iso->has_offset && (iso->offset_seconds >= 86400 || iso->offset_seconds <= -86400)) {
         return HR_RANGE;
     }
-    int64_t seconds = (int64_t)hr__iso_days(iso->year, iso->month, iso->day) * 86400 + iso->hour * 3600 +
-                      iso->minute * 60 + iso->second - (iso->has_offset ? iso->offset_seconds : 0);
+    int64_t seconds = (int64_t)hr__iso_days(iso->year, iso->month, iso->day) * 86400 + (int64_t)iso->hour * 3600 +
+                      (int64_t)iso->minute * 60 + iso->second - (iso->has_offset ? iso->offset_seconds : 0);
     if (seconds < -62135596800 || seconds > 253402300799) { /* 0001-01-01 .. 9999-12-31T23:59:59 */
         return HR_RANGE;
     }

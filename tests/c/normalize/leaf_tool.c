@@ -60,7 +60,7 @@ static char *tight(hr_str text) {
 
 static void names(hr_arena *arena, char **words, size_t n) {
     size_t max_length = (size_t)atol(words[1]);
-    hr_str parts[MAX_PARTS], out;
+    hr_str parts[MAX_PARTS] = {0}, out;
     for (size_t i = 2; i < n; i++) {
         hr_str part = unhex(words[i]);
         parts[i - 2] = (hr_str){tight(part), part.size_bytes};
@@ -74,7 +74,7 @@ static void names(hr_arena *arena, char **words, size_t n) {
         printf("error %d", rc);
     }
     for (size_t i = 2; i < n; i++) {
-        free((void *)(uintptr_t)parts[i - 2].data);
+        free((void *)parts[i - 2].data);
     }
 }
 
@@ -98,7 +98,7 @@ static void shake(char **words, bool four) {
     for (int i = 0; i < (four ? 4 : 1); i++) {
         printf(i == 0 ? "" : " ");
         put_hex(out[i], size);
-        free((void *)(uintptr_t)data[i]);
+        free((void *)data[i]);
     }
 }
 

@@ -330,10 +330,9 @@ static hr_buf read_all(const char *path) {
     must(file != NULL, "the file cannot be read");
     hr_buf all;
     hr__buf_init(&all, alloc, 0);
-    for (size_t n = 1; n != 0;) {
+    while (!feof(file) && !ferror(file)) {
         must(hr__buf_reserve(&all, 1 << 20) == HR_OK, "out of memory");
-        n = fread(all.data + all.size_bytes, 1, all.cap_bytes - all.size_bytes, file);
-        all.size_bytes += n;
+        all.size_bytes += fread(all.data + all.size_bytes, 1, all.cap_bytes - all.size_bytes, file);
     }
     must(hr__buf_reserve(&all, HR_BODY_PADDING) == HR_OK, "out of memory");
     if (path != NULL) {

@@ -333,10 +333,10 @@ HR_CASE(json_text_nests_as_deep_as_orjson_writes) {
                  {1024, "limit exceeded: JSON text is nested 1024 levels deep, 254 are allowed"},
                  {1025, "variant"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int depth = cases[i].depth;
+        size_t depth = (size_t)cases[i].depth;
         json[0] = '"';
-        memset(json + 1, '[', (size_t)depth);
-        memset(json + 1 + depth, ']', (size_t)depth);
+        memset(json + 1, '[', depth);
+        memset(json + 1 + depth, ']', depth);
         memcpy(json + 1 + 2 * depth, "\"", 2);
         hr_str got = coerced(HR_TYPE_JSON, json, room);
         if (cases[i].want != NULL) {

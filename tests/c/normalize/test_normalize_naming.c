@@ -82,7 +82,7 @@ HR_CASE(double_underscores_split_a_path) {
 HR_CASE(long_names_keep_both_ends_and_a_tag) {
     char x70[71] = {0}, e40[81] = {0};
     memset(x70, 'x', 70);
-    for (int i = 0; i < 40; i++) {
+    for (size_t i = 0; i < 40; i++) {
         memcpy(e40 + 2 * i, "\u0663", 2);
     }
     HR_CHECK_STR(column(x70, 63), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxuaqhmqxxxxxxxxxxxxxxxxxxxxxxxxxxxx"); /* 29 + 6 + 28 */
