@@ -62,12 +62,14 @@ typedef struct run {
 } run;
 
 static void run_index(run *r, const hr_buf *page) {
-    bench_must(hr__json_index_avx2(page->data, page->size_bytes, r->alloc, &r->index), NULL);
+    hr__json_index_start(&r->index);
+    bench_must(hr__json_index_avx2(page->data, page->size_bytes, true, r->alloc, &r->index), NULL);
     r->sum += r->index.n;
 }
 
 static void run_index_portable(run *r, const hr_buf *page) {
-    bench_must(hr__json_index_portable(page->data, page->size_bytes, r->alloc, &r->index), NULL);
+    hr__json_index_start(&r->index);
+    bench_must(hr__json_index_portable(page->data, page->size_bytes, true, r->alloc, &r->index), NULL);
     r->sum += r->index.n;
 }
 
@@ -83,6 +85,17 @@ static void run_decode(run *r, const hr_buf *page) {
 
 static void run_portable(run *r, const hr_buf *page) {
     decode(r, r->portable, page);
+}
+
+/* As a body arrives: 16 KB, curl's buffer, at a time. */
+static void run_feed(run *r, const hr_buf *page) {
+    hr_error err;
+    hr__json_start(r->fast);
+    for (size_t size = 16 << 10; size < page->size_bytes; size += 16 << 10) {
+        bench_must(hr__json_feed(r->fast, page->data, size, &err), &err);
+    }
+    bench_must(hr__json_finish(r->fast, page->data, page->size_bytes, &r->doc, &err), &err);
+    r->sum += r->doc.n_toks;
 }
 
 /* What the simdjson measures do, too: of every key and value something is read. */
@@ -127,6 +140,7 @@ static const struct {
     {"index, portable", run_index_portable},
     {"decode, portable", run_portable},
     {"decode, avx2", run_decode},
+    {"decode, avx2, fed by 16 KB", run_feed},
     {"decode, avx2, read all", run_decode_and_read},
 #ifdef HR_BENCH_SIMDJSON
     {"simdjson DOM, read all", run_simdjson_dom},

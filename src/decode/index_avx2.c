@@ -118,15 +118,21 @@ static inline uint64_t prefix_xor(uint64_t bits) {
     return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)bits), all, 0));
 }
 
-int hr__json_index_avx2(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index) {
-    kernel k = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-    int rc = index_body(body, size_bytes, alloc, index, &k);
+_Static_assert(sizeof(kernel) == sizeof(((hr_json_carry *)NULL)->utf8.avx2), "the kernel's state fits");
+
+int hr__json_index_avx2(const char *body, size_t size_bytes, bool last, const hr_allocator *alloc,
+                        hr_json_index *index) {
+    kernel k;
+    memcpy(&k, index->carry.utf8.avx2, sizeof k);
+    int rc = index_body(body, size_bytes, last, alloc, index, &k);
+    memcpy(index->carry.utf8.avx2, &k, sizeof k);
     /* The last block ends with a space or is one: a sequence that is cut has been seen. */
     index->bad_utf8 = !_mm256_testz_si256(k.error, k.error);
     return rc;
 }
 #else
-int hr__json_index_avx2(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index) {
-    return hr__json_index_portable(body, size_bytes, alloc, index);
+int hr__json_index_avx2(const char *body, size_t size_bytes, bool last, const hr_allocator *alloc,
+                        hr_json_index *index) {
+    return hr__json_index_portable(body, size_bytes, last, alloc, index);
 }
 #endif

@@ -18,13 +18,6 @@ static inline uint64_t prefix_xor(uint64_t bits);
 /* Room for two blocks, so that eight offsets can be written where fewer are. */
 enum { BLOCK_ROOM = 64 + 8 };
 
-/* What a block needs to know of those before it. */
-typedef struct carry {
-    uint64_t in_string; /* all bits, if the block starts inside a string */
-    uint64_t escaped;   /* 1: its first byte is escaped */
-    uint64_t scalar;    /* 1: the byte before is of a scalar that is not a string */
-} carry;
-
 /* Which bytes a backslash escapes; the backslashes' offsets go to index->escapes. One that is itself escaped escapes
  * nothing. *into_next is bit 0 for this block and, afterwards, for the
  * next. */
@@ -57,7 +50,7 @@ static inline void write_offsets(uint32_t *to, uint32_t base, uint64_t bits) {
 }
 
 static inline int index_block(hr_json_index *index, const hr_allocator *alloc, kernel *k, const char *block,
-                              size_t base, carry *c) {
+                              size_t base, hr_json_carry *c) {
     masks m;
     classify(k, block, &m);
     uint64_t escaped = 0;
@@ -85,14 +78,17 @@ static inline int index_block(hr_json_index *index, const hr_allocator *alloc, k
     return HR_OK;
 }
 
-static inline int index_body(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index,
-                             kernel *k) {
-    carry c = {0};
-    index->n = index->n_escapes = 0;
-    index->control_offset = SIZE_MAX;
-    size_t base = 0;
+static inline int index_body(const char *body, size_t size_bytes, bool last_call, const hr_allocator *alloc,
+                             hr_json_index *index, kernel *k) {
+    hr_json_carry c = index->carry;
+    size_t base = c.base;
     for (; size_bytes - base >= 64; base += 64) {
         HR_TRY(index_block(index, alloc, k, body + base, base, &c));
+    }
+    c.base = base;
+    index->carry = c;
+    if (!last_call) {
+        return HR_OK;
     }
     char last[64]; /* what stands behind the body is not looked at */
     memset(last, ' ', sizeof last);

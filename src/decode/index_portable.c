@@ -51,10 +51,22 @@ static inline uint64_t prefix_xor(uint64_t bits) {
     return bits;
 }
 
-int hr__json_index_portable(const char *body, size_t size_bytes, const hr_allocator *alloc, hr_json_index *index) {
+/* Goes on with the check; what is wrong less than four bytes before the end may only be cut there. */
+static void check_utf8(const char *body, size_t size_bytes, bool last, hr_json_index *index) {
+    size_t *done = &index->carry.utf8.portable;
+    if (index->bad_utf8) {
+        return;
+    }
+    size_t at = hr__utf8_error(body + *done, size_bytes - *done);
+    *done = at == SIZE_MAX ? size_bytes : *done + at;
+    index->bad_utf8 = at != SIZE_MAX && (last || size_bytes - *done >= 4);
+}
+
+int hr__json_index_portable(const char *body, size_t size_bytes, bool last, const hr_allocator *alloc,
+                            hr_json_index *index) {
     kernel k = {0};
-    index->bad_utf8 = hr__utf8_error(body, size_bytes) != SIZE_MAX;
-    return index_body(body, size_bytes, alloc, index, &k);
+    check_utf8(body, size_bytes, last, index);
+    return index_body(body, size_bytes, last, alloc, index, &k);
 }
 
 size_t hr__utf8_error(const char *text, size_t size_bytes) {

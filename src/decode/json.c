@@ -560,7 +560,30 @@ static int reserve_tokens(hr_doc *doc, size_t n, uint32_t max_depth) {
     return hr__grow(doc->arena.alloc, (void **)&doc->toks, &doc->cap_toks, most + 4, sizeof *doc->toks);
 }
 
-int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc, hr_error *err) {
+void hr__json_start(hr_json_decoder *decoder) {
+    hr__json_index_start(&decoder->index);
+}
+
+/* Goes on with the index of body[0..size_bytes), which is behind a byte order mark. */
+static int index_more(hr_json_decoder *decoder, const char *body, size_t size_bytes, bool last) {
+    return (decoder->options.portable ? hr__json_index_portable : hr__json_index_avx2)(
+        body, size_bytes, last, decoder->options.alloc, &decoder->index);
+}
+
+static size_t bom_bytes(const char *body, size_t size_bytes) {
+    return size_bytes >= 3 && memcmp(body, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
+int hr__json_feed(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_error *err) {
+    size_t bom = bom_bytes(body, size_bytes);
+    if (size_bytes - bom - decoder->index.carry.base < 64 || size_bytes > UINT32_MAX) {
+        return HR_OK;
+    }
+    return index_more(decoder, body + bom, size_bytes - bom, false) == HR_OK ? HR_OK
+                                                                             : hr__error_memory(err, HR_STAGE_DECODE);
+}
+
+int hr__json_finish(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc, hr_error *err) {
     hr__doc_reset(doc);
     doc->body = body;
     doc->body_size_bytes = size_bytes;
@@ -568,7 +591,7 @@ int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_byte
         return hr__error_set(err, HR_LIMIT, HR_STAGE_DECODE, "the body has %zu bytes, 4 GiB or more", size_bytes);
     }
     hr_error own;
-    size_t bom = size_bytes >= 3 && memcmp(body, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    size_t bom = bom_bytes(body, size_bytes);
     hr_json_index *index = &decoder->index;
     walk w = {.body = body + bom,
               .size_bytes = size_bytes - bom,
@@ -576,9 +599,7 @@ int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_byte
               .index = index,
               .doc = doc,
               .err = err != NULL ? err : &own};
-    const hr_allocator *alloc = decoder->options.alloc;
-    if ((decoder->options.portable ? hr__json_index_portable : hr__json_index_avx2)(w.body, w.size_bytes, alloc,
-                                                                                    index) != HR_OK ||
+    if (index_more(decoder, w.body, w.size_bytes, true) != HR_OK ||
         reserve_tokens(doc, index->n, decoder->options.max_depth) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
@@ -596,4 +617,9 @@ int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_byte
         rc = first_error(&w, rc, rc == HR_OK ? 0 : w.err->offset_bytes);
     }
     return rc;
+}
+
+int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc, hr_error *err) {
+    hr__json_start(decoder);
+    return hr__json_finish(decoder, body, size_bytes, doc, err);
 }

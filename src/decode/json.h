@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * decode: JSON text -> document tape. Strict RFC 8259 as simplejson 4.3 and orjson read it (dlt-semantics 3.1).
- * Two steps: a structural index of the whole body by SIMD (AVX2 chosen at run time, portable fallback), then a walk
- * that checks the grammar and writes the tape.
+ * Two steps: a structural index of the body by SIMD (AVX2 chosen at run time, portable fallback), which can be made as
+ * the body arrives, then a walk that checks the grammar and writes the tape.
  */
 #ifndef HR_DECODE_JSON_H
 #define HR_DECODE_JSON_H
@@ -19,6 +19,14 @@ typedef struct hr_json_options {
 
 HR_MUST_CHECK int hr__json_decoder_new(const hr_json_options *options, hr_json_decoder **decoder_out, hr_error *err);
 void hr__json_decoder_free(hr_json_decoder *decoder);
+/* In pieces, while a body arrives: start, feed as often as wanted, finish; what can be done without the rest is done in
+ * feed. body[0..size_bytes) is all that has arrived so far, at the same place or another. After a failed feed
+ * (HR_MEMORY) the decoder must be started again. finish is hr__json_decode of the whole, whatever was fed of it before.
+ */
+void hr__json_start(hr_json_decoder *decoder);
+HR_MUST_CHECK int hr__json_feed(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_error *err);
+HR_MUST_CHECK int hr__json_finish(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc,
+                                  hr_error *err);
 /* Decodes body[0..size_bytes) into doc (reset first). The body needs HR_BODY_PADDING readable bytes after it and must
  * outlive doc. A UTF-8 BOM is skipped. Errors: HR_SYNTAX, HR_ENCODING (not UTF-8), HR_LIMIT (depth, 4 GiB, token
  * count), HR_MEMORY; each names the byte. One decoder is used by one thread at a time. */

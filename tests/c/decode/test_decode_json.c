@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * decode: the grammar with messages and positions (tests/cases/json/grammar.tsv, the argument), both kernels, every
- * alignment, the tape, limits, failing allocations.
+ * alignment, in pieces, the tape, limits, failing allocations.
  */
 #include "doc_write.h"
 #include "hrtest.h"
@@ -188,6 +188,16 @@ HR_CASE(strings_with_escapes_are_flagged_and_offsets_count_the_byte_order_mark) 
     hr__json_decoder_free(decoder);
 }
 
+static void check_same_tape(const hr_doc *a, const hr_doc *b) {
+    HR_CHECK_INT(a->n_toks, b->n_toks);
+    for (size_t i = 0; i < a->n_toks && i < b->n_toks; i++) {
+        const hr_tok *x = &a->toks[i], *y = &b->toks[i];
+        bool text = x->type == HR_TOK_STRING || x->type == HR_TOK_BIGINT;
+        HR_CHECK(x->type == y->type && x->flags == y->flags && x->len == y->len);
+        HR_CHECK(text ? memcmp(x->as.str, y->as.str, x->len) == 0 : x->as.u == y->as.u);
+    }
+}
+
 /* Whether both decoders say the same of body: the code, the error, the tape. */
 static void check_same(hr_json_decoder *a, hr_json_decoder *b, const char *body, size_t size, int *rc_out) {
     hr_doc doc_a, doc_b;
@@ -198,15 +208,142 @@ static void check_same(hr_json_decoder *a, hr_json_decoder *b, const char *body,
     HR_CHECK_INT(hr__json_decode(b, body, size, &doc_b, &err_b), rc);
     HR_CHECK_INT(err_a.offset_bytes, err_b.offset_bytes);
     HR_CHECK(strcmp(err_a.message, err_b.message) == 0);
-    HR_CHECK_INT(doc_a.n_toks, doc_b.n_toks);
-    for (size_t i = 0; i < doc_a.n_toks && i < doc_b.n_toks; i++) {
-        const hr_tok *x = &doc_a.toks[i], *y = &doc_b.toks[i];
-        bool text = x->type == HR_TOK_STRING || x->type == HR_TOK_BIGINT;
-        HR_CHECK(x->type == y->type && x->flags == y->flags && x->len == y->len);
-        HR_CHECK(text ? memcmp(x->as.str, y->as.str, x->len) == 0 : x->as.u == y->as.u);
-    }
+    check_same_tape(&doc_a, &doc_b);
     hr__doc_free(&doc_a);
     hr__doc_free(&doc_b);
+}
+
+/* ---- in pieces */
+
+/* The end of the piece that starts at `from`: one byte more each time, or one cut, or blocks and a bit. */
+typedef struct pieces {
+    size_t cut, step;
+} pieces;
+
+/* Decodes body as it is fed, from another place each time, and checks that all is as with the whole. */
+static void check_pieces(hr_json_decoder *decoder, hr_str body, pieces how, const hr_doc *want, int want_rc,
+                         const hr_error *want_err) {
+    hr_doc doc;
+    hr_error err = {.code = HR_OK};
+    hr__doc_init(&doc, &hr__allocator_libc);
+    hr__json_start(decoder);
+    for (size_t fed = how.cut; fed < body.size_bytes; fed += how.step) {
+        char *so_far = malloc(fed + 1); /* no padding: ASan sees what is read behind what has arrived */
+        memcpy(so_far, body.data, fed);
+        HR_CHECK_INT(hr__json_feed(decoder, so_far, fed, &err), HR_OK);
+        free(so_far);
+    }
+    HR_CHECK_INT(hr__json_finish(decoder, body.data, body.size_bytes, &doc, &err), want_rc);
+    if (want_rc != HR_OK) {
+        HR_CHECK_INT(err.offset_bytes, want_err->offset_bytes);
+        HR_CHECK(strcmp(err.message, want_err->message) == 0);
+    } else {
+        check_same_tape(&doc, want);
+    }
+    hr__doc_free(&doc);
+}
+
+/* The whole, every split in two, byte by byte, and steps around a block, by both kernels. */
+static void check_every_split(hr_json_decoder *const decoders[2], hr_str text) {
+    char *room;
+    const hr_str body = {place(text, 0, '"', &room), text.size_bytes};
+    for (int d = 0; d < 2; d++) {
+        hr_doc doc;
+        hr_error err = {.code = HR_OK};
+        hr__doc_init(&doc, &hr__allocator_libc);
+        int rc = hr__json_decode(decoders[d], body.data, body.size_bytes, &doc, &err);
+        for (size_t cut = 0; cut <= body.size_bytes; cut++) {
+            check_pieces(decoders[d], body, (pieces){cut, body.size_bytes}, &doc, rc, &err);
+        }
+        static const size_t steps[] = {1, 2, 7, 63, 64, 65, 200};
+        for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+            check_pieces(decoders[d], body, (pieces){steps[s], steps[s]}, &doc, rc, &err);
+        }
+        hr__doc_free(&doc);
+    }
+    free(room);
+}
+
+/* Each case alone, with white space before it that moves it over a block's border, and as an element between others. */
+HR_CASE(cases_fed_in_pieces_are_as_the_whole) {
+    FILE *file = fopen(cases_path, "rb");
+    HR_CHECK(file != NULL);
+    hr_json_decoder *decoders[2] = {new_decoder(false), new_decoder(true)};
+    char line[4096];
+    static char body[8192];
+    json_case c;
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (!read_case(line, &c)) {
+            continue;
+        }
+        check_every_split(decoders, c.body);
+        size_t before = 64 - (c.body.size_bytes / 2) % 64;
+        memset(body, ' ', before);
+        memcpy(body + before, c.body.data, c.body.size_bytes);
+        check_every_split(decoders, (hr_str){body, before + c.body.size_bytes});
+        int n = snprintf(body, sizeof body, "\xEF\xBB\xBF[{\"key of the first\\n\":%*s\"\xE2\x82\xAC\"},",
+                         (int)(before % 40), "");
+        memcpy(body + n, c.body.data, c.body.size_bytes);
+        size_t size = (size_t)n + c.body.size_bytes;
+        memcpy(body + size, ",\"after\\\\\",[]]", 14);
+        check_every_split(decoders, (hr_str){body, size + 14});
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    hr__json_decoder_free(decoders[0]);
+    hr__json_decoder_free(decoders[1]);
+}
+
+static uint64_t random_state = 88172645463325252u;
+
+static unsigned below(unsigned n) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (unsigned)(random_state >> 33) % n;
+}
+
+static char *generate(char *at, int depth) {
+    static const char *const scalars[] = {"null",
+                                          "true",
+                                          "false",
+                                          "0",
+                                          "-12.5e-7",
+                                          "18446744073709551616",
+                                          "\"\"",
+                                          "\"x\"",
+                                          "\"\\\"\\\\\"",
+                                          "\"\\ud83c\\udf89\"",
+                                          "\"\xF0\x9F\x8E\x89\xE6\x97\xA5\"",
+                                          " \"long enough that a block ends in it, wherever it starts ............\" "};
+    unsigned kind = depth == 0 ? 2 : below(4);
+    if (kind >= 2) {
+        return at + sprintf(at, "%s", scalars[below(sizeof scalars / sizeof *scalars)]);
+    }
+    *at++ = kind == 0 ? '[' : '{';
+    for (unsigned i = 0, n = below(4); i < n; i++) {
+        at += sprintf(at, i != 0 ? ",%s" : "%s", kind == 0 ? "" : "\"k\\\\\":");
+        at = generate(at, depth - 1);
+    }
+    *at++ = kind == 0 ? ']' : '}';
+    return at;
+}
+
+/* Generated documents, some of them with a byte that was changed. */
+HR_CASE(generated_documents_fed_in_pieces_are_as_the_whole) {
+    static char body[1 << 16];
+    hr_json_decoder *decoders[2] = {new_decoder(false), new_decoder(true)};
+    for (int i = 0; i < 300; i++) {
+        size_t size = (size_t)(generate(body, 4) - body);
+        size = size > 600 ? 600 : size; /* then it is cut */
+        if (i % 3 == 0) {
+            body[below((unsigned)size)] = (char)below(256);
+        }
+        check_every_split(decoders, (hr_str){body, size});
+    }
+    hr__json_decoder_free(decoders[0]);
+    hr__json_decoder_free(decoders[1]);
 }
 
 /* A document with strings, escapes and numbers around every 64-byte border, cut at each byte: only the whole is taken,
@@ -312,6 +449,11 @@ static int decode_once(const hr_allocator *alloc) {
     int rc = hr__json_decoder_new(&(hr_json_options){.alloc = alloc}, &decoder, NULL);
     rc = rc != HR_OK ? rc : hr__json_decode(decoder, text, strlen(text), &doc, NULL);
     rc = rc != HR_OK ? rc : hr__json_decode(decoder, root, strlen(root), &doc, NULL);
+    for (size_t fed = 0; fed < strlen(text) && rc == HR_OK; fed += 64) {
+        fed == 0 ? hr__json_start(decoder) : (void)0;
+        rc = hr__json_feed(decoder, text, fed, NULL);
+    }
+    rc = rc != HR_OK ? rc : hr__json_finish(decoder, text, strlen(text), &doc, NULL);
     hr__doc_free(&doc);
     hr__json_decoder_free(decoder);
     return rc;
@@ -327,6 +469,8 @@ int main(int argc, char **argv) {
     HR_RUN(tape_is_as_drawn);
     HR_RUN(strings_with_escapes_are_flagged_and_offsets_count_the_byte_order_mark);
     HR_RUN(kernels_agree_on_every_prefix);
+    HR_RUN(cases_fed_in_pieces_are_as_the_whole);
+    HR_RUN(generated_documents_fed_in_pieces_are_as_the_whole);
     HR_RUN(densest_bodies_fit_their_tape);
     HR_RUN(depth_is_limited);
     HR_RUN(body_of_4_gib_is_refused_unread);
