@@ -391,12 +391,26 @@ int32_t hr__entry_variant(hr_normalizer *norm, const node *nd, entry *e, hr_type
     return e->variants[type];
 }
 
+/* dlt fails on a lone surrogate (here in its three bytes) wherever it stands: orjson does not write it. */
+static int refuse_surrogates(hr_normalizer *norm, const node *nd, hr_str key) {
+    for (size_t i = 0; i + 1 < key.size_bytes; i++) {
+        if ((unsigned char)key.data[i] == 0xED && (unsigned char)key.data[i + 1] >= 0xA0) {
+            hr__error_set(norm->err, HR_ENCODING, HR_STAGE_NORMALIZE,
+                          "a key holds a lone surrogate, which is not text");
+            hr__norm_place(norm, nd->shape->name, (hr_str){NULL, 0});
+            return HR_ENCODING;
+        }
+    }
+    return HR_OK;
+}
+
 int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out) {
     entry *e = hr__node_find(nd, key);
     if (e != NULL) {
         *entry_out = e;
         return HR_OK;
     }
+    HR_TRY(refuse_surrogates(norm, nd, key));
     hr_arena *arena = &norm->arena;
     e = hr__arena_alloc(arena, sizeof *e);
     if (e == NULL) {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,11 +13,9 @@ from typing import Any
 
 import dlt
 import dlt.sources.rest_api as dlt_rest_api
-import docgen
 import headrace.sources.rest_api as rest_api
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from headrace import _core
 from oracle import assert_equal, make_pipeline, run_both
 from servers import Answer, Request
 
@@ -303,43 +300,6 @@ def test_authentication(api: Any, tmp_path: Path, auth: Any, expected: str, nati
         return made
 
     run_both(make, tmp_path)
-
-
-def good_seeds(n_seeds: int) -> list[int]:
-    """Seeds of documents on which dlt does not fail (the engine fails on the same, and on JSON text in json columns)."""
-    good = []
-    for seed in range(n_seeds):
-        records = [record for page in docgen.pages(seed) for record in page]
-        try:
-            _core.normalize_json(json.dumps(records).encode(), table="t", tables=[])
-        except _core.Error:
-            continue
-        good.append(seed)
-    assert len(good) > n_seeds * 0.8
-    return good
-
-
-@pytest.mark.parametrize("workers", ["1", "4"])
-def test_random_documents(api: Any, tmp_path: Path, monkeypatch: Any, workers: str, native_only: Any) -> None:
-    seeds = good_seeds(int(os.environ.get("HR_SEEDS", "100")))
-    monkeypatch.setenv("HEADRACE__WORKERS", workers)
-
-    def handler(request: Request) -> Answer:
-        pages = docgen.pages(int(request.path.strip("/d")))
-        page = int(request.query["page"])
-        return Answer({"items": pages[page], "total": len(pages)})
-
-    server = api(handler)
-
-    def make(some: list[int]) -> Any:
-        return {
-            "client": {"base_url": server.url, "paginator": {"type": "page_number"}},
-            "resource_defaults": {"endpoint": {"data_selector": "items"}},
-            "resources": [{"name": f"doc{n}", "endpoint": {"path": f"d{n}"}} for n in some],
-        }
-
-    for start in range(0, len(seeds), 10):
-        run_both(lambda some=seeds[start : start + 10]: make(some), tmp_path / str(start))  # type: ignore[misc]
 
 
 # ---------------------------------------------------------------------------------------------------- dlt's path

@@ -217,6 +217,8 @@ static const error_row error_rows[] = {
     {"[{\"__\":5}]", HR_UNSUPPORTED, 0, 1, "t", "", "a key gives a column without a name"},
     {"[{\"a\":18446744073709551615}]", HR_RANGE, 0, 1, "t", "a",
      "integer 18446744073709551615 does not fit a 64-bit signed integer column"},
+    {"[{\"a\":1},{\"a\":{\"x\\ud83d\":null}}]", HR_ENCODING, 1, 9, "t", "",
+     "a key holds a lone surrogate, which is not text"},
     {"[{\"a\":{\" \":[1]}}, {\"\":[1]}]", HR_UNSUPPORTED, 1, 18, "t", "",
      "a list under a blank key would become rows of its own parent table: not supported natively"},
     {"[{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"i\":9}]", HR_LIMIT, 0, 1, "t", "",
