@@ -79,7 +79,11 @@ def page_error(
     """The exception for an engine error, with its place in words."""
     if error.code == "NULL_VALUE" and error.table and error.column:
         null_error = CannotCoerceNullException(schema_name, error.table, error.column)
-        null_error.add_note(_where(error, resource, url, page)) if hasattr(null_error, "add_note") else None
+        where = _where(error, resource, url, page)
+        if hasattr(null_error, "add_note"):
+            null_error.add_note(where)
+        else:  # Python 3.10
+            null_error.args = (f"{null_error} {where}",)
         return null_error
     text = f"{_where(error, resource, url, page)}: {error}"
     if error.table:

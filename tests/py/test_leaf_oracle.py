@@ -11,6 +11,7 @@ import random
 import re
 import struct
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -305,10 +306,20 @@ def _may_be_variant(column_type: str, value: Any) -> bool:
     return column_type == "time" and isinstance(value, str)
 
 
+def _reads_otherwise(column_type: str, value: Any) -> bool:
+    """What older Pythons and pyarrows take that the newer, which the engine follows, do not."""
+    if column_type == "binary" and sys.version_info < (3, 11):  # base64 that begins with its padding
+        return isinstance(value, str) and value.strip().startswith("=")
+    old_pyarrow = int(pa.__version__.split(".")[0]) < 26  # a double below the smallest normal one is zero
+    return column_type == "decimal" and old_pyarrow and isinstance(value, float) and 0 < abs(value) < 2.3e-308
+
+
 def check_coercion(column_type: str, precision: int, scale: int, value: Any, got: str) -> None:
     """Asserts what the tool said of one value."""
     want = coerced(column_type, precision, scale, value)
     case = f"{value!r} into {column_type}({precision}, {scale}): dlt {want}, headrace {got}"
+    if _reads_otherwise(column_type, value):
+        return
     if want != FAILS:
         assert got == want, case
     elif got == VARIANT:

@@ -11,6 +11,7 @@ from typing import Any
 import dlt
 import dlt.sources.rest_api as dlt_rest_api
 import headrace.sources.rest_api as rest_api
+import jsonpath_ng
 import pytest
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
 from headrace._request import selector_steps
@@ -247,7 +248,7 @@ def test_response_actions(api: Any, tmp_path: Path, actions: Any, native_only: A
         ("data[-1]", ["data", -1]),
         ("data[1:]", None),
         ("data[?x > 1]", None),
-        ("a.*", ["a", None]),
+        ("a.*", None if isinstance(jsonpath_ng.parse("a.*").right, jsonpath_ng.Fields) else ["a", None]),  # up to 1.8
         ("a[*].b[*]", None),
         ("$..a", None),
         ("a|b", None),
