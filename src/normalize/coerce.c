@@ -28,8 +28,11 @@ hr_type hr__value_type(const hr_tok *tok) {
         return HR_TYPE_BIGINT;
     case HR_TOK_DOUBLE:
         return isinf(tok->as.d) ? HR_TYPE_UNSET : HR_TYPE_DOUBLE; /* orjson writes inf as null */
-    case HR_TOK_STRING:
-        return HR_TYPE_TEXT;
+    case HR_TOK_STRING: {
+        hr_str text = {tok->as.str, tok->len};
+        hr_type typed = hr__text_is_marked(text) ? hr__typed_text_type(text) : HR_TYPE_UNSET;
+        return typed == HR_TYPE_UNSET ? HR_TYPE_TEXT : typed;
+    }
     case HR_TOK_ARRAY:
     case HR_TOK_OBJECT:
         return HR_TYPE_JSON;
@@ -464,12 +467,59 @@ static int coerce(const hr_doc *doc, size_t at, hr_type type, int precision, int
     }
 }
 
+/* Text that dlt wrote for a value of this type. A bad date or time is one that dlt does not decode either. */
+static int coerce_typed(const hr_tok *tok, hr_type type, int precision, int scale, hr_arena *arena, hr_cell *cell,
+                        uint32_t *size_out, hr_error *err) {
+    static const hr_iso_kind kinds[HR_TYPE_BINARY + 1] = {
+        [HR_TYPE_TIMESTAMP] = HR_ISO_DATETIME, [HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
+    const hr_str value = hr__typed_text_value(tok_text(tok));
+    const hr_tok plain = {.type = HR_TOK_STRING, .len = (uint32_t)value.size_bytes, .as.str = value.data};
+    hr_iso iso;
+    if (kinds[type] != HR_ISO_NONE) {
+        hr__iso_parse(value, &iso);
+        if (iso.kind != kinds[type]) {
+            return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of a date or time and is none");
+        }
+    }
+    switch (type) {
+    case HR_TYPE_TIMESTAMP:
+        return to_timestamp(&plain, arena, cell, err);
+    case HR_TYPE_DATE:
+        return to_date(&plain, arena, cell);
+    case HR_TYPE_TIME:
+        return to_time(&plain, cell);
+    case HR_TYPE_DECIMAL:
+        return to_decimal(&plain, precision, scale, arena, cell, err);
+    default: {
+        uint8_t *bytes = hr__arena_alloc(arena, value.size_bytes + 1);
+        size_t n = 0;
+        if (bytes == NULL) {
+            return HR_MEMORY;
+        }
+        if (!hr__bytes_from_base64(value, true, bytes, &n)) {
+            return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of bytes and is no base64");
+        }
+        cell->str = (const char *)bytes;
+        *size_out = (uint32_t)n;
+        return HR_OK;
+    }
+    }
+}
+
 static int coerce_checked(const hr_doc *doc, size_t at, hr_type type, int precision, int scale, hr_arena *arena,
                           hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
     hr_cell cell = {0};
     uint32_t size = 0;
-    HR_TRY(check_value(&doc->toks[at], arena, err));
-    int rc = coerce(doc, at, type, precision, scale, arena, &cell, &size, err);
+    const hr_tok *tok = &doc->toks[at];
+    bool typed = tok->type == HR_TOK_STRING && hr__text_is_marked(tok_text(tok)) && hr__value_type(tok) == type &&
+                 type != HR_TYPE_TEXT;
+    int rc;
+    if (typed) {
+        rc = coerce_typed(tok, type, precision, scale, arena, &cell, &size, err);
+    } else {
+        HR_TRY(check_value(tok, arena, err));
+        rc = coerce(doc, at, type, precision, scale, arena, &cell, &size, err);
+    }
     if (HR_LIKELY(rc == HR_OK)) {
         *cell_out = cell;
         *size_out = size;

@@ -66,6 +66,92 @@ static int decodes_uuid(hr_arena *scratch, hr_str text, bool *out) {
     return HR_OK;
 }
 
+/* Whether the text has the pattern's form: 9 stands for a digit, other characters for themselves. */
+static bool has_form(hr_str text, const char *pattern) {
+    if (text.size_bytes != strlen(pattern)) {
+        return false;
+    }
+    for (size_t i = 0; i < text.size_bytes; i++) {
+        bool digit = text.data[i] >= '0' && text.data[i] <= '9';
+        if (pattern[i] == '9' ? !digit : text.data[i] != pattern[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static size_t count_digits(hr_str text, size_t from) {
+    size_t n = 0;
+    while (from + n < text.size_bytes && text.data[from + n] >= '0' && text.data[from + n] <= '9') {
+        n++;
+    }
+    return n;
+}
+
+/* time.isoformat without an offset */
+static bool is_time(hr_str text) {
+    return has_form(text, "99:99:99") || has_form(text, "99:99:99.999999");
+}
+
+/* datetime.isoformat */
+static bool is_datetime(hr_str text) {
+    if (text.size_bytes < 19) {
+        return false;
+    }
+    hr_str day = {text.data, 11}, rest = {text.data + 11, text.size_bytes - 11};
+    if (rest.size_bytes >= 14) {
+        hr_str offset = {rest.data + rest.size_bytes - 6, 6};
+        rest.size_bytes -= has_form(offset, "+99:99") || has_form(offset, "-99:99") ? 6 : 0;
+    }
+    return has_form(day, "9999-99-99T") && is_time(rest);
+}
+
+/* str(Decimal) of a finite one */
+static bool is_decimal(hr_str text) {
+    size_t at = text.size_bytes > 0 && text.data[0] == '-', n = count_digits(text, at);
+    if (n == 0) {
+        return false;
+    }
+    at += n;
+    if (at < text.size_bytes && text.data[at] == '.') {
+        n = count_digits(text, at + 1);
+        at += 1 + n;
+        if (n == 0) {
+            return false;
+        }
+    }
+    if (at + 1 < text.size_bytes && text.data[at] == 'E' && (text.data[at + 1] == '+' || text.data[at + 1] == '-')) {
+        n = count_digits(text, at + 2);
+        at += 2 + n;
+        if (n == 0) {
+            return false;
+        }
+    }
+    return at == text.size_bytes;
+}
+
+hr_type hr__typed_text_type(hr_str text) {
+    size_t size;
+    int kind = (unsigned char)text.data[2] - 0xA6;
+    text = hr__typed_text_value(text);
+    switch (kind) {
+    case 0:
+        return is_decimal(text) ? HR_TYPE_DECIMAL : HR_TYPE_UNSET;
+    case 1:
+        return is_datetime(text) ? HR_TYPE_TIMESTAMP : HR_TYPE_UNSET;
+    case 2:
+        return has_form(text, "9999-99-99") ? HR_TYPE_DATE : HR_TYPE_UNSET;
+    case 5:
+        return text.size_bytes % 4 == 0 && hr__is_ascii(text) && hr__bytes_from_base64(text, true, NULL, &size)
+                   ? HR_TYPE_BINARY
+                   : HR_TYPE_UNSET;
+    case 7:
+        return is_time(text) ? HR_TYPE_TIME : HR_TYPE_UNSET;
+    default:
+        return HR_TYPE_UNSET;
+    }
+}
+
 int hr__text_marked_decodes(hr_arena *scratch, hr_str text, bool *decodes_out) {
     int kind = (unsigned char)text.data[2] - 0xA6;
     size_t size;

@@ -7,11 +7,19 @@
 #define HR_NORMALIZE_TYPED_TEXT_H
 
 #include "doc.h"
+#include "schema.h"
 
 /* Whether the text starts with a marker and has more. Cheap. */
 static inline bool hr__text_is_marked(hr_str text) {
     const unsigned char *t = (const unsigned char *)text.data;
     return HR_UNLIKELY(text.size_bytes > 3 && t[0] == 0xEF) && t[1] == 0x80 && t[2] >= 0xA6 && t[2] <= 0xAD;
+}
+/* Which value marked text is, when it is written as dlt writes it (`_custom_pua_encode`): DECIMAL, TIMESTAMP (isoformat
+ * of a datetime, with an offset of whole minutes or none), DATE, TIME (without offset), BINARY (base64). UNSET for all
+ * else. What stands behind the marker is hr__typed_text_value. */
+hr_type hr__typed_text_type(hr_str text);
+static inline hr_str hr__typed_text_value(hr_str text) {
+    return (hr_str){text.data + 3, text.size_bytes - 3};
 }
 /* Of marked text: *decodes_out tells whether dlt would read a value from it. Exact, but for datetimes, dates and times:
  * true for all that might be one. HR_OK or HR_MEMORY. */

@@ -351,8 +351,8 @@ HR_CASE(values_that_no_column_takes) {
     static const row rows[] = {
         {"-99999999999999999999", "number out of range: an integer of 20 digits exceeds 64 bits"},
         {"\"a\\ud800\"", "malformed text encoding: value \"a\xED\xA0\x80\" holds a lone surrogate, which is not text"},
-        {"\"\\uf0261.5\"", "not supported natively: value \"\uf0261.5\" starts with dlt's private-use type marker, "
-                           "which is not supported"},
+        {"\"\\uf02a0xde\"", "not supported natively: value \"\uf02a0xde\" starts with dlt's private-use type marker, "
+                            "which is not supported"},
     };
     for (hr_type type = HR_TYPE_TEXT; type <= HR_TYPE_BINARY; type++) {
         check(type, rows, sizeof rows / sizeof *rows);
@@ -360,6 +360,38 @@ HR_CASE(values_that_no_column_takes) {
     char room[700];
     HR_CHECK_STR(coerced(HR_TYPE_UNSET, "1", room),
                  "not supported natively: integer 1 goes to a column without a type");
+}
+
+/* Rule 6: what dlt's extract writes for values that JSON does not have. */
+HR_CASE(typed_text_is_its_value) {
+    static const struct {
+        hr_type type;
+        row at;
+    } cases[] = {
+        {HR_TYPE_TIMESTAMP, {"\"\\uf0272024-01-15T10:00:00\"", "1705312800000000"}},
+        {HR_TYPE_TIMESTAMP, {"\"\\uf0272024-01-15T10:00:00.000001+05:30\"", "1705293000000001"}},
+        {HR_TYPE_TIMESTAMP, {"\"\\uf0272024-01-15T10:00:00-00:30\"", "1705314600000000"}},
+        {HR_TYPE_DATE, {"\"\\uf0281969-12-31\"", "-1"}},
+        {HR_TYPE_TIME, {"\"\\uf02d00:00:01.000002\"", "1000002"}},
+        {HR_TYPE_BINARY, {"\"\\uf02bAAE=\"", "0x0001"}},
+        {HR_TYPE_DECIMAL, {"\"\\uf0261.5\"", "0x002f6859000000000000000000000000"}},
+        {HR_TYPE_DECIMAL, {"\"\\uf0261E-9\"", "0x01000000000000000000000000000000"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check(cases[i].type, &cases[i].at, 1);
+    }
+    /* not as dlt writes it, or for a column of another type: dlt's own code is asked */
+    static const char *const refused[] = {"\\uf02720240115T100000", "\\uf0272024-01-15", "\\uf02d10:00:00+01:00",
+                                          "\\uf0261_0", "\\uf02bAA E="};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char text[64], room[700];
+        snprintf(text, sizeof text, "\"%s\"", refused[i]);
+        for (hr_type type = HR_TYPE_TEXT; type <= HR_TYPE_BINARY; type++) {
+            hr_str got = coerced(type, text, room);
+            got.size_bytes = got.size_bytes < 23 ? got.size_bytes : 23;
+            HR_CHECK_STR(got, "not supported natively:");
+        }
+    }
 }
 
 /* Rule 6: a marker before text that its decoder refuses is ordinary text. */
@@ -489,6 +521,7 @@ int main(void) {
     HR_RUN(to_json);
     HR_RUN(json_text_nests_as_deep_as_orjson_writes);
     HR_RUN(values_that_no_column_takes);
+    HR_RUN(typed_text_is_its_value);
     HR_RUN(private_use_text_that_dlt_cannot_decode_is_text);
     HR_RUN(messages_show_forty_bytes_and_whole_characters);
     HR_RUN(text_stays_where_it_is);
