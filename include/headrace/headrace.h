@@ -45,6 +45,7 @@ extern "C" {
     X(COERCE, "value does not fit its column")              \
     X(RANGE, "number out of range")                         \
     X(UNSUPPORTED, "not supported natively")                \
+    X(SCHEMA, "the schema lacks a table or a column")       \
     X(ARGUMENT, "bad argument")                             \
     X(CANCELLED, "cancelled")                               \
     X(INTERNAL, "internal error")

@@ -120,6 +120,10 @@ static int seed_table(PyObject *item, hr_schema *schema) {
     }
     schema->tables[table].max_nesting = max_nesting;
     schema->tables[table].is_new = false;
+    if (columns == Py_None) {
+        schema->tables[table].discard = true;
+        return 0;
+    }
     PyObject *list = PySequence_Fast(columns, "columns must be a sequence");
     if (list == NULL) {
         return -1;
@@ -148,6 +152,41 @@ int ext_schema_seed(PyObject *tables, hr_schema *schema) {
 }
 
 /* ---------------------------------------------------------------------------------------------------- Stream */
+
+/* Names by dlt's own naming convention: naming(kind, parts). An exception becomes HR_UNSUPPORTED, so that dlt meets it
+ * itself when it takes the record. @locality worker, without the GIL */
+static int call_naming(void *ctx, hr_name_kind kind, const hr_str *parts, size_t n_parts, hr_arena *arena,
+                       hr_str *name_out, hr_error *err) {
+    int rc = HR_MEMORY;
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *tuple = PyTuple_New((Py_ssize_t)n_parts), *name = NULL;
+    for (size_t i = 0; i < n_parts && tuple != NULL; i++) {
+        PyObject *part = PyUnicode_DecodeUTF8(parts[i].data == NULL ? "" : parts[i].data,
+                                              (Py_ssize_t)parts[i].size_bytes, "surrogatepass");
+        if (part == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, part);
+        }
+    }
+    if (tuple != NULL) {
+        name = PyObject_CallFunction(ctx, "iO", (int)kind, tuple);
+    }
+    Py_ssize_t size;
+    const char *text = name == NULL ? NULL : PyUnicode_AsUTF8AndSize(name, &size);
+    if (text == NULL) {
+        PyErr_Clear();
+        rc = hr__error_set(err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "the naming convention fails on a key");
+    } else {
+        name_out->data = hr__arena_copy(arena, text, (size_t)size);
+        name_out->size_bytes = (size_t)size;
+        rc = name_out->data == NULL ? hr__error_memory(err, HR_STAGE_NORMALIZE) : HR_OK;
+    }
+    Py_XDECREF(name);
+    Py_XDECREF(tuple);
+    PyGILState_Release(gil);
+    return rc;
+}
 
 static void Stream_dealloc(StreamObject *self) {
     PyTypeObject *type = Py_TYPE(self);
@@ -231,6 +270,52 @@ static PyObject *Stream_next_batch(StreamObject *self, PyObject *arg) {
     return ext_batches(state, output);
 }
 
+static PyObject *Stream_feed(StreamObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"tag", "body", "skip", NULL};
+    long long tag;
+    Py_buffer body;
+    Py_ssize_t skip = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ly*|n", names, &tag, &body, &skip)) {
+        return NULL;
+    }
+    hr_error err;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS rc =
+        hr__stream_feed(self->stream, tag, (hr_str){body.buf, (size_t)body.len}, skip < 0 ? 0 : (size_t)skip, &err);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&body);
+    if (rc != HR_OK) {
+        return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, tag);
+    }
+    self->n_accepted++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *Stream_get_n_committed(StreamObject *self, void *unused) {
+    return PyLong_FromUnsignedLongLong(hr__stream_committed(self->stream));
+}
+
+static PyObject *Stream_null_columns(StreamObject *self, PyObject *unused) {
+    hr_buf names;
+    hr__buf_init(&names, &hr__allocator_libc, 0);
+    PyObject *list = PyList_New(0);
+    if (list != NULL && hr__stream_null_columns(self->stream, &names) != HR_OK) {
+        PyErr_NoMemory();
+        Py_CLEAR(list);
+    }
+    const char *at = (const char *)names.data, *end = at + names.size_bytes;
+    while (list != NULL && at < end) {
+        const char *column = at + strlen(at) + 1;
+        PyObject *pair = Py_BuildValue("(ss)", at, column);
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(pair);
+        at = column + strlen(column) + 1;
+    }
+    hr__buf_free(&names);
+    return list;
+}
+
 static PyObject *Stream_get_n_accepted(StreamObject *self, void *unused) {
     return PyLong_FromUnsignedLongLong(self->n_accepted);
 }
@@ -238,6 +323,8 @@ static PyObject *Stream_get_n_accepted(StreamObject *self, void *unused) {
 static PyMethodDef Stream_methods[] = {
     {"accept", (PyCFunction)(void (*)(void))Stream_accept, METH_VARARGS | METH_KEYWORDS, NULL},
     {"finish", (PyCFunction)Stream_finish, METH_NOARGS, NULL},
+    {"feed", (PyCFunction)(void (*)(void))Stream_feed, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"null_columns", (PyCFunction)Stream_null_columns, METH_NOARGS, NULL},
     {"select", (PyCFunction)Stream_select, METH_O, NULL},
     {"next_batch", (PyCFunction)Stream_next_batch, METH_O, NULL},
     {NULL, NULL, 0, NULL},
@@ -245,6 +332,7 @@ static PyMethodDef Stream_methods[] = {
 
 static PyGetSetDef Stream_getset[] = {
     {"n_accepted", (getter)Stream_get_n_accepted, NULL, NULL, NULL},
+    {"n_committed", (getter)Stream_get_n_committed, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -291,6 +379,11 @@ static PyObject *Engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (self == NULL) {
         return NULL;
     }
+    self->namings = PySet_New(NULL);
+    if (self->namings == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
     hr_error err;
     int rc;
     Py_BEGIN_ALLOW_THREADS rc = hr__engine_new(&options, &self->engine, &err);
@@ -308,23 +401,26 @@ static void Engine_dealloc(EngineObject *self) {
         Py_BEGIN_ALLOW_THREADS hr__engine_free(engine);
         Py_END_ALLOW_THREADS
     }
+    Py_XDECREF(self->namings);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
 static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"table",    "tables",   "load_id",     "max_nesting", "max_length",     "id_kind",
-                            "root_key", "selector", "batch_bytes", "linger_ms",   "reference_only", NULL};
+    static char *names[] = {"table",       "tables",       "load_id",        "max_nesting", "max_length",     "id_kind",
+                            "root_key",    "selector",     "batch_bytes",    "linger_ms",   "reference_only", "naming",
+                            "no_coercion", "fixed_schema", "stop_at_record", NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     const char *table = NULL, *load_id = NULL, *id_kind = "random";
     Py_ssize_t table_size = 0, load_id_size = 0;
-    PyObject *tables = NULL, *selector = Py_None;
-    int max_nesting = 1000, root_key = 0, reference_only = 0;
+    PyObject *tables = NULL, *selector = Py_None, *naming = Py_None;
+    int max_nesting = 1000, root_key = 0, reference_only = 0, no_coercion = 0, fixed_schema = 0, stop_at_record = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIp", names, &table, &table_size, &tables, &load_id,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppp", names, &table, &table_size, &tables, &load_id,
                                      &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
-                                     &batch_bytes, &linger_ms, &reference_only)) {
+                                     &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
+                                     &stop_at_record)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {
@@ -337,12 +433,19 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                       .max_nesting = max_nesting,
                       .max_length = (size_t)max_length,
                       .root_key = root_key != 0,
-                      .reference_only = reference_only != 0},
+                      .reference_only = reference_only != 0,
+                      .no_coercion = no_coercion != 0,
+                      .fixed_schema = fixed_schema != 0,
+                      .stop_at_record = stop_at_record != 0,
+                      .naming = {naming == Py_None ? NULL : call_naming, naming}},
         .has_selector = selector != Py_None,
         .batch_bytes = batch_bytes,
         .linger_ms = linger_ms,
     };
     hr_step *steps = NULL;
+    if (naming != Py_None && PySet_Add(self->namings, naming) < 0) {
+        return NULL;
+    }
     if (ext_id_kind(id_kind, &options.normalize.id_kind) < 0 || ext_steps(selector, &steps, &options.n_selector) < 0) {
         return NULL;
     }

@@ -37,6 +37,7 @@ PyObject *ext_text(hr_str text);
 
 typedef struct EngineObject {
     PyObject_HEAD hr_engine *engine;
+    PyObject *namings; /* a set: what workers call for names, as long as there are workers */
     bool closing;
 } EngineObject;
 

@@ -74,7 +74,12 @@ static int module_exec(PyObject *module) {
         PyModule_AddStringConstant(module, "__version__", HR_VERSION) < 0 ||
         PyModule_AddIntConstant(module, "COL_NOT_NULL", HR_COL_NOT_NULL) < 0 ||
         PyModule_AddIntConstant(module, "COL_VARIANT", HR_COL_VARIANT) < 0 ||
-        PyModule_AddIntConstant(module, "COL_PRIMARY_KEY", HR_COL_PRIMARY_KEY) < 0) {
+        PyModule_AddIntConstant(module, "COL_PRIMARY_KEY", HR_COL_PRIMARY_KEY) < 0 ||
+        PyModule_AddIntConstant(module, "COL_DISCARD_VALUE", HR_COL_DISCARD_VALUE) < 0 ||
+        PyModule_AddIntConstant(module, "COL_DISCARD_ROW", HR_COL_DISCARD_ROW) < 0 ||
+        PyModule_AddIntConstant(module, "NAME_COLUMN", HR_NAME_COLUMN) < 0 ||
+        PyModule_AddIntConstant(module, "NAME_PATH", HR_NAME_PATH) < 0 ||
+        PyModule_AddIntConstant(module, "NAME_JOIN", HR_NAME_JOIN) < 0) {
         return -1;
     }
     if (ext_add_engine(module, state) < 0 || ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0) {

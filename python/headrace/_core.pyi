@@ -5,7 +5,7 @@ pager thread) -> `Stream.accept` (in the order the rows shall have) -> a worker 
 order -> `Stream.next_batch` gives Arrow. A page that is not accepted is dropped by `Page.release`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 __version__: Final[str]
@@ -14,12 +14,17 @@ __version__: Final[str]
 Step = str | int | None
 # name, data_type ("" while incomplete), flags, precision, scale
 Column = tuple[str, str, int, int, int]
-# name, parent's name or None, max_nesting or -1, columns in order
-Table = tuple[str, str | None, int, list[Column]]
+# name, parent's name or None, max_nesting or -1, columns in order (None: a contract leaves the table's rows out)
+Table = tuple[str, str | None, int, list[Column] | None]
 
 COL_NOT_NULL: Final[int]
 COL_VARIANT: Final[int]
 COL_PRIMARY_KEY: Final[int]
+COL_DISCARD_VALUE: Final[int]
+COL_DISCARD_ROW: Final[int]
+NAME_COLUMN: Final[int]
+NAME_PATH: Final[int]
+NAME_JOIN: Final[int]
 
 class Error(Exception):
     """What went wrong in the engine, and where.
@@ -94,12 +99,19 @@ class Stream:
     """The rows of one resource: one root table and the tables nested under it."""
 
     n_accepted: int
+    n_committed: int  # of the accepted pages
     def select(self, steps: Sequence[Step]) -> None:
         """Sets the selector of pages decoded from now on."""
     def accept(self, page: Page, keep: bytes | None = None, extra: bytes | None = None) -> None:
         """Gives the page's records to the workers. Order of calls is order of rows. `keep`: a byte a record, 0 leaves it
         out. `extra`: JSON text of an object merged into each object record. The page is released by the engine.
         """
+    def feed(self, tag: int, body: bytes, skip: int = 0) -> None:
+        """Accepts a page whose bytes are here, as `Engine.submit_bytes` and `accept` without a look between. The selector
+        must be set. `skip`: so many records at its start are left out. Order of calls is order of rows.
+        """
+    def null_columns(self) -> list[tuple[str, str]]:
+        """Tables and columns that have only been null and are in no table; some more than once."""
     def finish(self) -> None:
         """No more pages: the last batch has `None` after it."""
     def next_batch(self, timeout_ms: int) -> list[TableBatch] | bool | None:
@@ -132,9 +144,17 @@ class Engine:
         batch_bytes: int = 8388608,
         linger_ms: int = 0,
         reference_only: bool = False,
+        naming: Callable[[int, tuple[str, ...]], str] | None = None,
+        no_coercion: bool = False,
+        fixed_schema: bool = False,
+        stop_at_record: bool = False,
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
-        holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end.
+        holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end. `naming`: gives
+        names in place of snake_case, called by workers: (NAME_COLUMN, (key,)), (NAME_PATH, (key,)) or (NAME_JOIN, parts).
+        `no_coercion`: a value of another type than its column's makes a variant. `fixed_schema`: a record that would add
+        to the schema is an `Error` SCHEMA. `stop_at_record`: after an `Error` with a record, `next_batch` has given all
+        rows of the records before it, and the rest may be given to another stream.
         """
     def submit(
         self,

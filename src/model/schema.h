@@ -37,6 +37,9 @@ enum {
     HR_COL_VARIANT = 1u << 1,
     HR_COL_PRIMARY_KEY = 1u << 2, /* part of the key that upsert's row ids are hashed from */
     HR_COL_NEW = 1u << 3,         /* not yet told to dlt */
+    /* What a schema contract said of a column that is not there (type UNSET), dlt-semantics rules 57 to 59: */
+    HR_COL_DISCARD_VALUE = 1u << 4, /* its values are left out */
+    HR_COL_DISCARD_ROW = 1u << 5,   /* rows that have the key are left out, with all below them */
 };
 
 typedef struct hr_column {
@@ -51,6 +54,7 @@ typedef struct hr_table {
     hr_str name;         /* owned by the schema's arena */
     int32_t parent;      /* index of the parent table; -1: a root, or broken out of its chain by a key */
     bool is_new;         /* not yet told to dlt */
+    bool discard;        /* a schema contract leaves its rows out, with all below them */
     int32_t max_nesting; /* -1: the schema's */
     hr_column *columns;
     size_t n_columns, cap_columns;

@@ -31,6 +31,8 @@ struct entry {      /* what the walk reads comes first: one cache line */
     bool not_null;
     bool as_json;      /* objects and lists stay JSON text (nesting limit, or a json column) */
     bool slow;         /* another key has the same column, or the name is dlt's own: reference only */
+    bool discard;      /* a schema contract leaves its values out */
+    bool null_seen;    /* without a column */
     node *object;      /* NULL until an object was seen */
     table_shape *list; /* NULL until a list was seen */
     uint64_t version;  /* of the schema when column and variants were looked up */
@@ -66,6 +68,7 @@ struct table_shape {
     int32_t level;          /* nesting left in its rows. A shape is its parent, path_key and level */
     int32_t table;          /* in the schema; -1: no row yet */
     uint64_t version;       /* of the schema when it was looked up */
+    bool discard;           /* a schema contract leaves its rows out */
     bool ready;    /* the table has all of dlt's own columns and no other shape: the fast path may write its rows */
     node *rows;    /* rows from objects */
     node *lists;   /* tracking rows of lists in lists: {"list": [...]}; made when needed */
@@ -116,6 +119,12 @@ struct hr_normalizer {
     hr_str *key_names; /* sorted primary key columns (KEY_HASH) */
     size_t n_keys;
     value_ref *key_values;
+    struct null_column {
+        hr_str table;
+        entry *from;
+    } *nulls; /* in arena */
+    size_t n_nulls, cap_nulls;
+    size_t null_mark; /* n_nulls before the record at work */
     hr_normalize_stats stats;
     hr_error *err; /* borrowed during hr__normalize; never NULL */
 };
@@ -123,6 +132,9 @@ struct hr_normalizer {
 /* Status of the fast path, besides hr_code: hand the record to the reference. */
 #define WALK_BAIL (-1)
 
+/* ---- names, by the convention of the options. Errors fill norm->err. */
+HR_MUST_CHECK int hr__norm_name(hr_normalizer *norm, hr_name_kind kind, const hr_str *parts, size_t n_parts,
+                                hr_arena *arena, hr_str *name_out);
 /* ---- shapes */
 /* Finds or makes the shape of the lists at a path below parent (NULL: the root). */
 HR_MUST_CHECK int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,
@@ -144,6 +156,9 @@ HR_MUST_CHECK int hr__variant_name(hr_normalizer *norm, int32_t table, hr_str co
 HR_MUST_CHECK int hr__entry_object(hr_normalizer *norm, node *nd, entry *e, node **node_out);
 HR_MUST_CHECK int hr__entry_list(hr_normalizer *norm, node *nd, entry *e, table_shape **shape_out);
 HR_MUST_CHECK int hr__shape_lists(hr_normalizer *norm, table_shape *shape, node **node_out);
+
+/* Remembers that the entry's key had a null and no column. */
+HR_MUST_CHECK int hr__entry_null(hr_normalizer *norm, const table_shape *shape, entry *e);
 
 /* ---- rows and cells */
 /* A new row of a table; *row_out is its number. link: NULL for a root. */

@@ -19,4 +19,20 @@ HR_MUST_CHECK int hr__name_join(hr_arena *arena, const hr_str *parts, size_t n_p
 /* Python's str.isspace() of the whole string (true also for ""). */
 bool hr__name_is_blank(hr_str text);
 
+/* ---- other conventions: dlt's own code, asked once for each new key or path. */
+typedef enum hr_name_kind {
+    HR_NAME_UNSET,
+    HR_NAME_COLUMN, /* one part, a key: the column's name (rule 10) */
+    HR_NAME_PATH,   /* one part, a key of a list: the last part of its table's path (rule 11) */
+    HR_NAME_JOIN,   /* the parts joined and shortened (rules 15, 16) */
+} hr_name_kind;
+
+/* Puts a name of these parts into the arena. HR_OK, or an error that fills err. Any thread may call it. */
+typedef int (*hr_name_fn)(void *ctx, hr_name_kind kind, const hr_str *parts, size_t n_parts, hr_arena *arena,
+                          hr_str *name_out, hr_error *err);
+typedef struct hr_naming {
+    hr_name_fn name; /* NULL: snake_case, as above */
+    void *ctx;       /* borrowed, outlives its users */
+} hr_naming;
+
 #endif

@@ -33,6 +33,8 @@ void hr__normalizer_forget(hr_normalizer *norm) {
     norm->shapes = NULL;
     norm->n_shapes = norm->cap_shapes = 0;
     norm->n_keys = 0;
+    norm->nulls = NULL;
+    norm->n_nulls = norm->cap_nulls = norm->null_mark = 0;
 }
 
 void hr__normalizer_free(hr_normalizer *norm) {
@@ -55,6 +57,18 @@ void hr__normalizer_free(hr_normalizer *norm) {
 
 void hr__normalizer_stats(const hr_normalizer *norm, hr_normalize_stats *stats_out) {
     *stats_out = norm->stats;
+}
+
+int hr__norm_name(hr_normalizer *norm, hr_name_kind kind, const hr_str *parts, size_t n_parts, hr_arena *arena,
+                  hr_str *name_out) {
+    size_t max_length = norm->options.max_length;
+    if (norm->options.naming.name != NULL) {
+        return norm->options.naming.name(norm->options.naming.ctx, kind, parts, n_parts, arena, name_out, norm->err);
+    }
+    int rc = kind == HR_NAME_COLUMN ? hr__name_column(arena, parts[0], max_length, name_out)
+             : kind == HR_NAME_PATH ? hr__name_path(arena, parts[0], max_length, name_out)
+                                    : hr__name_join(arena, parts, n_parts, max_length, name_out);
+    return rc == HR_OK ? HR_OK : hr__norm_memory(norm);
 }
 
 void hr__norm_place(hr_normalizer *norm, hr_str table, hr_str column) {
@@ -121,6 +135,7 @@ void hr__shape_resolve(hr_normalizer *norm, table_shape *shape) {
     if (shape->table < 0) {
         shape->table = hr__schema_find(norm->schema, shape->name);
     }
+    shape->discard = shape->table >= 0 && norm->schema->tables[shape->table].discard;
     if (shape->table < 0 || (norm->schema->tables[shape->table].parent >= 0) != (shape->parent != NULL)) {
         return;
     }
@@ -200,10 +215,10 @@ int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, 
     shape.n_parts = (parent == NULL ? 0 : parent->n_parts) + n_path;
     if (tuple_key(arena, path, n_path, &shape.path_key) != HR_OK ||
         copy_parts(arena, parent == NULL ? NULL : parent->parts, parent == NULL ? 0 : parent->n_parts, path, n_path,
-                   &shape.parts) != HR_OK ||
-        hr__name_join(arena, shape.parts, shape.n_parts, norm->options.max_length, &shape.name) != HR_OK) {
+                   &shape.parts) != HR_OK) {
         return hr__norm_memory(norm);
     }
+    HR_TRY(hr__norm_name(norm, HR_NAME_JOIN, shape.parts, shape.n_parts, arena, &shape.name));
     HR_TRY(refuse_own_parent(norm, parent, shape.name));
     HR_TRY(shapes_grow(norm));
     for (table_shape *at = norm->shapes[shape_slot(norm, shape.name)]; at != NULL; at = at->same_name) {
@@ -326,11 +341,10 @@ static bool is_dlt_name(hr_str name) {
 int hr__variant_name(hr_normalizer *norm, int32_t table, hr_str column, hr_type type, hr_arena *arena,
                      hr_str *name_out) {
     char suffix[16];
-    size_t max_length = norm->options.max_length;
     if (type == HR_TYPE_JSON && table >= 0) {
         const hr_str old[2] = {column, hr__str("v_complex")};
         hr_str name;
-        HR_TRY(hr__name_join(&norm->scratch, old, 2, max_length, &name));
+        HR_TRY(hr__norm_name(norm, HR_NAME_JOIN, old, 2, &norm->scratch, &name));
         int32_t at = hr__schema_find_column(norm->schema, table, name);
         if (at >= 0 && (norm->schema->tables[table].columns[at].flags & HR_COL_VARIANT) != 0) {
             *name_out = norm->schema->tables[table].columns[at].name;
@@ -339,7 +353,7 @@ int hr__variant_name(hr_normalizer *norm, int32_t table, hr_str column, hr_type 
     }
     int size = snprintf(suffix, sizeof suffix, "v_%s", hr__type_name(type));
     const hr_str parts[2] = {column, {suffix, (size_t)size}};
-    return hr__name_join(arena, parts, 2, max_length, name_out);
+    return hr__norm_name(norm, HR_NAME_JOIN, parts, 2, arena, name_out);
 }
 
 void hr__entry_resolve(hr_normalizer *norm, const node *nd, entry *e) {
@@ -354,7 +368,8 @@ void hr__entry_resolve(hr_normalizer *norm, const node *nd, entry *e) {
         return;
     }
     const hr_column *spec = &schema->tables[table].columns[column];
-    e->not_null = (spec->flags & HR_COL_NOT_NULL) != 0;
+    e->not_null = (spec->flags & (HR_COL_NOT_NULL | HR_COL_DISCARD_ROW)) != 0; /* the reference drops the row */
+    e->discard = (spec->flags & HR_COL_DISCARD_VALUE) != 0;
     if (spec->type == HR_TYPE_UNSET) {
         return;
     }
@@ -365,6 +380,9 @@ void hr__entry_resolve(hr_normalizer *norm, const node *nd, entry *e) {
 
 int32_t hr__entry_variant(hr_normalizer *norm, const node *nd, entry *e, hr_type type) {
     const hr_schema *schema = norm->schema;
+    if (type > HR_TYPE_JSON) {
+        return -1; /* typed text: the reference's */
+    }
     if (e->variants == NULL || (e->variants[type] < 0 && e->version != schema->version)) {
         int32_t *variants = e->variants;
         if (variants == NULL) {
@@ -422,18 +440,15 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
         return hr__norm_memory(norm);
     }
     e->key = (hr_str){copy, key.size_bytes};
-    size_t max_length = norm->options.max_length;
-    if (hr__name_column(arena, e->key, max_length, &e->part) != HR_OK ||
-        hr__name_path(arena, e->key, max_length, &e->list_part) != HR_OK) {
-        return hr__norm_memory(norm);
-    }
+    HR_TRY(hr__norm_name(norm, HR_NAME_COLUMN, &e->key, 1, arena, &e->part));
+    HR_TRY(hr__norm_name(norm, HR_NAME_PATH, &e->key, 1, arena, &e->list_part));
     e->full = e->part;
     if (nd->n_path != 0) {
         hr_str *parts;
-        if (copy_parts(&norm->scratch, nd->path, nd->n_path, &e->part, 1, &parts) != HR_OK ||
-            hr__name_join(arena, parts, nd->n_path + 1, max_length, &e->full) != HR_OK) {
+        if (copy_parts(&norm->scratch, nd->path, nd->n_path, &e->part, 1, &parts) != HR_OK) {
             return hr__norm_memory(norm);
         }
+        HR_TRY(hr__norm_name(norm, HR_NAME_JOIN, parts, nd->n_path + 1, arena, &e->full));
     }
     e->slow = is_dlt_name(e->full) || e->full.size_bytes == 0;
     if (nd->shape == norm->root) {
@@ -452,6 +467,26 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
     hr__entry_resolve(norm, nd, e);
     *entry_out = e;
     return HR_OK;
+}
+
+int hr__entry_null(hr_normalizer *norm, const table_shape *shape, entry *e) {
+    if (arena_grow(&norm->arena, (void **)&norm->nulls, &norm->cap_nulls, norm->n_nulls, sizeof *norm->nulls) !=
+        HR_OK) {
+        return hr__norm_memory(norm);
+    }
+    norm->nulls[norm->n_nulls].table = shape->name;
+    norm->nulls[norm->n_nulls++].from = e;
+    e->null_seen = true;
+    return HR_OK;
+}
+
+bool hr__normalizer_null_column(const hr_normalizer *norm, size_t n, hr_str *table_out, hr_str *column_out) {
+    if (n >= norm->n_nulls) {
+        return false;
+    }
+    *table_out = norm->nulls[n].table;
+    *column_out = norm->nulls[n].from->full;
+    return true;
 }
 
 int hr__entry_object(hr_normalizer *norm, node *nd, entry *e, node **node_out) {
@@ -605,8 +640,13 @@ int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t r
 int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc, size_t at,
                       hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
     hr_arena *arena = &norm->batch->arena;
+    if (HR_UNLIKELY(norm->options.no_coercion) && hr__value_type(&doc->toks[at]) != type) {
+        return HR_COERCE;
+    }
     if (HR_UNLIKELY(type == HR_TYPE_DECIMAL)) {
-        return hr__coerce_decimal(doc, at, column->precision, column->scale, arena, cell_out, err);
+        bool is_new = column == NULL || column->type != HR_TYPE_DECIMAL;
+        return hr__coerce_decimal(doc, at, is_new ? HR_DECIMAL_PRECISION : column->precision,
+                                  is_new ? HR_DECIMAL_SCALE : column->scale, arena, cell_out, err);
     }
     return hr__coerce(doc, at, type, arena, cell_out, size_out, err);
 }
@@ -630,6 +670,9 @@ static void record_undo(hr_normalizer *norm) {
         }
     }
     norm->n_touched = 0;
+    while (norm->n_nulls > norm->null_mark) {
+        norm->nulls[--norm->n_nulls].from->null_seen = false;
+    }
 }
 
 static void record_done(hr_normalizer *norm) {
@@ -1005,6 +1048,7 @@ static int make_root(hr_normalizer *norm) {
 }
 
 static int normalize_record(hr_normalizer *norm, const hr_records *records, size_t record) {
+    norm->null_mark = norm->n_nulls;
     int rc = norm->options.reference_only ? WALK_BAIL : hr__walk_record(norm, records, record);
     if (rc == HR_OK) {
         norm->stats.fast_records++;
@@ -1018,6 +1062,7 @@ static int normalize_record(hr_normalizer *norm, const hr_records *records, size
         norm->err->record = (int64_t)record;
         const hr_tok *tok = &records->doc->toks[records->at[record]];
         norm->err->offset_bytes = tok->type >= HR_TOK_ARRAY ? (int64_t)tok->as.at.offset : -1;
+        record_undo(norm);
     }
     record_done(norm);
     return rc;
@@ -1035,11 +1080,16 @@ static int normalize_page(hr_normalizer *norm, const hr_records *records) {
         HR_TRY(make_root(norm));
     }
     HR_TRY(hr__rows_match(norm));
-    for (size_t i = 0; i < records->n; i++) {
+    int rc = HR_OK;
+    for (size_t i = 0; i < records->n && rc == HR_OK; i++) {
         if (records->keep == NULL || records->keep[i] != 0) {
-            HR_TRY(normalize_record(norm, records, i));
+            rc = normalize_record(norm, records, i);
         }
     }
+    if (rc != HR_OK && (!norm->options.stop_at_record || rc == HR_MEMORY)) {
+        return rc;
+    }
+    hr_error stopped = *norm->err;
     for (size_t t = 0; t < norm->n_rows; t++) {
         norm->rows[t].fill = FILL_NONE;
     }
@@ -1048,7 +1098,8 @@ static int normalize_page(hr_normalizer *norm, const hr_records *records) {
             HR_TRY(fill_table(norm, (int32_t)t, records->stream));
         }
     }
-    return HR_OK;
+    *norm->err = stopped;
+    return rc;
 }
 
 int hr__normalize(hr_normalizer *norm, const hr_records *records, hr_batch *batch, hr_error *err) {

@@ -12,6 +12,7 @@
 
 #include "batch.h"
 #include "doc.h"
+#include "naming.h"
 #include "schema.h"
 
 typedef struct hr_normalizer hr_normalizer;
@@ -32,7 +33,11 @@ typedef struct hr_normalize_options {
     hr_id_kind id_kind;
     bool root_key;       /* _dlt_root_id on child tables, rule 44 */
     bool reference_only; /* tests: never take the fast path */
-    uint8_t seed[32];    /* of random ids */
+    bool no_coercion;    /* a value of another type than its column's always makes a variant */
+    bool fixed_schema;   /* what would add a table or a column fails with HR_SCHEMA */
+    bool stop_at_record; /* a record that fails leaves the rows of those before it in the batch */
+    hr_naming naming;
+    uint8_t seed[32]; /* of random ids */
 } hr_normalize_options;
 
 /* The records of one page. */
@@ -54,8 +59,12 @@ void hr__normalizer_free(hr_normalizer *normalizer);
 /* Forgets what was learned about shapes. Needed only after the schema was replaced by one that is not an extension. */
 void hr__normalizer_forget(hr_normalizer *normalizer);
 /* Normalizes all records into batch (reset first). Errors carry record, table, column and the record's byte offset; the
- * schema may then have grown. Cells of text point into doc, extra and batch. */
+ * schema may then have grown. Cells of text point into doc, extra and batch. With stop_at_record, an error that names a
+ * record leaves the rows of the records before it in the batch, complete. */
 HR_MUST_CHECK int hr__normalize(hr_normalizer *normalizer, const hr_records *records, hr_batch *batch, hr_error *err);
+
+/* Columns that have only been null so far and are in no table: the n-th, 0 the oldest. False: there are not so many. */
+bool hr__normalizer_null_column(const hr_normalizer *normalizer, size_t n, hr_str *table_out, hr_str *column_out);
 
 typedef struct hr_normalize_stats {
     uint64_t fast_records, reference_records; /* how many records each path made */

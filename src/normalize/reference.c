@@ -240,6 +240,16 @@ static const hr_column *column_of(hr_normalizer *norm, int32_t table, hr_str nam
     return *at_out < 0 ? NULL : &norm->schema->tables[table].columns[*at_out];
 }
 
+/* Status besides hr_code: a schema contract drops the row, and all below it. */
+#define ROW_DISCARDED (-2)
+
+/* What a schema contract said of a column that is not there: HR_OK and *left_out_out, or ROW_DISCARDED. */
+static int check_discard(const hr_column *column, bool *left_out_out) {
+    uint8_t flags = column == NULL ? 0 : column->flags;
+    *left_out_out = (flags & HR_COL_DISCARD_VALUE) != 0;
+    return (flags & HR_COL_DISCARD_ROW) != 0 ? ROW_DISCARDED : HR_OK;
+}
+
 /* _coerce_non_null_value: into its column, a new column, or a variant. */
 static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str name, value_ref value, bool is_variant,
                         cells *row) {
@@ -251,7 +261,11 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
         return HR_UNSUPPORTED;
     }
     const hr_column *have = column_of(norm, shape->table, name, &at);
-    bool complete = have != NULL && have->type != HR_TYPE_UNSET;
+    bool complete = have != NULL && have->type != HR_TYPE_UNSET, left_out;
+    int discarded = check_discard(have, &left_out);
+    if (left_out || discarded != HR_OK) {
+        return discarded;
+    }
     new_cell cell = {.name = name, .is_new = !complete, .column = at};
     cell.type = complete ? (hr_type)have->type : hr__value_infer(tok);
     cell.flags = have != NULL ? have->flags : is_own_not_null(name) ? HR_COL_NOT_NULL : 0;
@@ -296,13 +310,36 @@ static int coerce_field(hr_normalizer *norm, const table_shape *shape, const fie
         return coerce_value(norm, shape, f->name, f->value, false, row);
     }
     const hr_column *have = column_of(norm, shape->table, f->name, &at);
-    bool complete = have != NULL && have->type != HR_TYPE_UNSET;
+    bool complete = have != NULL && have->type != HR_TYPE_UNSET, left_out;
+    int discarded = check_discard(have, &left_out);
+    if (left_out || discarded != HR_OK) {
+        return discarded;
+    }
+    if (!complete && !f->from->null_seen) {
+        HR_TRY(hr__entry_null(norm, shape, f->from));
+    }
     if (complete ? (have->flags & HR_COL_NOT_NULL) != 0 : have == NULL && is_own_not_null(f->name)) {
         hr__error_set(norm->err, HR_NULL_VALUE, HR_STAGE_NORMALIZE, "null in a column that is not nullable");
         hr__norm_place(norm, shape->name, f->name);
         return HR_NULL_VALUE;
     }
     return HR_OK;
+}
+
+/* Under a fixed schema the row may add nothing. */
+static int check_fixed(hr_normalizer *norm, const table_shape *shape, const cells *row) {
+    hr_str column = {NULL, 0};
+    bool adds = shape->table < 0;
+    for (size_t i = 0; i < row->n && !adds; i++) {
+        adds = row->cells[i].is_new;
+        column = row->cells[i].name;
+    }
+    if (!adds) {
+        return HR_OK;
+    }
+    hr__error_set(norm->err, HR_SCHEMA, HR_STAGE_NORMALIZE, "the record adds to the schema, which is fixed");
+    hr__norm_place(norm, shape->name, column);
+    return HR_SCHEMA;
 }
 
 /* Adds what is new to the schema, then writes the row. */
@@ -312,6 +349,9 @@ static int row_emit(hr_normalizer *norm, table_shape *shape, const cells *row, c
     int rc = HR_OK;
     if (shape->table < 0) {
         shape->table = hr__schema_find(schema, shape->name);
+    }
+    if (norm->options.fixed_schema) {
+        HR_TRY(check_fixed(norm, shape, row));
     }
     if (shape->table < 0) {
         rc =
@@ -423,6 +463,18 @@ static int add_system(hr_normalizer *norm, const table_shape *shape, flat *f) {
 static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table,
                      uint32_t parent_row);
 
+/* Whether the row has a key that a schema contract drops rows for: known before its values are looked at. */
+static bool is_discarded(hr_normalizer *norm, const table_shape *shape, const flat *f) {
+    int32_t at;
+    for (size_t i = 0; i < f->fields.n; i++) {
+        const hr_column *have = column_of(norm, shape->table, f->fields.fields[i].name, &at);
+        if (have != NULL && (have->flags & HR_COL_DISCARD_ROW) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A flattened row, then the lists in it. root: the record's place, or NULL. */
 static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, const row_link *link, const hr_records *records,
                      size_t record) {
@@ -431,8 +483,17 @@ static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, const row
     uint32_t number;
     HR_TRY(find_own_id(norm, shape, f, &user_id));
     HR_TRY(add_system(norm, shape, f));
+    if (norm->options.fixed_schema && is_discarded(norm, shape, f)) {
+        return HR_OK;
+    }
+    bool discarded = false;
     for (size_t i = 0; i < f->fields.n; i++) {
-        HR_TRY(coerce_field(norm, shape, &f->fields.fields[i], &row));
+        int rc = coerce_field(norm, shape, &f->fields.fields[i], &row);
+        discarded = discarded || rc == ROW_DISCARDED;
+        HR_TRY(rc == ROW_DISCARDED ? HR_OK : rc);
+    }
+    if (discarded) { /* dlt still adds what else is new in the row */
+        return check_fixed(norm, shape, &row);
     }
     HR_TRY(row_emit(norm, shape, &row, link, &number));
     if (shape->parent == NULL) {
@@ -466,7 +527,7 @@ static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, in
     const hr_doc *doc = list.doc;
     size_t at = list.at + 1;
     hr__shape_resolve(norm, shape);
-    for (uint32_t i = 0; i < doc->toks[list.at].len; i++) {
+    for (uint32_t i = 0; i < doc->toks[list.at].len && !shape->discard; i++) {
         flat f = {0};
         const row_link link = {parent_table, parent_row, i};
         value_ref value = {doc, at};

@@ -69,12 +69,15 @@ static inline int walk_cell(walk *w, const node *nd, entry *e, uint32_t row, con
     const hr_tok *tok = &doc->toks[at];
     int32_t table = nd->shape->table;
     if (tok->type == HR_TOK_NULL || (tok->type == HR_TOK_DOUBLE && HR_UNLIKELY(isinf(tok->as.d)))) {
+        if (HR_UNLIKELY(e->column < 0 && !e->null_seen && !e->discard && !e->not_null)) {
+            return hr__entry_null(w->norm, nd->shape, e);
+        }
         return e->not_null ? BAIL : HR_OK;
     }
     if (HR_UNLIKELY(e->column < 0)) {
         hr__entry_resolve(w->norm, nd, e);
         if (e->column < 0) {
-            return BAIL;
+            return e->discard ? HR_OK : BAIL;
         }
     }
     switch (e->type) {
@@ -166,6 +169,9 @@ static int walk_list(walk *w, table_shape *shape, size_t list, int32_t parent_ta
     size_t at = list + 1;
     if (HR_UNLIKELY(!shape->ready)) {
         hr__shape_resolve(w->norm, shape);
+        if (shape->discard) {
+            return HR_OK;
+        }
         if (!shape->ready) {
             return BAIL;
         }

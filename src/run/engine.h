@@ -120,7 +120,14 @@ void hr__page_free(hr_page *page);
 /* @locality one accepting thread a stream. Gives the page to the workers; on success the page is the engine's. keep:
  * n_records bytes or NULL (copied); extra: JSON text of an object, or data NULL. */
 HR_MUST_CHECK int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_str extra, hr_error *err);
+/* A page whose bytes are here (copied) and whose records need nobody's look: decoded, selected and normalized by a
+ * worker, committed in its turn. The first `skip` records are left out; a record in an error counts from the page's
+ * first.
+ * @locality the accepting thread */
+HR_MUST_CHECK int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, size_t skip, hr_error *err);
 void hr__stream_finish(hr_stream *stream);
+/* How many accepted or fed pages are committed; a page that failed is not, nor are those behind it. */
+uint64_t hr__stream_committed(hr_stream *stream);
 
 /* ---- output */
 
@@ -143,9 +150,12 @@ typedef struct hr_output {
 typedef enum hr_next { HR_NEXT_UNSET, HR_NEXT_ROWS, HR_NEXT_TIMEOUT, HR_NEXT_END } hr_next;
 
 /* The next rows. *next_out says which of the three; *output_out is set for ROWS. Fails with the first failed page's
- * error (in accept order), *tag_out its tag, else -1. @locality one consumer thread a stream. */
+ * error (in accept order), *tag_out its tag, else -1; with stop_at_record, after all rows before that record. @locality
+ * one consumer thread a stream. */
 HR_MUST_CHECK int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, hr_output **output_out,
                                   int64_t *tag_out, hr_error *err);
 void hr__output_free(hr_output *output); /* releases what was not taken */
+/* Appends "table\0column\0" for each column that has only been null and is in no table; some more than once. */
+HR_MUST_CHECK int hr__stream_null_columns(hr_stream *stream, hr_buf *out);
 
 #endif

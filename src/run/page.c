@@ -19,6 +19,7 @@ int hr__page_new(hr_engine *engine, hr_stream *stream, int64_t tag, hr_page **pa
     hr__arena_init(&page->arena, alloc, 0);
     hr__buf_init(&page->body, alloc, 0);
     hr__buf_init(&page->extra_body, alloc, 0);
+    hr__buf_init(&page->null_columns, alloc, 0);
     hr__stream_ref(stream);
     *page_out = page;
     return HR_OK;
@@ -42,6 +43,7 @@ void hr__page_free(hr_page *page) {
     doc_drop(alloc, &page->extra);
     hr__buf_free(&page->body);
     hr__buf_free(&page->extra_body);
+    hr__buf_free(&page->null_columns);
     hr__free(alloc, page->records);
     hr__free(alloc, page->elide);
     hr__free(alloc, page->keep);

@@ -57,10 +57,13 @@ struct hr_page {
     size_t n_elide, cap_elide;
     /* after accept */
     uint64_t seq;
+    size_t skip; /* records left out at the start */
     uint8_t *keep;
     hr_buf extra_body;
     hr_doc *extra; /* owned; NULL: none */
     hr_batch *batch;
+    hr_buf null_columns; /* "table\0column\0" each: what the stream learns when the page is committed */
+    bool stopped;        /* error is of a record; batch holds the rows before it */
 };
 
 void hr__page_list_push(hr_page_list *list, hr_page *page);
@@ -79,6 +82,7 @@ typedef struct hr_stream_worker {
     hr_schema schema;
     hr_normalizer *normalizer;  /* NULL: not made yet */
     hr_normalize_stats counted; /* already added to the engine's statistics */
+    size_t n_nulls;             /* its null columns that pages have */
 } hr_stream_worker;
 
 struct hr_stream {
@@ -94,10 +98,12 @@ struct hr_stream {
     size_t n_steps;
     bool has_steps;
     uint64_t n_accepted, next_commit;
-    hr_page_list ready; /* normalized, sorted by seq */
+    uint64_t n_committed; /* without the page that failed and those behind it */
+    hr_page_list ready;   /* normalized, sorted by seq */
     bool committing, finished, failed;
     hr_error error;
     int64_t error_tag;
+    hr_buf null_columns; /* lock; "table\0column\0" each */
     size_t emit_bytes, emit_rows;
     uint64_t oldest_row_ms;            /* when the oldest row not yet taken was committed */
     hr_batch *spare[HR_SPARE_BATCHES]; /* batches to use again */

@@ -68,6 +68,7 @@ static void stream_destroy(hr_stream *stream) {
     hr__emitter_free(stream->emitter);
     hr__schema_free(&stream->schema);
     hr__free(alloc, stream->told_columns);
+    hr__buf_free(&stream->null_columns);
     hr__arena_free(&stream->arena);
     pthread_mutex_destroy(&stream->emit_lock);
     pthread_mutex_destroy(&stream->lock);
@@ -99,6 +100,7 @@ int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schem
     memcpy(stream->options.normalize.seed, engine->options.seed, sizeof engine->options.seed);
     stream->error_tag = -1;
     hr__arena_init(&stream->arena, alloc, 0);
+    hr__buf_init(&stream->null_columns, alloc, 0);
     pthread_mutex_init(&stream->lock, NULL);
     pthread_mutex_init(&stream->emit_lock, NULL);
     hr__cond_init(&stream->changed);
@@ -191,6 +193,36 @@ int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_
     return HR_OK;
 }
 
+int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, size_t skip, hr_error *err) {
+    hr_engine *engine = stream->engine;
+    hr_page *page;
+    if (hr__engine_is_cancelled(engine)) {
+        return hr__error_cancelled(err);
+    }
+    HR_TRY(hr__page_new(engine, stream, tag, &page, err));
+    page->skip = skip;
+    if (hr__buf_reserve(&page->body, body.size_bytes + HR_BODY_PADDING) != HR_OK ||
+        hr__buf_append(&page->body, body.data, body.size_bytes) != HR_OK) {
+        hr__page_free(page);
+        return hr__error_memory(err, HR_STAGE_RUN);
+    }
+    pthread_mutex_lock(&stream->lock);
+    page->seq = stream->n_accepted++;
+    pthread_mutex_unlock(&stream->lock);
+    pthread_mutex_lock(&engine->lock);
+    hr__page_list_push(&engine->to_normalize, page);
+    pthread_cond_signal(&engine->work);
+    pthread_mutex_unlock(&engine->lock);
+    return HR_OK;
+}
+
+uint64_t hr__stream_committed(hr_stream *stream) {
+    pthread_mutex_lock(&stream->lock);
+    uint64_t n = stream->n_committed;
+    pthread_mutex_unlock(&stream->lock);
+    return n;
+}
+
 void hr__stream_finish(hr_stream *stream) {
     pthread_mutex_lock(&stream->lock);
     stream->finished = true;
@@ -258,6 +290,36 @@ static void count_records(hr_stream *stream, hr_stream_worker *own) {
     own->counted = stats;
 }
 
+/* Gives the page the columns that its worker saw null and no earlier page of this worker has. */
+static int take_nulls(hr_page *page, hr_stream_worker *own, hr_error *err) {
+    hr_str table, column;
+    hr_buf *out = &page->null_columns;
+    out->size_bytes = 0;
+    while (hr__normalizer_null_column(own->normalizer, own->n_nulls, &table, &column)) {
+        own->n_nulls++;
+        if (hr__buf_append(out, table.data, table.size_bytes) != HR_OK || hr__buf_append(out, "", 1) != HR_OK ||
+            hr__buf_append(out, column.data, column.size_bytes) != HR_OK || hr__buf_append(out, "", 1) != HR_OK) {
+            return hr__error_memory(err, HR_STAGE_NORMALIZE);
+        }
+    }
+    return HR_OK;
+}
+
+int hr__stream_null_columns(hr_stream *stream, hr_buf *out) {
+    pthread_mutex_lock(&stream->lock);
+    int rc = hr__buf_append(out, stream->null_columns.data, stream->null_columns.size_bytes);
+    pthread_mutex_unlock(&stream->lock);
+    return rc;
+}
+
+/* Drops the worker's normalizer and what it learned. */
+static void worker_forget(hr_stream_worker *own) {
+    hr__normalizer_free(own->normalizer);
+    own->normalizer = NULL;
+    own->counted = (hr_normalize_stats){0};
+    own->n_nulls = 0;
+}
+
 static int decode_extra(hr_page *page, hr_json_decoder *decoder, hr_error *err) {
     if (page->extra_body.data == NULL || page->extra != NULL) {
         return HR_OK;
@@ -278,24 +340,31 @@ static int normalize_once(hr_stream *stream, hr_page *page, hr_stream_worker *ow
     }
     const hr_records records = {
         .doc = page->doc,
-        .at = page->records,
-        .n = page->n_records,
+        .at = page->records + page->skip,
+        .n = page->n_records - page->skip,
         .keep = page->keep,
         .extra = page->extra,
         .stream = stream->number << 40 | page->seq, /* a trillion pages a stream */
     };
     int rc = hr__normalize(own->normalizer, &records, page->batch, err);
     count_records(stream, own);
+    HR_TRY(take_nulls(page, own, err));
+    if (rc != HR_OK && err->record >= 0) {
+        err->record += (int64_t)page->skip;
+    }
+    page->stopped = rc != HR_OK && rc != HR_MEMORY && stream->options.normalize.stop_at_record && err->record >= 0;
     return rc;
 }
 
-/* Waits until every page accepted before this one is committed. False: cancelled. */
+/* Waits until every page accepted before this one is committed. False: cancelled, or one of them failed, so that what
+ * this page adds to the schema must not become the stream's. */
 static bool wait_turn(hr_stream *stream, const hr_page *page) {
     bool mine = false;
     pthread_mutex_lock(&stream->lock);
     while (!hr__engine_is_cancelled(stream->engine)) {
         mine = stream->next_commit == page->seq;
-        if (mine) {
+        if (mine || stream->failed) {
+            mine = mine && !stream->failed;
             break;
         }
         hr__cond_wait_until(&stream->changed, &stream->lock, hr__now_ms() + 50);
@@ -328,9 +397,7 @@ static int normalize_page(hr_stream *stream, hr_page *page, hr_stream_worker *ow
     pthread_mutex_unlock(&stream->emit_lock);
     if (moved) {
         atomic_fetch_add(&stream->engine->renormalized, 1);
-        hr__normalizer_free(own->normalizer);
-        own->normalizer = NULL;
-        own->counted = (hr_normalize_stats){0};
+        worker_forget(own);
         hr__batch_free(page->batch); /* its columns are laid out for a schema that did not come to be */
         hr__batch_init(page->batch, &stream->engine->account.alloc);
         if (worker_sync(stream, own, true) != HR_OK) {
@@ -338,13 +405,17 @@ static int normalize_page(hr_stream *stream, hr_page *page, hr_stream_worker *ow
         }
         rc = normalize_once(stream, page, own, err);
     }
-    if (rc != HR_OK) {
+    if (rc != HR_OK && !page->stopped) {
         return rc;
     }
     pthread_mutex_lock(&stream->emit_lock);
-    rc = hr__schema_sync(&stream->schema, &own->schema);
+    int synced = hr__schema_sync(&stream->schema, &own->schema);
     pthread_mutex_unlock(&stream->emit_lock);
-    return rc == HR_OK ? HR_OK : hr__error_memory(err, HR_STAGE_NORMALIZE);
+    if (synced != HR_OK) {
+        page->stopped = false;
+        return hr__error_memory(err, HR_STAGE_NORMALIZE);
+    }
+    return rc;
 }
 
 /* ---------------------------------------------------------------------------------------------------- commit */
@@ -373,13 +444,18 @@ static void commit_page(hr_stream *stream, hr_page *page, bool failed) {
     int64_t bytes = 0;
     size_t n_rows = 0;
     hr_error err = page->error;
-    if (!failed && err.code == HR_OK) {
+    if (!failed && (err.code == HR_OK || page->stopped)) {
         n_rows = hr__batch_rows(page->batch);
         if (commit_rows(stream, page, &bytes, &err) != HR_OK) {
             n_rows = 0;
         }
     }
     pthread_mutex_lock(&stream->lock);
+    if (!failed &&
+        hr__buf_append(&stream->null_columns, page->null_columns.data, page->null_columns.size_bytes) != HR_OK &&
+        err.code == HR_OK) {
+        hr__error_memory(&err, HR_STAGE_NORMALIZE);
+    }
     if (err.code != HR_OK && !stream->failed) {
         stream->failed = true;
         stream->error = err;
@@ -414,6 +490,7 @@ static void commit(hr_stream *stream, hr_page *page) {
         hr__page_free(head);
         pthread_mutex_lock(&stream->lock);
         stream->next_commit++;
+        stream->n_committed += !stream->failed;
         pthread_cond_broadcast(&stream->changed);
     }
     stream->committing = false;
@@ -424,14 +501,22 @@ static void commit(hr_stream *stream, hr_page *page) {
 void hr__stream_work(hr_stream *stream, hr_page *page, uint32_t worker, hr_json_decoder *decoder) {
     hr_stream_worker *own = &stream->workers[worker];
     hr__stream_ref(stream); /* committing frees pages, and with the last page maybe the stream */
-    page->batch = batch_take(stream);
     hr_error err = {.offset_bytes = -1, .record = -1};
+    if (page->doc == NULL) { /* fed */
+        hr__page_decode_own(page, decoder);
+        page->skip = page->skip < page->n_records ? page->skip : page->n_records;
+    }
+    if (page->error.code != HR_OK) {
+        commit(stream, page);
+        hr__stream_unref(stream);
+        return;
+    }
+    page->batch = batch_take(stream);
     if (normalize_page(stream, page, own, decoder, &err) != HR_OK) {
         page->error = err;
+        page->stopped = page->stopped && err.record >= 0;
         /* Whatever this worker added to its copy is not the stream's: start again from there. */
-        hr__normalizer_free(own->normalizer);
-        own->normalizer = NULL;
-        own->counted = (hr_normalize_stats){0};
+        worker_forget(own);
         hr__schema_free(&own->schema);
         own->schema = (hr_schema){0};
     }
@@ -554,6 +639,8 @@ int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, h
         bool done = stream->finished && stream->next_commit == stream->n_accepted;
         if (hr__engine_is_cancelled(engine)) {
             rc = hr__error_cancelled(err);
+        } else if (stream->failed && stream->options.normalize.stop_at_record && stream->emit_rows != 0) {
+            next = HR_NEXT_ROWS;
         } else if (stream->failed) {
             if (err != NULL) {
                 *err = stream->error;
