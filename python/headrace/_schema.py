@@ -97,10 +97,15 @@ def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
     return out
 
 
-def normalizer_options(schema: Schema, root: str) -> dict[str, Any]:
-    """`max_nesting`, `max_length`, `id_kind` and `root_key` of a stream (dlt-semantics rules 9, 14, 41, 44)."""
+def normalizer_options(schema: Schema, root: str, propagation: Any = None) -> dict[str, Any]:
+    """`max_nesting`, `max_length`, `id_kind` and `root_key` of a stream (dlt-semantics rules 9, 14, 41, 44).
+
+    `propagation`: what a normalizer at work goes by; else the schema's configuration, which the next one reads.
+    """
     config = schema._normalizers_config["json"].get("config") or {}
-    propagation = (config.get("propagation") or {}).get("tables") or {}
+    if propagation is None:
+        propagation = config.get("propagation") or {}
+    propagation = propagation.get("tables") or {}
     return {
         "max_nesting": normalize_helpers.get_table_nesting_level(schema, root, config.get("max_nesting", 1000)),
         "max_length": schema.naming.max_length or 0,
@@ -136,11 +141,12 @@ def _column(
     return column
 
 
-def tell(schema: Schema, caps: DestinationCapabilitiesContext, batch: _core.TableBatch) -> None:
-    """Adds the batch's new table and columns to dlt's schema."""
+def tell(schema: Schema, caps: DestinationCapabilitiesContext, batch: _core.TableBatch) -> TTableSchema | None:
+    """Adds the batch's new table and columns to dlt's schema. Returns what was added, as a partial table."""
     if not batch.new_columns and not batch.is_new:
-        return
+        return None
     table = schema.tables.get(batch.name) or utils.new_table(batch.name, batch.parent)  # type: ignore[arg-type]
     partial = copy(table)
     partial["columns"] = {spec[0]: _column(schema, caps, table, spec) for spec in batch.new_columns}
     schema.update_table(partial, normalize_identifiers=False)
+    return partial

@@ -9,6 +9,7 @@ class HeadraceConfiguration(BaseConfiguration):
     """How the engine runs.
 
     Attributes:
+        enabled: True puts the engine under dlt's normalize step, for every pipeline (`headrace.install()` does so too).
         native: False makes every resource take dlt's own path.
         workers: Worker threads; 0: the machine's cores.
         memory_limit: Bytes that pages and batches may hold together.
@@ -18,6 +19,7 @@ class HeadraceConfiguration(BaseConfiguration):
         max_body_bytes: Largest answer, after decompression.
     """
 
+    enabled: bool = False
     native: bool = True
     workers: int = 0
     memory_limit: int = 256 << 20

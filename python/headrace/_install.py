@@ -1,0 +1,81 @@
+"""Puts the engine under every dlt pipeline of the process, and takes it out again."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from typing import Any
+
+_TESTED = ((1, 26), (1, 31))  # the first and the last minor version of dlt the tests ran with
+_ENVIRONMENT = "HEADRACE__ENABLED"
+
+_wanted: bool | None = None  # by install and uninstall; None: as configured
+_environment_before: str | None = None
+
+
+class UnsupportedDltVersion(RuntimeError):
+    """This dlt is not one that headrace was tested with."""
+
+
+def install() -> None:
+    """Has dlt's normalize step run in the engine, for every pipeline of this process and of the worker processes that dlt
+    starts from it. Calling it again changes nothing. `[headrace] enabled = true` in config.toml does the same without code.
+
+    Raises:
+        UnsupportedDltVersion: dlt is older or newer than what headrace was tested with.
+    """
+    global _wanted, _environment_before
+    check_version()
+    if not _wanted:
+        _environment_before = os.environ.get(_ENVIRONMENT)
+        os.environ[_ENVIRONMENT] = "true"  # for dlt's spawned worker processes, which load `headrace.plugin`
+    _wanted = True
+    place()
+
+
+def uninstall() -> None:
+    """Gives dlt its own normalizer back, whatever the configuration says. Calling it again changes nothing."""
+    global _wanted
+    if _wanted:
+        os.environ.pop(_ENVIRONMENT, None)
+        if _environment_before is not None:
+            os.environ[_ENVIRONMENT] = _environment_before
+    _wanted = False
+
+
+def check_version() -> None:
+    """Raises `UnsupportedDltVersion` for a dlt that headrace was not tested with."""
+    version = metadata.version("dlt")
+    found = tuple(int(part) for part in version.split(".")[:2])
+    if not _TESTED[0] <= found <= _TESTED[1]:
+        first, last = (".".join(map(str, bound)) for bound in _TESTED)
+        raise UnsupportedDltVersion(
+            f"headrace was tested with dlt {first} to {last}, not with {version}: dlt's own normalizer stays. Install one of"
+            " those versions, or a newer headrace."
+        )
+
+
+def place() -> None:
+    """Has dlt's normalize worker ask here which normalizer takes a table's records."""
+    from dlt.normalize import worker
+
+    vars(worker)["JsonLItemsNormalizer"] = _items_normalizer
+
+
+def _items_normalizer(*args: Any, **kwargs: Any) -> Any:
+    """The engine's normalizer, or dlt's, with dlt's arguments."""
+    from dlt.common import logger
+    from dlt.normalize.items_normalizers import JsonLItemsNormalizer
+
+    from headrace.config import settings
+
+    if _wanted is False or (_wanted is None and not settings().enabled):
+        return JsonLItemsNormalizer(*args, **kwargs)
+    try:
+        check_version()
+    except UnsupportedDltVersion as ex:
+        logger.warning(str(ex))
+        return JsonLItemsNormalizer(*args, **kwargs)
+    from headrace._items import NativeItemsNormalizer
+
+    return NativeItemsNormalizer(*args, **kwargs)

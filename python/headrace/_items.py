@@ -1,0 +1,287 @@
+"""dlt's normalize step in the engine: the records of an extracted file become the rows of its load files.
+
+    dlt's worker -> NativeItemsNormalizer(file) -> lines -> Stream.feed -> [workers: decode, normalize] -> Stream.next_batch
+                                                                                              -> dlt's item storage
+
+A line of the file (up to 5,000 records) is a page. What the engine does not do, dlt does, a record at a time: the engine
+stops at such a record with all rows before it given out, dlt's own code takes the record (and extends the schema, applies
+a contract, raises its own errors), and a new stream goes on behind it with the schema as it is then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from dlt.common import logger
+from dlt.common.json import json, may_have_pua
+from dlt.common.normalizers.json import helpers as normalize_helpers
+from dlt.common.normalizers.json import relational_no_coercion
+from dlt.common.normalizers.naming import NamingConvention, snake_case
+from dlt.common.schema import Schema, TSchemaUpdate
+from dlt.common.schema.utils import has_table_seen_data
+from dlt.normalize.items_normalizers import JsonLItemsNormalizer
+
+from headrace import _core, _normalize_reasons, _schema, _status
+from headrace._load_files import take_tables
+from headrace.config import settings
+
+_DLT_TAKES = {"SCHEMA", "UNSUPPORTED", "COERCE", "NULL_VALUE", "RANGE", "ENCODING", "LIMIT", "SYNTAX"}
+_PATIENCE_RECORDS = 100  # records that dlt may take before it is asked whether they are too many
+_PATIENCE_SHARE = 0.02  # of the records: if dlt takes more, it takes the rest of the file
+_WAIT_MS = 5
+
+
+class _Line(NamedTuple):
+    number: int
+    text: bytes
+    skip: int  # records at its start that are done
+
+
+class NativeItemsNormalizer(JsonLItemsNormalizer):
+    """dlt's normalizer of extracted records with the engine in it. Records that it cannot take go dlt's own way."""
+
+    _engine: _core.Engine | None = None
+    _naming_calls: Any = None
+
+    def __call__(self, extracted_items_file: str, root_table_name: str) -> list[TSchemaUpdate]:
+        """Normalizes the file's records into load files. Returns the tables and columns that were added."""
+        why = _normalize_reasons.reason(self.schema, root_table_name, self.item_storage)
+        if why is not None:
+            _status.note(self.load_id, root_table_name, why)
+            return super().__call__(extracted_items_file, root_table_name)
+        self._maybe_cancel()
+        with self.normalize_storage.extracted_packages.storage.open_file(extracted_items_file, "rb") as file:
+            work = _File(self, root_table_name, enumerate(file))
+            work.run()
+        if work.n_lines == 0:
+            return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
+        _status.note(self.load_id, root_table_name, None, work.n_records, work.n_by_dlt)
+        self._truncate_if_empty(root_table_name)
+        return work.updates
+
+    def _truncate_if_empty(self, root: str) -> None:
+        """Rows were all left out: a table that has seen data is emptied, as dlt does it (`JsonLItemsNormalizer.__call__`)."""
+        storage, schema = self.item_storage, self.schema
+        if root not in schema.tables or storage.get_active_writer(self.load_id, schema.name, root)[1] is not None:
+            return
+        if has_table_seen_data(schema.tables[root]):
+            storage.write_empty_items_file(self.load_id, schema.name, root, schema.get_table_columns(root))
+
+    def engine(self) -> _core.Engine:
+        """The engine of this table's files; it lives until `close`."""
+        if self._engine is None:
+            config = settings()
+            self._engine = _core.Engine(workers=config.workers, memory_limit=config.memory_limit)
+        return self._engine
+
+    def naming_calls(self) -> Any:
+        """What the engine calls for names; None: it knows the convention itself."""
+        if self._naming_calls is None and type(self.schema.naming) is not snake_case.NamingConvention:
+            self._naming_calls = _naming(self.schema)
+        return self._naming_calls
+
+    def close(self) -> None:
+        """Ends the engine's threads."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        super().close()
+
+
+class _File:
+    """The records of one file on their way through the engine."""
+
+    def __init__(self, owner: NativeItemsNormalizer, root: str, lines: Iterator[tuple[int, bytes]]) -> None:
+        self.owner = owner
+        self.schema: Schema = owner.schema
+        self.root = root
+        self.updates: list[TSchemaUpdate] = []
+        self.n_lines = 0
+        self.n_records = 0  # that the engine was given and dlt was not
+        self.n_by_dlt = 0
+        self._lines = lines
+        self._again: deque[_Line] = deque()  # to be fed before new lines: a stream that stopped did not commit them
+        self._fed: deque[_Line] = deque()  # to the stream, not committed
+        self._n_committed = 0  # of the stream
+        self._ended = False
+        self._caps = owner.config.destination_capabilities
+        self._max_fed_bytes = max(settings().memory_limit // 8, 1 << 20)
+        take_tables(owner.item_storage)
+
+    def run(self) -> None:
+        """Works through the file."""
+        stream: _core.Stream | None = None
+        while stream is None or not self._ended:
+            if stream is None:
+                stream = self._stream()
+            self._feed(stream)
+            try:
+                batches = stream.next_batch(_WAIT_MS)
+            except _core.Error as error:
+                self._take_nulls(stream)
+                stream = None
+                self._by_dlt(error)
+                if self._is_too_much():
+                    self._rest_by_dlt()
+                    return
+                continue
+            self._settle(stream)
+            self.owner._maybe_cancel()
+            if batches is None:
+                self._take_nulls(stream)
+                self._ended = True
+            elif batches is not False:
+                self._write(batches)  # type: ignore[arg-type]
+
+    # ---- in
+
+    def _stream(self) -> _core.Stream:
+        self._fed.clear()
+        self._n_committed = 0
+        owner = self.owner
+        return owner.engine().stream(
+            table=self.root,
+            tables=_seed(self.schema, self.root, owner._filtered_tables, owner._filtered_tables_columns),
+            load_id=owner.load_id,
+            selector=[],
+            batch_bytes=settings().batch_bytes,
+            naming=owner.naming_calls(),
+            no_coercion=isinstance(self.schema.data_item_normalizer, relational_no_coercion.DataItemNormalizer),
+            fixed_schema=_normalize_reasons.leaves_schema_to_dlt(self.schema, self.root),
+            stop_at_record=True,
+            **_schema.normalizer_options(
+                self.schema, self.root, getattr(self.schema.data_item_normalizer, "propagation_config", None) or {}
+            ),
+        )
+
+    def _next_line(self) -> _Line | None:
+        if self._again:
+            return self._again.popleft()
+        for number, text in self._lines:
+            self.n_lines += 1
+            return _Line(number, text, 0)
+        return None
+
+    def _feed(self, stream: _core.Stream) -> None:
+        """Keeps the engine busy within the memory limit."""
+        n_bytes = sum(len(line.text) for line in self._fed)
+        while not self._fed or (n_bytes < self._max_fed_bytes and not self.owner.engine().is_full()):
+            line = self._next_line()
+            if line is None:
+                stream.finish()
+                return
+            stream.feed(line.number, line.text, line.skip)
+            self._fed.append(line)
+            n_bytes += len(line.text)
+
+    def _settle(self, stream: _core.Stream) -> None:
+        """Forgets lines whose rows are committed."""
+        while self._n_committed < stream.n_committed and self._fed:
+            self._n_committed += 1
+            self._fed.popleft()
+
+    # ---- out
+
+    def _write(self, batches: list[_core.TableBatch]) -> None:
+        owner, update = self.owner, {}
+        for batch in batches:
+            partial = _schema.tell(self.schema, self._caps, batch)
+            if partial is not None:
+                update[batch.name] = [partial]
+        if update:
+            self.updates.append(update)
+        for batch in batches:
+            if batch.n_rows == 0:
+                continue
+            columns = owner._column_schemas[batch.name] = self.schema.get_table_columns(batch.name)
+            table = pa.Table.from_batches([pa.record_batch(batch)])
+            owner.item_storage.write_data_item(owner.load_id, self.schema.name, batch.name, table, columns)
+            owner._report_progress(batch.name, batch.n_rows)
+            self.n_records += batch.n_rows if batch.name == self.root else 0
+
+    def _take_nulls(self, stream: _core.Stream) -> None:
+        for table, column in stream.null_columns():
+            self.owner._null_only_columns.setdefault(table, set()).add(column)
+
+    # ---- dlt's way
+
+    def _by_dlt(self, error: _core.Error) -> None:
+        """Has dlt take the record at which the engine stopped (or the whole line). Raises what dlt raises."""
+        while self._fed and self._fed[0].number != error.tag:
+            self._fed.popleft()
+        if error.code not in _DLT_TAKES or not self._fed:
+            raise error
+        line = self._fed.popleft()
+        self._again.extendleft(reversed(self._fed))
+        self._fed.clear()
+        items = json.loadb(line.text)
+        first, end = (error.record, error.record + 1) if error.record >= 0 else (line.skip, len(items))
+        self._normalize(line, items, first, end)
+        if end < len(items):
+            self._again.appendleft(line._replace(skip=end))
+
+    def _normalize(self, line: _Line, items: list[Any], first: int, end: int) -> None:
+        has_pua = may_have_pua(line.text)
+        for index in range(first, end):
+            try:
+                update = self.owner._normalize_chunk(self.root, [items[index]], has_pua, skip_write=False)
+            except Exception as ex:
+                ex.args = (f"{ex} (record {index} of line {line.number + 1})", *ex.args[1:])
+                raise
+            if update:
+                self.updates.append(update)
+        self.n_by_dlt += end - first
+
+    def _is_too_much(self) -> bool:
+        return self.n_by_dlt > max(_PATIENCE_RECORDS, _PATIENCE_SHARE * self.n_records)
+
+    def _rest_by_dlt(self) -> None:
+        logger.info(
+            f"headrace: dlt normalizes the rest of a file of `{self.root}` itself: the engine handed back {self.n_by_dlt} of"
+            f" {self.n_by_dlt + self.n_records} records"
+        )
+        while (line := self._next_line()) is not None:
+            self.owner._maybe_cancel()
+            items = json.loadb(line.text)
+            self._normalize(line, items, line.skip, len(items))
+
+
+def _seed(
+    schema: Schema, root: str, left_out: set[str], left_out_columns: dict[str, dict[str, Any]]
+) -> list[_core.Table]:
+    """The chain as the engine takes it, with what contracts leave out."""
+    tables = _schema.seed_tables(schema, root)
+    flags = {"discard_value": _core.COL_DISCARD_VALUE, "discard_row": _core.COL_DISCARD_ROW}
+    for name, _, _, columns in tables:
+        assert columns is not None
+        hints = {column[0]: index for index, column in enumerate(columns)}
+        for column, mode in left_out_columns.get(name, {}).items():
+            if mode not in flags:
+                continue
+            if column in hints:
+                known = columns[hints[column]]
+                columns[hints[column]] = (*known[:2], known[2] | flags[mode], *known[3:])
+            else:
+                columns.append((column, "", flags[mode], 0, 0))
+    in_schema = {table[0] for table in tables}
+    return tables + [(name, None, -1, None) for name in left_out if name not in in_schema]
+
+
+def _naming(schema: Schema) -> Any:
+    """Dlt's names of keys and tables, as `relational.DataItemNormalizer` asks for them."""
+    convention: NamingConvention = schema.naming
+
+    def name(kind: int, parts: tuple[str, ...]) -> str:
+        if kind == _core.NAME_JOIN:
+            return str(normalize_helpers.shorten_fragments(convention, *parts))
+        (key,) = parts
+        if kind == _core.NAME_PATH:
+            return str(normalize_helpers.normalize_table_identifier(schema, convention, key))
+        if not key or key.isspace():
+            return str(schema.data_item_normalizer.EMPTY_KEY_IDENTIFIER)  # type: ignore[attr-defined]
+        return str(normalize_helpers.normalize_identifier(schema, convention, key))
+
+    return name

@@ -1,0 +1,128 @@
+"""Why a table of an extracted file is normalized by dlt itself, and when the schema is left to dlt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlt.common import time
+from dlt.common.normalizers.json import relational, relational_no_coercion
+from dlt.common.normalizers.utils import DLT_ID_LENGTH_BYTES
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableSchema
+from dlt.common.storages.data_item_storage import DataItemStorage
+
+from headrace import _schema
+from headrace.config import settings
+
+_OWN_NAMES = ("_dlt_id", "_dlt_load_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx", "value")
+_OWN_HINTS = {"not_null", "parent_key", "root_key", "unique", "row_key"}
+_FORMATS = ("parquet", "insert_values", "jsonl", "csv")
+_MAX_PRECISION = 38
+_ID_BYTES = 10
+_ENGINE_DECIMAL = (38, 9)  # precision and scale of a new decimal column
+_SPECIAL_PROPS = ("precision", "scale", "timezone")
+
+
+def reason(schema: Schema, root: str, storage: DataItemStorage) -> str | None:
+    """Why dlt normalizes this table's records itself; None: the engine does."""
+    if not settings().native:
+        return "[headrace] native = false"
+    if storage.writer_spec.data_item_format != "object" or storage.writer_spec.file_format not in _FORMATS:
+        return f"file format {storage.writer_spec.file_format}"
+    return _of_normalizer(schema) or _of_settings(schema) or _of_tables(schema, root)
+
+
+def leaves_schema_to_dlt(schema: Schema, root: str) -> bool:
+    """Whether dlt decides on each new table and column: by contracts, preferred types, detections or hints."""
+    own = schema.settings
+    if list(own.get("detections") or []) != ["iso_timestamp"] or own.get("preferred_types"):
+        return True
+    if set(own.get("default_hints") or {}) - _OWN_HINTS or not _all_evolve(own.get("schema_contract")):
+        return True
+    if isinstance(schema.data_item_normalizer, relational_no_coercion.DataItemNormalizer):
+        return True
+    if tuple(_schema.capabilities().decimal_precision or ()) != _ENGINE_DECIMAL:
+        return True
+    for table in _chain(schema, root):
+        if not _all_evolve(table.get("schema_contract")):
+            return True
+        for column in table["columns"].values():
+            if column.get("data_type") is None and any(column.get(prop) is not None for prop in _SPECIAL_PROPS):
+                return True
+    return False
+
+
+def _chain(schema: Schema, root: str) -> list[TTableSchema]:
+    return _schema.chain_of(schema, root) if root in schema.tables else []
+
+
+def _of_normalizer(schema: Schema) -> str | None:
+    normalizer = schema.data_item_normalizer
+    if type(normalizer) not in (relational.DataItemNormalizer, relational_no_coercion.DataItemNormalizer):
+        return f"JSON normalizer {type(normalizer).__module__}"
+    for name in _OWN_NAMES:
+        if schema.naming.normalize_identifier(name) != name:
+            return f"the naming convention changes `{name}`"
+    config: Any = schema._normalizers_config["json"].get("config") or {}
+    propagation = config.get("propagation") or {}
+    if propagation.get("root") or any(
+        mapping != {"_dlt_id": "_dlt_root_id"} for mapping in (propagation.get("tables") or {}).values()
+    ):
+        return "the normalizer propagates columns of its own"
+    return None
+
+
+def _of_settings(schema: Schema) -> str | None:
+    if schema._compiled_excludes:
+        return "row filters"
+    if DLT_ID_LENGTH_BYTES != _ID_BYTES:
+        return "DLT_DLT_ID_LENGTH_BYTES"
+    if "json" in (schema.settings.get("preferred_types") or {}).values():
+        return "a preferred type json"
+    hints = (schema.settings.get("default_hints") or {}).get("not_null") or []
+    if set(map(str, hints)) - set(_OWN_NAMES):
+        return "not_null hints by pattern"
+    if _context_timezone() != "UTC":
+        return "a context timezone"
+    return None
+
+
+def _context_timezone() -> str:
+    """The zone of naive timestamps. Before dlt 1.31 always UTC."""
+    get = getattr(time, "get_context_timezone_name", None)
+    return str(get()) if get is not None else "UTC"
+
+
+def _of_tables(schema: Schema, root: str) -> str | None:
+    chain = _chain(schema, root)
+    nested = {str(table["name"]) for table in chain}
+    for name in schema.tables:
+        if name not in nested and name.startswith(root + schema.naming.PATH_SEPARATOR):
+            return f"table `{name}` is broken out of its chain by a key"
+    for table in chain:
+        for name, column in table["columns"].items():
+            why = _of_column(column)
+            if why is not None:
+                return f"column `{table['name']}.{name}` {why}"
+    return None
+
+
+def _of_column(column: Any) -> str | None:
+    data_type = column.get("data_type")
+    if data_type is None:
+        return None
+    if data_type not in _schema.ENGINE_TYPES:
+        return f"is of type {data_type}"
+    if data_type == "decimal":
+        precision, scale = _schema.decimal_precision(column)
+        if not 0 <= scale <= precision <= _MAX_PRECISION:
+            return f"is a decimal({precision}, {scale})"
+    if data_type == "json" and column.get("x-nested-type"):
+        return "has a nested Arrow type"
+    return None
+
+
+def _all_evolve(contract: Any) -> bool:
+    if contract is None or contract == "evolve":
+        return True
+    return isinstance(contract, dict) and all(mode == "evolve" for mode in contract.values())

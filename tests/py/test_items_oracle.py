@@ -1,0 +1,324 @@
+"""The normalize step under `headrace.install()` against dlt's own: the same extracted files through dlt's worker function
+with and without the engine. Schemas with their columns in order, rows in order, links, columns that were only null, and
+failures are compared.
+
+The number of cases is HEADRACE_ITEMS_CASES, the first seed HEADRACE_ITEMS_SEED.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import io
+import json
+import os
+import random
+import uuid
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import headrace
+import pyarrow.parquet as pq
+import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.data_writers.writers import TypedJsonlListWriter
+from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableSchema
+from dlt.common.schema.utils import new_table
+from dlt.common.storages import (
+    LoadStorage,
+    LoadStorageConfiguration,
+    NormalizeStorage,
+    NormalizeStorageConfiguration,
+)
+from dlt.normalize import worker
+from dlt.normalize.configuration import NormalizeConfiguration
+from test_normalize_oracle import Maker
+
+CASES = int(os.environ.get("HEADRACE_ITEMS_CASES", "500"))
+FIRST = int(os.environ.get("HEADRACE_ITEMS_SEED", "0"))
+CHUNK = 50
+LOAD_ID = "1700000000.5"
+MODES = ["evolve", "evolve", "freeze", "discard_row", "discard_value"]
+NAMINGS = ["snake_case", "snake_case", "snake_case", "direct", "duck_case", "sql_cs_v1", "sql_ci_v1", "s3_tables"]
+DETECTIONS = ["timestamp", "iso_timestamp", "iso_date", "large_integer", "hexbytes_to_text", "wei_to_double"]
+TYPES = ["text", "bigint", "double", "bool", "timestamp", "date", "time", "decimal", "binary", "json"]
+IDS = ("_dlt_id", "_dlt_parent_id", "_dlt_root_id")
+
+
+# ---------------------------------------------------------------------------------------------------- cases
+
+
+@dataclass
+class Case:
+    """A table's life: its schema and the lines of its files."""
+
+    files: list[list[list[Any]]]
+    naming: str = "snake_case"
+    max_length: int = 65536
+    settings: dict[str, Any] = field(default_factory=dict)
+    normalizer: dict[str, Any] = field(default_factory=dict)
+    module: str = "dlt.common.normalizers.json.relational"
+    table: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    file_format: str = "parquet"
+
+    def capabilities(self) -> DestinationCapabilitiesContext:
+        """The destination's."""
+        caps = Destination.from_reference("duckdb").capabilities()
+        caps.preferred_loader_file_format = self.file_format  # type: ignore[assignment]
+        caps.supported_loader_file_formats = [self.file_format]  # type: ignore[list-item]
+        caps.max_identifier_length = caps.max_column_identifier_length = self.max_length
+        return caps
+
+    def schema(self) -> Schema:
+        """dlt's schema, as extract would have left it."""
+        with Container().injectable_context(self.capabilities()):
+            schema = Schema("oracle", normalizers={"names": self.naming, "json": {"module": self.module}})
+        for name, value in self.settings.items():
+            schema._settings[name] = deepcopy(value)
+        schema.data_item_normalizer.update_normalizer_config(schema, deepcopy(self.normalizer))
+        schema._compile_settings()
+        columns = [{"name": name, **column} for name, column in self.columns.items()]
+        table: TTableSchema = new_table("items", write_disposition="append", resource="items", columns=columns)
+        table.update(deepcopy(self.table))
+        schema.update_table(table, normalize_identifiers=False)
+        return schema
+
+
+def typed(rng: random.Random, value: Any) -> Any:
+    """Puts values that JSON does not have in place of some."""
+    if isinstance(value, dict):
+        return {key: typed(rng, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [typed(rng, item) for item in value]
+    if rng.random() > 0.3:
+        return value
+    zone = rng.choice([None, datetime.timezone.utc, datetime.timezone(datetime.timedelta(hours=5, minutes=30))])
+    moment = datetime.datetime(2024, 2, 29, 23, 59, 58, rng.choice([0, 500000, 123456]), zone)
+    return rng.choice(
+        [
+            moment,
+            moment.date(),
+            moment.time().replace(tzinfo=None),
+            Decimal(rng.choice(["1.5", "-0.000000001", "123456789012.25", "0"])),
+            b"\x00bytes\xff",
+            uuid.UUID(int=rng.getrandbits(128)),
+        ]
+    )
+
+
+def contract(rng: random.Random) -> Any:
+    """A schema contract."""
+    if rng.random() < 0.3:
+        return rng.choice(MODES)
+    return {what: rng.choice(MODES) for what in ("tables", "columns", "data_type") if rng.random() < 0.7}
+
+
+def make_case(seed: int) -> Case:
+    """A case from its number."""
+    rng = random.Random(seed)
+    maker = Maker(rng)
+    depth = rng.choice([0, 1, 2, 3])
+    with_types = rng.random() < 0.3
+    lines = []
+    for _ in range(rng.randrange(1, 6)):
+        line: list[Any] = [maker.record(depth) for _ in range(rng.randrange(1, 12))]
+        if rng.random() < 0.1:
+            line.append(rng.choice([1, "x", None, [1, {"a": 2}], [[1], [None]], True]))
+        lines.append([typed(rng, record) for record in line] if with_types else line)
+    cut = rng.randrange(len(lines) + 1)
+    case = Case([lines[:cut], lines[cut:]] if cut else [lines])
+    case.naming = rng.choice(NAMINGS)
+    case.max_length = 63 if case.naming == "s3_tables" else rng.choice([65536, 65536, 30, 63])
+    if rng.random() < 0.2:
+        case.settings["detections"] = rng.sample(DETECTIONS, rng.randrange(len(DETECTIONS)))
+    if rng.random() < 0.15:
+        case.settings["preferred_types"] = {f"re:^{rng.choice('abinv')}": rng.choice(TYPES[:-1])}
+    if rng.random() < 0.3:
+        case.settings["schema_contract"] = contract(rng)
+    if rng.random() < 0.2:
+        case.table["schema_contract"] = contract(rng)
+    if rng.random() < 0.15:
+        case.table["x-normalizer"] = {"evolve-columns-once": True}
+    if rng.random() < 0.2:
+        case.normalizer["max_nesting"] = rng.randrange(4)
+    if rng.random() < 0.3:
+        case.normalizer["root_key_propagation"] = True
+    if rng.random() < 0.05:
+        case.module = "dlt.common.normalizers.json.relational_no_coercion"
+    make_columns(rng, maker, case)
+    case.file_format = rng.choice(["parquet", "parquet", "jsonl"])
+    return case
+
+
+def make_columns(rng: random.Random, maker: Maker, case: Case) -> None:
+    """Hinted and stored columns, keys, write dispositions."""
+    naming = case.schema().naming
+    if rng.random() < 0.4:
+        for key in rng.sample(maker.keys, rng.randrange(len(maker.keys))):
+            if not key.strip() or not naming.normalize_path(key):
+                continue
+            column: dict[str, Any] = {"nullable": rng.random() < 0.95}
+            if rng.random() < 0.8:
+                column["data_type"] = rng.choice(TYPES)
+            if column.get("data_type") == "timestamp" and rng.random() < 0.3:
+                column["timezone"] = False
+            if column.get("data_type") in ("timestamp", "time") and rng.random() < 0.3:
+                column["precision"] = rng.choice([0, 3, 6])
+            case.columns[naming.normalize_path(key)] = column
+    kind = rng.random()
+    if kind < 0.15:
+        case.table.update({"write_disposition": "merge", "x-merge-strategy": rng.choice(["upsert", "delete-insert"])})
+        case.columns["id"] = {"primary_key": True, "nullable": False}
+        for file in case.files:
+            for line in file:
+                line[:] = [{**record, "id": n} for n, record in enumerate(line) if isinstance(record, dict)]
+    elif kind < 0.25:
+        case.table.update({"write_disposition": "merge", "x-merge-strategy": "scd2"})
+        case.columns["_dlt_id"] = {"data_type": "text", "nullable": False, "x-row-version": True, "unique": True}
+
+
+# ---------------------------------------------------------------------------------------------------- both sides
+
+
+@dataclass
+class Outcome:
+    """What a side made."""
+
+    error: str | None
+    schema: dict[str, Any]
+    nulls: dict[str, set[str]]
+    rows: dict[str, list[Any]]
+    counts: dict[str, int]
+
+
+def write_files(case: Case, storage: NormalizeStorage) -> list[str]:
+    """The extracted files, as dlt's extract writes them."""
+    storage.extracted_packages.create_package(LOAD_ID)
+    names = []
+    for number, lines in enumerate(case.files):
+        name = storage.extracted_packages.get_job_file_path(LOAD_ID, "new_jobs", f"items.f{number}.0.typed-jsonl")
+        path = Path(storage.extracted_packages.storage.make_full_path(name))
+        out = io.BytesIO()
+        for line in lines:
+            TypedJsonlListWriter(out).write_data(line)
+        path.write_bytes(out.getvalue())
+        names.append(name)
+    return names
+
+
+def run(case: Case, folder: Path) -> Outcome:
+    """dlt's worker over the case's files."""
+    normalize = NormalizeStorageConfiguration(normalize_volume_path=str(folder / "normalize"))
+    load = LoadStorageConfiguration(load_volume_path=str(folder / "load"))
+    names = write_files(case, NormalizeStorage(True, normalize))
+    packages = LoadStorage(True, [case.file_format], load).new_packages
+    packages.create_package(LOAD_ID)
+    config = NormalizeConfiguration(destination_capabilities=case.capabilities())
+    config.resolve()
+    schema = case.schema()
+    error, nulls, metrics = None, {}, []
+    try:
+        updates, metrics, nulls = worker.w_normalize_files(config, normalize, load, schema.to_dict(), LOAD_ID, names)
+    except worker.NormalizeJobFailed as ex:
+        error = type(ex.__cause__ or ex).__name__
+        updates = []
+    for update in updates:
+        for partials in update.values():
+            for partial in partials:
+                schema.update_table(partial, normalize_identifiers=False)
+    tables = {name: {**table, "columns": list(table["columns"].items())} for name, table in schema.tables.items()}
+    rows: dict[str, list[Any]] = {}
+    counts: dict[str, int] = {}
+    for metric in metrics:
+        name = Path(metric.file_path).name.split(".")[0]
+        read = [plain(row, schema.tables[name]["columns"]) for row in read_rows(Path(metric.file_path))]
+        rows.setdefault(name, []).extend(read)
+        counts[name] = counts.get(name, 0) + metric.items_count
+    return Outcome(error, tables, nulls, rows, counts)
+
+
+def plain(row: dict[str, Any], columns: Any) -> dict[str, Any]:
+    """The row with decimals as numbers: text formats hold them with any number of zeros."""
+    for key, value in row.items():
+        if columns[key]["data_type"] == "decimal":
+            row[key] = Decimal(value).normalize()
+    return row
+
+
+def read_rows(path: Path) -> Iterator[Any]:
+    """The rows of a load file."""
+    if ".parquet" in path.name:
+        for row in pq.ParquetFile(path).read().to_pylist():
+            yield {name: value for name, value in row.items() if value is not None}
+    else:
+        with gzip.open(path) as file:
+            for line in file:
+                yield json.loads(line)
+
+
+def with_links(outcome: Outcome) -> dict[str, list[Any]]:
+    """The rows with each id as the row's place."""
+    places = {}
+    for name in sorted(outcome.rows):
+        for number, row in enumerate(outcome.rows[name]):
+            places[row.get("_dlt_id")] = f"{name}#{number}"
+    return {
+        name: [
+            repr(sorted((key, places.get(value, "?") if key in IDS else value) for key, value in row.items()))
+            for row in table
+        ]
+        for name, table in outcome.rows.items()
+    }
+
+
+def still_null(outcome: Outcome) -> dict[str, set[str]]:
+    """Columns that were only null: those that dlt's `reconcile_null_only_columns` leaves."""
+    out = {}
+    for name, columns in outcome.nulls.items():
+        complete = {
+            key for key, column in outcome.schema.get(name, {"columns": []})["columns"] if "data_type" in column
+        }
+        out[name] = columns - complete
+    return {name: columns for name, columns in out.items() if columns}
+
+
+def check(seed: int, folder: Path) -> tuple[str | None, bool]:
+    """Both sides of a case are equal. Returns the error both had, and whether the engine had a part."""
+    case = make_case(seed)
+    headrace.uninstall()
+    ours_by_dlt = run(case, folder / "dlt")
+    headrace.install()
+    ours = run(case, folder / "headrace")
+    assert ours.error == ours_by_dlt.error, f"seed {seed}"
+    if ours.error is None:
+        assert list(ours.schema) == list(ours_by_dlt.schema), f"seed {seed}"
+        for name in ours.schema:
+            assert ours.schema[name] == ours_by_dlt.schema[name], f"seed {seed}: {name}"
+        assert still_null(ours) == still_null(ours_by_dlt), f"seed {seed}"
+        a, b = with_links(ours), with_links(ours_by_dlt)
+        assert sorted(a) == sorted(b), f"seed {seed}"
+        for name in a:
+            assert a[name] == b[name], f"seed {seed}: {name}"
+        assert ours.counts == ours_by_dlt.counts, f"seed {seed}"
+    status = headrace.status().get(LOAD_ID, {}).get("items")
+    return ours.error, bool(status and status["native"])
+
+
+@pytest.fixture(autouse=True)
+def _uninstalled() -> Iterator[None]:
+    """Each test ends without the engine."""
+    yield
+    headrace.uninstall()
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + CASES, CHUNK))
+def test_extracted_files_are_normalized_as_by_dlt(first: int, tmp_path: Path) -> None:
+    for seed in range(first, first + CHUNK):
+        check(seed, tmp_path / str(seed))
