@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 from importlib import metadata
 from typing import Any
 
@@ -41,6 +43,7 @@ def uninstall() -> None:
         if _environment_before is not None:
             os.environ[_ENVIRONMENT] = _environment_before
     _wanted = False
+    _remove()
 
 
 def check_version() -> None:
@@ -56,10 +59,35 @@ def check_version() -> None:
 
 
 def place() -> None:
-    """Has dlt's normalize worker ask here which normalizer takes a table's records."""
-    from dlt.normalize import worker
+    """Has dlt's normalize step ask here which normalizer takes a table's records, in this process and in its workers."""
+    from dlt.normalize import normalize, worker  # noqa: PLC0415 - importing headrace does not import dlt
 
     vars(worker)["JsonLItemsNormalizer"] = _items_normalizer
+    vars(normalize)["w_normalize_files"] = w_normalize_files
+
+
+def _remove() -> None:
+    """Puts dlt's own back."""
+    if "dlt.normalize.normalize" not in sys.modules:
+        return
+    from dlt.normalize import normalize, worker  # noqa: PLC0415
+    from dlt.normalize.items_normalizers import JsonLItemsNormalizer  # noqa: PLC0415
+
+    vars(worker)["JsonLItemsNormalizer"] = JsonLItemsNormalizer
+    vars(normalize)["w_normalize_files"] = worker.w_normalize_files
+
+
+def w_normalize_files(*args: Any, **kwargs: Any) -> Any:
+    """dlt's worker function, with the engine in place also in a process that was spawned for it. What is noted of its
+    tables goes home with its result.
+    """
+    from dlt.normalize import worker  # noqa: PLC0415
+
+    from headrace import _status  # noqa: PLC0415
+
+    place()
+    result = worker.w_normalize_files(*args, **kwargs)
+    return result if multiprocessing.parent_process() is None else _status.with_notes(result)
 
 
 def _items_normalizer(*args: Any, **kwargs: Any) -> Any:

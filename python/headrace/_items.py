@@ -217,7 +217,7 @@ class _File:
         line = self._fed.popleft()
         self._again.extendleft(reversed(self._fed))
         self._fed.clear()
-        items = json.loadb(line.text)
+        items = list(json.loadb(line.text))  # a dict gives its keys, as dlt takes it
         first, end = (error.record, error.record + 1) if error.record >= 0 else (line.skip, len(items))
         self._normalize(line, items, first, end)
         if end < len(items):
@@ -245,7 +245,7 @@ class _File:
         )
         while (line := self._next_line()) is not None:
             self.owner._maybe_cancel()
-            items = json.loadb(line.text)
+            items = list(json.loadb(line.text))  # a dict gives its keys, as dlt takes it
             self._normalize(line, items, line.skip, len(items))
 
 

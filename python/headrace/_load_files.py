@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 from dlt.common.data_writers import BufferedDataWriter, DataWriter
-from dlt.common.data_writers.writers import JsonlWriter, ParquetDataWriter
+from dlt.common.data_writers.writers import CsvWriter, JsonlWriter, ParquetDataWriter
 from dlt.common.json import json
 from dlt.common.storages.data_item_storage import DataItemStorage
 
@@ -79,7 +79,7 @@ class _RowsOfTables(_Tables):
             for name, column in zip(names, table.columns, strict=True)
         ]
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        if isinstance(self, JsonlWriter):
+        if isinstance(self, (JsonlWriter, CsvWriter)):
             rows = [{name: value for name, value in row.items() if value is not None} for row in rows]
         super().write_data(rows)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from dlt.normalize.worker import TWorkerRV
 
 _MAX_LOADS = 100  # older ones are forgotten
 
@@ -46,10 +49,40 @@ def note(load_id: str, table: str, reason: str | None, records: int = 0, by_dlt:
         known["by_dlt"] += by_dlt
 
 
-def status() -> dict[str, dict[str, TableStatus]]:
-    """How the loads of this process were normalized: load id, then table. The 100 newest.
+def with_notes(result: TWorkerRV) -> TWorkerRV:
+    """The result of a worker process: when it is unpickled at home, what was noted here is noted there."""
+    with _lock:
+        notes = dict(_loads)
+        _loads.clear()
+    return _Noted(result, notes)
 
-    What dlt's own worker processes did (`[normalize] workers` above 1) stands in their log, not here.
+
+class _Noted(tuple):  # type: ignore[type-arg]
+    """A result on its way home."""
+
+    notes: dict[str, dict[str, TableStatus]]
+
+    def __new__(cls, result: TWorkerRV, notes: dict[str, dict[str, TableStatus]]) -> _Noted:
+        noted = super().__new__(cls, result)
+        noted.notes = notes
+        return noted
+
+    def __reduce__(self) -> Any:
+        return _at_home, (tuple(self), self.notes)
+
+
+def _at_home(result: tuple[Any, ...], notes: dict[str, dict[str, TableStatus]]) -> TWorkerRV:
+    from dlt.normalize.worker import TWorkerRV  # noqa: PLC0415
+
+    for load_id, tables in notes.items():
+        for name, table in tables.items():
+            note(load_id, name, table["reason"], table["records"], table["by_dlt"])
+    return TWorkerRV(*result)
+
+
+def status() -> dict[str, dict[str, TableStatus]]:
+    """How the loads of this process were normalized, dlt's worker processes included: load id, then table. The 100
+    newest loads.
     """
     with _lock:
         return {load_id: {name: table.copy() for name, table in tables.items()} for load_id, tables in _loads.items()}

@@ -7,6 +7,7 @@ The number of cases is HEADRACE_ITEMS_CASES, the first seed HEADRACE_ITEMS_SEED.
 
 from __future__ import annotations
 
+import csv
 import datetime
 import gzip
 import io
@@ -153,7 +154,7 @@ def make_case(seed: int) -> Case:
     if rng.random() < 0.05:
         case.module = "dlt.common.normalizers.json.relational_no_coercion"
     make_columns(rng, maker, case)
-    case.file_format = rng.choice(["parquet", "parquet", "jsonl"])
+    case.file_format = rng.choice(["parquet", "parquet", "jsonl", "jsonl", "csv"])
     return case
 
 
@@ -248,7 +249,7 @@ def plain(row: dict[str, Any], columns: Any) -> dict[str, Any]:
     """The row with decimals as numbers: text formats hold them with any number of zeros."""
     for key, value in row.items():
         if columns[key]["data_type"] == "decimal":
-            row[key] = Decimal(value).normalize()
+            row[key] = Decimal(value).normalize() + 0  # no minus zero
     return row
 
 
@@ -257,10 +258,14 @@ def read_rows(path: Path) -> Iterator[Any]:
     if ".parquet" in path.name:
         for row in pq.ParquetFile(path).read().to_pylist():
             yield {name: value for name, value in row.items() if value is not None}
-    else:
+    elif ".jsonl" in path.name:
         with gzip.open(path) as file:
             for line in file:
                 yield json.loads(line)
+    else:
+        with gzip.open(path, "rt", newline="") as text:
+            for row in csv.DictReader(text):
+                yield {name: value for name, value in row.items() if value}
 
 
 def with_links(outcome: Outcome) -> dict[str, list[Any]]:

@@ -1,0 +1,262 @@
+"""`headrace.install()` under whole pipelines: dlt's own run is the oracle."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import dlt
+import headrace
+import pytest
+from dlt.normalize.exceptions import NormalizeJobFailed
+from dlt.pipeline.exceptions import PipelineStepFailed
+from oracle import assert_equal, make_pipeline
+
+
+@pytest.fixture(autouse=True)
+def _uninstalled() -> Iterator[None]:
+    """Each test starts and ends without the engine."""
+    headrace.uninstall()
+    yield
+    headrace.uninstall()
+
+
+def orders(first: int = 0, n: int = 50) -> list[dict[str, Any]]:
+    """Records as a Python source yields them."""
+    return [
+        {
+            "id": number,
+            "Name": f"order {number}",
+            "placed": datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(minutes=number),
+            "day": datetime.date(2024, 1, 1 + number % 28),
+            "total": Decimal(number) / 4,
+            "mixed": number if number % 3 else f"text {number}",
+            "customer": {"name": "é" * (number % 5), "address": {"zip": None if number % 2 else "123"}},
+            "lines": [{"sku": f"s{k}", "tags": ["a", "b"][: k + 1]} for k in range(number % 3)],
+            "raw": bytes([number % 256]),
+        }
+        for number in range(first, first + n)
+    ]
+
+
+def run(folder: Path, name: str, formats: str | None, **hints: Any) -> dlt.Pipeline:
+    """Two loads of orders, the second with a new column and new types."""
+    pipeline = make_pipeline(folder / name, name)
+
+    @dlt.resource(name="orders", primary_key="id", **hints)
+    def resource(first: int, more: dict[str, Any]) -> Iterator[Any]:
+        yield [{**order, **more} for order in orders(first)]
+        yield {"id": 10_000 + first, "late_column": [1, "x", None]}
+
+    for first, more in ((0, {}), (25, {"Name": 7, "New Column": "2024-01-01T00:00:00Z"})):
+        pipeline.run(resource(first, more), loader_file_format=formats)  # type: ignore[arg-type]
+    return pipeline
+
+
+def normalized_natively(pipeline: dlt.Pipeline, table: str) -> bool:
+    """Whether the engine took the table's records in the last load."""
+    load_id = pipeline.last_trace.last_normalize_info.loads_ids[-1]
+    return headrace.status()[load_id][table]["native"]
+
+
+@pytest.mark.parametrize("formats", [None, "parquet", "insert_values", "jsonl"])
+def test_every_file_format_loads_the_same(formats: str | None, tmp_path: Path) -> None:
+    by_dlt = run(tmp_path, "by_dlt", formats)
+    headrace.install()
+    ours = run(tmp_path, "ours", formats)
+    assert normalized_natively(ours, "orders")
+    assert_equal(by_dlt, ours)
+
+
+@pytest.mark.parametrize(
+    "hints",
+    [
+        {"write_disposition": "replace"},
+        {"write_disposition": "merge"},
+        {"write_disposition": {"disposition": "merge", "strategy": "upsert"}},
+        {"write_disposition": {"disposition": "merge", "strategy": "scd2"}},
+        {"schema_contract": {"columns": "discard_value", "data_type": "discard_row"}},
+        {"max_table_nesting": 0},
+        {"columns": {"total": {"data_type": "text"}, "placed": {"data_type": "timestamp", "timezone": False}}},
+        {"columns": {"placed": {"data_type": "timestamp", "precision": 0}, "id": {"data_type": "bigint", "precision": 32}}},
+    ],
+    ids=str,
+)
+def test_dispositions_contracts_and_hints_load_the_same(hints: dict[str, Any], tmp_path: Path) -> None:
+    by_dlt = run(tmp_path, "by_dlt", "parquet", **hints)
+    headrace.install()
+    ours = run(tmp_path, "ours", "parquet", **hints)
+    assert normalized_natively(ours, "orders")
+    assert_equal(by_dlt, ours)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_worker_processes_normalize_with_the_engine(workers: str, tmp_path: Path) -> None:
+    by_dlt = run(tmp_path, "by_dlt", "parquet")
+    headrace.install()
+    with mock.patch.dict(os.environ, {"NORMALIZE__WORKERS": workers}):
+        ours = run(tmp_path, "ours", "parquet")
+    assert_equal(by_dlt, ours)
+    assert normalized_natively(ours, "orders")
+
+
+SPAWNED = """
+import multiprocessing, sys
+import dlt
+{install}
+@dlt.resource(name="a")
+def a():
+    yield [{{"id": 1, "l": [1, 2]}}]
+@dlt.resource(name="b")
+def b():
+    yield [{{"id": 1, "l": [1, 2]}}]
+if __name__ == "__main__":
+    pipeline = dlt.pipeline("p", pipelines_dir={folder!r}, destination=dlt.destinations.duckdb({folder!r} + "/p.duckdb"))
+    pipeline.run([a(), b()])
+    print(pipeline.last_trace.last_normalize_info.row_counts)
+"""
+
+
+@pytest.mark.parametrize(
+    ("install", "environment"),
+    [
+        ("import headrace; headrace.install()", {}),
+        ("", {"HEADRACE__ENABLED": "true"}),
+        ("import headrace; headrace.install()", {"NORMALIZE__WORKERS": "2", "NORMALIZE__START_METHOD": "spawn"}),
+        ("", {"HEADRACE__ENABLED": "true", "NORMALIZE__WORKERS": "2", "NORMALIZE__START_METHOD": "spawn"}),
+    ],
+)
+def test_a_new_process_is_told_by_code_or_configuration(
+    install: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SPAWNED.format(install=install, folder=str(tmp_path)))
+    log = {"RUNTIME__LOG_LEVEL": "INFO", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    done = subprocess.run(
+        [sys.executable, str(script)], env={**os.environ, **log, **environment}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'a__l': 2" in done.stdout
+    for table in "ab":
+        assert f"`{table}` is normalized in the engine" in done.stderr
+
+
+def test_configuration_file_enables_it(tmp_path: Path) -> None:
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "config.toml").write_text('[headrace]\nenabled = true\n[runtime]\nlog_level = "INFO"\n')
+    script = tmp_path / "script.py"
+    script.write_text(SPAWNED.format(install="", folder=str(tmp_path)))
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    assert "`a` is normalized in the engine" in done.stderr
+
+
+def test_uninstalled_is_dlts_own(tmp_path: Path) -> None:
+    headrace.install()
+    headrace.install()
+    assert os.environ["HEADRACE__ENABLED"] == "true"
+    headrace.uninstall()
+    headrace.uninstall()
+    assert "HEADRACE__ENABLED" not in os.environ
+    pipeline = run(tmp_path, "p", "parquet")
+    assert pipeline.last_trace.last_normalize_info.loads_ids[-1] not in headrace.status()
+
+
+def test_an_untested_dlt_is_refused() -> None:
+    with mock.patch("importlib.metadata.version", return_value="1.99.0"), pytest.raises(
+        headrace.UnsupportedDltVersion, match=r"tested with dlt 1.26 to 1.31, not with 1.99.0"
+    ):
+        headrace.install()
+
+
+def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
+    headrace.install()
+
+    @dlt.resource(name="t", columns={"w": {"data_type": "wei"}})
+    def resource() -> Iterator[Any]:
+        yield {"w": 1}
+
+    pipeline = make_pipeline(tmp_path, "p")
+    pipeline.run(resource())
+    load_id = pipeline.last_trace.last_normalize_info.loads_ids[-1]
+    assert headrace.status()[load_id]["t"] == {
+        "native": False,
+        "reason": "column `t.w` is of type wei",
+        "records": 0,
+        "by_dlt": 0,
+    }
+
+
+def failure(pipeline: dlt.Pipeline, items: Any, **hints: Any) -> BaseException:
+    """What a run of these items ends in."""
+    with pytest.raises(PipelineStepFailed) as caught:
+        pipeline.run(dlt.resource(items, name="t", **hints))
+    failed = caught.value.__cause__
+    assert isinstance(failed, NormalizeJobFailed)
+    return failed.__cause__ or failed
+
+
+def without_id(ex: BaseException) -> str:
+    """The message without the random id that it shows."""
+    return re.sub("_dlt_id: [^ ]+", "_dlt_id", str(ex))
+
+
+@pytest.mark.parametrize(
+    ("items", "hints"),
+    [
+        ([{"a": 1}, {"a": "x"}], {"schema_contract": {"data_type": "freeze"}}),
+        ([{"a": 1}, {"a": None}], {"columns": {"a": {"nullable": False, "data_type": "bigint"}}}),
+        ([{"v": 1, "v__v_text": 1}, {"v": "x"}], {}),
+    ],
+)
+def test_failures_are_dlts_and_a_repeat_works(items: Any, hints: Any, tmp_path: Path) -> None:
+    """The same exception class, the record named, the package as dlt leaves it."""
+    dlts_pipeline = make_pipeline(tmp_path / "dlt", "dlt_side")
+    by_dlt = failure(dlts_pipeline, items, **hints)
+    headrace.install()
+    pipeline = make_pipeline(tmp_path / "ours", "ours_side")
+    ours = failure(pipeline, items, **hints)
+    assert type(ours) is type(by_dlt)
+    assert without_id(ours).replace("ours_side", "dlt_side") == f"{without_id(by_dlt)} (record 1 of line 1)"
+    assert len(dlts_pipeline.list_extracted_load_packages()) == len(pipeline.list_extracted_load_packages()) == 1
+    pipeline.drop_pending_packages()
+    pipeline.run([{"a": 1}], table_name="t2")
+    assert pipeline.last_trace.last_normalize_info.row_counts["t2"] == 1
+
+
+def broken_file(pipeline: dlt.Pipeline, change: Any) -> Any:
+    """Extracts, changes the extracted file, normalizes. What it fails with, or the rows it makes."""
+    pipeline.extract([{"a": number} for number in range(10)], table_name="t")
+    (file,) = Path(pipeline.pipelines_dir).rglob("t.*.typed-jsonl.gz")
+    file.write_bytes(change(file.read_bytes()))
+    try:
+        pipeline.normalize()
+    except PipelineStepFailed as ex:
+        failed = ex.__cause__
+        return type(failed.__cause__ or failed)  # type: ignore[union-attr]
+    return pipeline.last_trace.last_normalize_info.row_counts["t"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:15] + b"\x00\xff" + data[17:],
+        lambda data: gzip.compress(gzip.decompress(data)[:-10]),
+        lambda data: gzip.compress(b'{"a": 1}\n'),
+        lambda data: gzip.compress(b"[1, 2\n"),
+        lambda data: b"no gzip",
+    ],
+)
+def test_broken_extracted_files_fail_as_with_dlt(change: Any, tmp_path: Path) -> None:
+    by_dlt = broken_file(make_pipeline(tmp_path / "dlt", "dlt_side"), change)
+    headrace.install()
+    assert broken_file(make_pipeline(tmp_path / "ours", "ours_side"), change) == by_dlt
