@@ -10,38 +10,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from measure import BEST_SETTINGS, MACHINE, commit, compare, measure, print_steps, step_ratios
+
 HERE = Path(__file__).parent
-
-
-def peak_rss_mb() -> float:
-    """The peak since `reset_peak`."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return 0
-
-
-def reset_peak() -> None:
-    """Makes the kernel forget the peak so far."""
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def one_side(side: str, port: int, folder: str, pagination: str, in_flight: int, load: bool) -> dict[str, Any]:
     """Runs one side in this process."""
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     if side != "defaults":
-        os.environ["NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION"] = "true"
-        os.environ["DATA_WRITER__DISABLE_COMPRESSION"] = "true"
-        os.environ["DATA_WRITER__BUFFER_MAX_ITEMS"] = "20000"
+        os.environ.update(BEST_SETTINGS)
     os.environ["HEADRACE__MAX_IN_FLIGHT_PER_HOST"] = str(in_flight)
     import dlt
 
@@ -75,52 +59,7 @@ def one_side(side: str, port: int, folder: str, pagination: str, in_flight: int,
         "normalize": lambda: pipeline.normalize(),
         "load": lambda: pipeline.load(),
     }
-    out: dict[str, Any] = {}
-    for name, step in steps.items():
-        if name == "load" and not load:
-            continue
-        reset_peak()
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        started = time.perf_counter()
-        step()
-        wall = time.perf_counter() - started
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        cpu = after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime
-        out[name] = {"wall_s": round(wall, 3), "cpu_s": round(cpu, 3), "peak_rss_mb": round(peak_rss_mb())}
-    return out
-
-
-def compare(a: str, b: str) -> dict[str, int]:
-    """Rows a table; raises when the two databases' tables differ. Child rows are compared with their root's id and place."""
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute(f"attach '{a}' as a (read_only); attach '{b}' as b (read_only)")
-    rows: dict[str, int] = {}
-    tables = "select table_name from duckdb_tables() where database_name = '{}' and not starts_with(table_name, '_dlt') order by 1"
-    names = [name for (name,) in connection.execute(tables.format("a")).fetchall()]
-    assert names == [name for (name,) in connection.execute(tables.format("b")).fetchall()]
-    for name in names:
-        columns = [row[0] for row in connection.execute(f'describe a.data."{name}"').fetchall()]
-        assert columns == [row[0] for row in connection.execute(f'describe b.data."{name}"').fetchall()], name
-        plain = ", ".join(
-            f't."{column}"' for column in columns if column not in ("_dlt_id", "_dlt_parent_id", "_dlt_load_id")
-        )
-        root = name.split("__")[0]
-        query = (
-            f'select {plain} from {{0}}.data."{name}" t'
-            if root == name
-            else f'select r.id as root, {plain} from {{0}}.data."{name}" t join {{0}}.data."{root}" r on t._dlt_parent_id = r._dlt_id'
-        )
-        found = [connection.execute(f'select count(*) from {side}.data."{name}"').fetchone()[0] for side in "ab"]  # type: ignore[index]
-        joined = connection.execute(f"select count(*) from ({query.format('b')})").fetchone()[0]  # type: ignore[index]
-        assert found[0] == found[1] == joined, (name, found, joined)
-        differing = connection.execute(
-            f"select count(*) from (({query.format('a')}) except all ({query.format('b')}))"
-        ).fetchone()[0]  # type: ignore[index]
-        assert differing == 0, (name, differing)
-        rows[name] = found[0]
-    return rows
+    return measure(steps if load else {name: steps[name] for name in ("extract", "normalize")})
 
 
 def main() -> None:
@@ -180,28 +119,13 @@ def main() -> None:
 def report(options: argparse.Namespace, n_bytes: int, rows: dict[str, int], results: dict[str, Any]) -> None:
     """Prints what was measured."""
 
-    def total(side: str, key: str, *steps: str) -> float:
-        return sum(results[side][step][key] for step in steps if step in results[side])
-
-    ours, best = "headrace", "best"
-    ratios = {
-        "extract+normalize": total(best, "wall_s", "extract", "normalize")
-        / total(ours, "wall_s", "extract", "normalize"),
-        "total": total(best, "wall_s", "extract", "normalize", "load")
-        / total(ours, "wall_s", "extract", "normalize", "load"),
-        "cpu extract+normalize": total(best, "cpu_s", "extract", "normalize")
-        / total(ours, "cpu_s", "extract", "normalize"),
-    }
-    ratios = {name: round(value, 1) for name, value in ratios.items()}
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE
-    ).stdout.strip()
+    ratios = step_ratios(results, ("extract", "normalize"))
     if options.json:
         print(
             json.dumps(
                 {
-                    "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-                    "commit": commit,
+                    "machine": MACHINE,
+                    "commit": commit(),
                     "pages": options.pages,
                     "page_size": options.page_size,
                     "latency_ms": options.latency,
@@ -214,16 +138,9 @@ def report(options: argparse.Namespace, n_bytes: int, rows: dict[str, int], resu
         )
         return
     print(
-        f"{options.pages} pages x {options.page_size} records, {n_bytes / 1e6:.0f} MB, latency {options.latency} ms, commit {commit}"
+        f"{options.pages} pages x {options.page_size} records, {n_bytes / 1e6:.0f} MB, latency {options.latency} ms, commit {commit()}"
     )
-    print(f"{'':10}{'step':12}{'wall s':>9}{'CPU s':>9}{'peak RSS MB':>13}")
-    for side, steps in results.items():
-        for step, figures in steps.items():
-            print(f"{side:10}{step:12}{figures['wall_s']:9.2f}{figures['cpu_s']:9.2f}{figures['peak_rss_mb']:13}")
-    for name, value in ratios.items():
-        print(f"dlt at its best / headrace, {name}: {value}")
-    if rows:
-        print(f"tables equal: {rows}")
+    print_steps(rows, results, ratios)
 
 
 if __name__ == "__main__":

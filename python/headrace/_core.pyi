@@ -106,7 +106,7 @@ class Stream:
         """Gives the page's records to the workers. Order of calls is order of rows. `keep`: a byte a record, 0 leaves it
         out. `extra`: JSON text of an object merged into each object record. The page is released by the engine.
         """
-    def feed(self, tag: int, body: bytes, skip: int = 0) -> None:
+    def feed(self, tag: int, body: bytes | memoryview, skip: int = 0) -> None:
         """Accepts a page whose bytes are here, as `Engine.submit_bytes` and `accept` without a look between. The selector
         must be set. `skip`: so many records at its start are left out. Order of calls is order of rows.
         """

@@ -10,9 +10,13 @@ a contract, raises its own errors), and a new stream goes on behind it with the 
 
 from __future__ import annotations
 
+import gzip
+import io
+import mmap
+import os
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 from dlt.common import logger
@@ -32,12 +36,30 @@ _DLT_TAKES = {"SCHEMA", "UNSUPPORTED", "COERCE", "NULL_VALUE", "RANGE", "ENCODIN
 _PATIENCE_RECORDS = 100  # records that dlt may take before it is asked whether they are too many
 _PATIENCE_SHARE = 0.02  # of the records: if dlt takes more, it takes the rest of the file
 _WAIT_MS = 5
+_READ_BYTES = 1 << 20
 
 
 class _Line(NamedTuple):
     number: int
-    text: bytes
+    text: bytes | memoryview
     skip: int  # records at its start that are done
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes | memoryview]:
+    """The lines of a file that may be compressed; those of a plain one are views of the mapped file."""
+    if isinstance(file, gzip.GzipFile):
+        yield from io.BufferedReader(file, _READ_BYTES)
+    elif os.fstat(file.fileno()).st_size != 0:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # lives as long as views of it
+        view = memoryview(content)
+        start = 0
+        while start < len(view):
+            end = content.find(b"\n", start) + 1 or len(view)
+            yield view[start:end]
+            content.madvise(
+                mmap.MADV_DONTNEED, start & -mmap.PAGESIZE, end - (start & -mmap.PAGESIZE)
+            )  # fed: RSS stays low
+            start = end
 
 
 class NativeItemsNormalizer(JsonLItemsNormalizer):
@@ -54,7 +76,7 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
             return super().__call__(extracted_items_file, root_table_name)
         self._maybe_cancel()
         with self.normalize_storage.extracted_packages.storage.open_file(extracted_items_file, "rb") as file:
-            work = _File(self, root_table_name, enumerate(file))
+            work = _File(self, root_table_name, enumerate(_lines(file)))
             work.run()
         if work.n_lines == 0:
             return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
@@ -94,7 +116,9 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
 class _File:
     """The records of one file on their way through the engine."""
 
-    def __init__(self, owner: NativeItemsNormalizer, root: str, lines: Iterator[tuple[int, bytes]]) -> None:
+    def __init__(
+        self, owner: NativeItemsNormalizer, root: str, lines: Iterator[tuple[int, bytes | memoryview]]
+    ) -> None:
         self.owner = owner
         self.schema: Schema = owner.schema
         self.root = root
@@ -217,14 +241,14 @@ class _File:
         line = self._fed.popleft()
         self._again.extendleft(reversed(self._fed))
         self._fed.clear()
-        items = list(json.loadb(line.text))  # a dict gives its keys, as dlt takes it
+        items = _items(line)
         first, end = (error.record, error.record + 1) if error.record >= 0 else (line.skip, len(items))
         self._normalize(line, items, first, end)
         if end < len(items):
             self._again.appendleft(line._replace(skip=end))
 
     def _normalize(self, line: _Line, items: list[Any], first: int, end: int) -> None:
-        has_pua = may_have_pua(line.text)
+        has_pua = may_have_pua(bytes(line.text))
         for index in range(first, end):
             try:
                 update = self.owner._normalize_chunk(self.root, [items[index]], has_pua, skip_write=False)
@@ -245,8 +269,13 @@ class _File:
         )
         while (line := self._next_line()) is not None:
             self.owner._maybe_cancel()
-            items = list(json.loadb(line.text))  # a dict gives its keys, as dlt takes it
+            items = _items(line)
             self._normalize(line, items, line.skip, len(items))
+
+
+def _items(line: _Line) -> list[Any]:
+    """A line's records as dlt reads them (of a line that is an object, it takes the keys)."""
+    return list(json.loadb(bytes(line.text)))
 
 
 def _seed(

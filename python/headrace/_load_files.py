@@ -8,10 +8,27 @@ from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from dlt.common.data_writers import BufferedDataWriter, DataWriter
 from dlt.common.data_writers.writers import CsvWriter, JsonlWriter, ParquetDataWriter
 from dlt.common.json import json
 from dlt.common.storages.data_item_storage import DataItemStorage
+
+
+# What `ParquetDataWriter._create_writer` of dlt 1.31 hands to pyarrow.
+_WRITER_SETTINGS = (
+    "flavor",
+    "version",
+    "compression",
+    "data_page_size",
+    "coerce_timestamps",
+    "allow_truncated_timestamps",
+    "use_compliant_nested_type",
+    "write_page_index",
+    "use_content_defined_chunking",
+)
+_FIRST_WITH_CHUNKING = 21  # of pyarrow
+_SAMPLE_ROWS = 400
 
 
 def take_tables(storage: DataItemStorage) -> None:
@@ -57,9 +74,47 @@ class _ParquetTables(_Tables):
     writer: Any
     parquet_format: Any
 
+    def write_data(self, items: Sequence[Any]) -> None:
+        """Writes rows and tables."""
+        if self.writer is None:
+            first = next((item for item in items if isinstance(item, pa.Table)), None)
+            self._open(None if first is None else _repeating_columns(first))
+        super().write_data(items)
+
+    def write_footer(self) -> None:
+        """Ends the file; an empty one too."""
+        if self.writer is None:
+            self._open(None)
+        super().write_footer()
+
+    def _create_writer(self, schema: pa.Schema) -> Any:
+        return None  # put off until the first rows tell which columns repeat their values
+
+    def _open(self, dictionary: list[str] | None) -> None:
+        """Opens the file with dlt's settings, and dictionaries for these columns; None: as dlt does, for all."""
+        settings = {
+            name: getattr(self.parquet_format, name) for name in _WRITER_SETTINGS if name in self.parquet_format
+        }
+        if dictionary is None or len(settings) < len(_WRITER_SETTINGS):
+            self.writer = super()._create_writer(self.schema)  # type: ignore[misc]
+            return
+        if hasattr(pa, "__version__") and int(pa.__version__.split(".")[0]) < _FIRST_WITH_CHUNKING:
+            settings.pop("use_content_defined_chunking")
+        self.writer = pq.ParquetWriter(self._f, self.schema, use_dictionary=dictionary, **settings)
+
     def _write_table(self, table: pa.Table) -> None:
         self.writer.write_table(to_schema(table, self.schema), row_group_size=self.parquet_format.row_group_size)
         self.items_count += table.num_rows
+
+
+def _repeating_columns(table: pa.Table) -> list[str]:
+    """The columns whose values repeat in the first rows. A dictionary of the others costs more than the rest of the file."""
+    sample = table.slice(0, _SAMPLE_ROWS)
+    return [
+        name
+        for name, column in zip(sample.column_names, sample.columns, strict=True)
+        if column.type not in (pa.bool_(),) and len(column.unique()) * 2 <= len(column)
+    ]
 
 
 class _RowsOfTables(_Tables):

@@ -54,7 +54,7 @@ def with_notes(result: TWorkerRV) -> TWorkerRV:
     with _lock:
         notes = dict(_loads)
         _loads.clear()
-    return _Noted(result, notes)
+    return _Noted(result, notes)  # type: ignore[return-value]
 
 
 class _Noted(tuple):  # type: ignore[type-arg]

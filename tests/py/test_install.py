@@ -87,7 +87,12 @@ def test_every_file_format_loads_the_same(formats: str | None, tmp_path: Path) -
         {"schema_contract": {"columns": "discard_value", "data_type": "discard_row"}},
         {"max_table_nesting": 0},
         {"columns": {"total": {"data_type": "text"}, "placed": {"data_type": "timestamp", "timezone": False}}},
-        {"columns": {"placed": {"data_type": "timestamp", "precision": 0}, "id": {"data_type": "bigint", "precision": 32}}},
+        {
+            "columns": {
+                "placed": {"data_type": "timestamp", "precision": 0},
+                "id": {"data_type": "bigint", "precision": 32},
+            }
+        },
     ],
     ids=str,
 )
@@ -142,7 +147,11 @@ def test_a_new_process_is_told_by_code_or_configuration(
     script.write_text(SPAWNED.format(install=install, folder=str(tmp_path)))
     log = {"RUNTIME__LOG_LEVEL": "INFO", "RUNTIME__DLTHUB_TELEMETRY": "false"}
     done = subprocess.run(
-        [sys.executable, str(script)], env={**os.environ, **log, **environment}, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, str(script)],
+        env={**os.environ, **log, **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "'a__l': 2" in done.stdout
@@ -171,8 +180,9 @@ def test_uninstalled_is_dlts_own(tmp_path: Path) -> None:
 
 
 def test_an_untested_dlt_is_refused() -> None:
-    with mock.patch("importlib.metadata.version", return_value="1.99.0"), pytest.raises(
-        headrace.UnsupportedDltVersion, match=r"tested with dlt 1.26 to 1.31, not with 1.99.0"
+    with (
+        mock.patch("importlib.metadata.version", return_value="1.99.0"),
+        pytest.raises(headrace.UnsupportedDltVersion, match=r"tested with dlt 1.26 to 1.31, not with 1.99.0"),
     ):
         headrace.install()
 
