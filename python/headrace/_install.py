@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from copy import copy
 from importlib import metadata
 from typing import Any
 
@@ -60,7 +61,7 @@ def check_version() -> None:
 
 def place() -> None:
     """Has dlt's normalize step ask here which normalizer takes a table's records, in this process and in its workers."""
-    from dlt.normalize import normalize, worker  # noqa: PLC0415 - importing headrace does not import dlt
+    from dlt.normalize import normalize, worker
 
     vars(worker)["JsonLItemsNormalizer"] = _items_normalizer
     vars(normalize)["w_normalize_files"] = w_normalize_files
@@ -70,24 +71,45 @@ def _remove() -> None:
     """Puts dlt's own back."""
     if "dlt.normalize.normalize" not in sys.modules:
         return
-    from dlt.normalize import normalize, worker  # noqa: PLC0415
-    from dlt.normalize.items_normalizers import JsonLItemsNormalizer  # noqa: PLC0415
+    from dlt.normalize import normalize, worker
+    from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
     vars(worker)["JsonLItemsNormalizer"] = JsonLItemsNormalizer
     vars(normalize)["w_normalize_files"] = worker.w_normalize_files
 
 
-def w_normalize_files(*args: Any, **kwargs: Any) -> Any:
+def w_normalize_files(config: Any, *args: Any, **kwargs: Any) -> Any:
     """dlt's worker function, with the engine in place also in a process that was spawned for it. What is noted of its
     tables goes home with its result.
     """
-    from dlt.normalize import worker  # noqa: PLC0415
+    from dlt.normalize import worker
 
-    from headrace import _status  # noqa: PLC0415
+    from headrace import _status
+    from headrace.config import settings
 
     place()
-    result = worker.w_normalize_files(*args, **kwargs)
+    if settings().prefer_parquet and is_wanted():
+        config = _preferring_parquet(config)
+    result = worker.w_normalize_files(config, *args, **kwargs)
     return result if multiprocessing.parent_process() is None else _status.with_notes(result)
+
+
+def _preferring_parquet(config: Any) -> Any:
+    """The configuration with Parquet as what the destination prefers, if it takes it."""
+    caps = config.destination_capabilities
+    if "parquet" not in (caps.supported_loader_file_formats or []):
+        return config
+    config = copy(config)
+    config.destination_capabilities = copy(caps)
+    config.destination_capabilities.preferred_loader_file_format = "parquet"
+    return config
+
+
+def is_wanted() -> bool:
+    """Whether the engine is to take records: by `install` or `uninstall`, else by the configuration."""
+    from headrace.config import settings
+
+    return settings().enabled if _wanted is None else _wanted
 
 
 def _items_normalizer(*args: Any, **kwargs: Any) -> Any:
@@ -95,9 +117,7 @@ def _items_normalizer(*args: Any, **kwargs: Any) -> Any:
     from dlt.common import logger
     from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
-    from headrace.config import settings
-
-    if _wanted is False or (_wanted is None and not settings().enabled):
+    if not is_wanted():
         return JsonLItemsNormalizer(*args, **kwargs)
     try:
         check_version()

@@ -25,10 +25,12 @@ from dlt.common.normalizers.json import helpers as normalize_helpers
 from dlt.common.normalizers.json import relational_no_coercion
 from dlt.common.normalizers.naming import NamingConvention, snake_case
 from dlt.common.schema import Schema, TSchemaUpdate
+from dlt.common.schema.exceptions import DataValidationError
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
 from headrace import _core, _normalize_reasons, _schema, _status
+from headrace._contracts import Violation, told_together
 from headrace._load_files import take_tables
 from headrace.config import settings
 
@@ -36,6 +38,7 @@ _DLT_TAKES = {"SCHEMA", "UNSUPPORTED", "COERCE", "NULL_VALUE", "RANGE", "ENCODIN
 _PATIENCE_RECORDS = 100  # records that dlt may take before it is asked whether they are too many
 _PATIENCE_SHARE = 0.02  # of the records: if dlt takes more, it takes the rest of the file
 _WAIT_MS = 5
+_MAX_VIOLATIONS = 1000  # of contracts that are counted
 _READ_BYTES = 1 << 20
 
 
@@ -126,6 +129,7 @@ class _File:
         self.n_lines = 0
         self.n_records = 0  # that the engine was given and dlt was not
         self.n_by_dlt = 0
+        self._violations: list[Violation] = []  # of contracts: the file fails, the rest of it is read to tell of all
         self._lines = lines
         self._again: deque[_Line] = deque()  # to be fed before new lines: a stream that stopped did not commit them
         self._fed: deque[_Line] = deque()  # to the stream, not committed
@@ -138,7 +142,7 @@ class _File:
     def run(self) -> None:
         """Works through the file."""
         stream: _core.Stream | None = None
-        while stream is None or not self._ended:
+        while (stream is None or not self._ended) and len(self._violations) <= _MAX_VIOLATIONS:
             if stream is None:
                 stream = self._stream()
             self._feed(stream)
@@ -150,15 +154,17 @@ class _File:
                 self._by_dlt(error)
                 if self._is_too_much():
                     self._rest_by_dlt()
-                    return
+                    break
                 continue
             self._settle(stream)
             self.owner._maybe_cancel()
             if batches is None:
                 self._take_nulls(stream)
                 self._ended = True
-            elif batches is not False:
+            elif batches is not False and not self._violations:
                 self._write(batches)  # type: ignore[arg-type]
+        if self._violations:
+            raise told_together(self._violations)
 
     # ---- in
 
@@ -252,7 +258,12 @@ class _File:
         for index in range(first, end):
             try:
                 update = self.owner._normalize_chunk(self.root, [items[index]], has_pua, skip_write=False)
+            except DataValidationError as ex:
+                self._violations.append(Violation(f"record {index} of line {line.number + 1}", ex))
+                continue
             except Exception as ex:
+                if self._violations:
+                    raise told_together(self._violations) from ex
                 ex.args = (f"{ex} (record {index} of line {line.number + 1})", *ex.args[1:])
                 raise
             if update:
@@ -267,7 +278,7 @@ class _File:
             f"headrace: dlt normalizes the rest of a file of `{self.root}` itself: the engine handed back {self.n_by_dlt} of"
             f" {self.n_by_dlt + self.n_records} records"
         )
-        while (line := self._next_line()) is not None:
+        while (line := self._next_line()) is not None and len(self._violations) <= _MAX_VIOLATIONS:
             self.owner._maybe_cancel()
             items = _items(line)
             self._normalize(line, items, line.skip, len(items))

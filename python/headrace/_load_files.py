@@ -14,7 +14,6 @@ from dlt.common.data_writers.writers import CsvWriter, JsonlWriter, ParquetDataW
 from dlt.common.json import json
 from dlt.common.storages.data_item_storage import DataItemStorage
 
-
 # What `ParquetDataWriter._create_writer` of dlt 1.31 hands to pyarrow.
 _WRITER_SETTINGS = (
     "flavor",

@@ -72,7 +72,7 @@ class _Noted(tuple):  # type: ignore[type-arg]
 
 
 def _at_home(result: tuple[Any, ...], notes: dict[str, dict[str, TableStatus]]) -> TWorkerRV:
-    from dlt.normalize.worker import TWorkerRV  # noqa: PLC0415
+    from dlt.normalize.worker import TWorkerRV
 
     for load_id, tables in notes.items():
         for name, table in tables.items():

@@ -10,6 +10,8 @@ class HeadraceConfiguration(BaseConfiguration):
 
     Attributes:
         enabled: True puts the engine under dlt's normalize step, for every pipeline (`headrace.install()` does so too).
+        prefer_parquet: True makes dlt's normalize step write Parquet wherever the destination takes it and neither the
+            resource nor the run asks for another format (DuckDB's own choice is INSERT statements, slow to load).
         native: False makes every resource take dlt's own path.
         workers: Worker threads; 0: the machine's cores.
         memory_limit: Bytes that pages and batches may hold together.
@@ -20,6 +22,7 @@ class HeadraceConfiguration(BaseConfiguration):
     """
 
     enabled: bool = False
+    prefer_parquet: bool = False
     native: bool = True
     workers: int = 0
     memory_limit: int = 256 << 20

@@ -235,7 +235,7 @@ def test_failures_are_dlts_and_a_repeat_works(items: Any, hints: Any, tmp_path: 
     pipeline = make_pipeline(tmp_path / "ours", "ours_side")
     ours = failure(pipeline, items, **hints)
     assert type(ours) is type(by_dlt)
-    assert without_id(ours).replace("ours_side", "dlt_side") == f"{without_id(by_dlt)} (record 1 of line 1)"
+    assert without_id(ours).replace("ours_side", "dlt_side").startswith(f"{without_id(by_dlt)} (record 1 of line 1)")
     assert len(dlts_pipeline.list_extracted_load_packages()) == len(pipeline.list_extracted_load_packages()) == 1
     pipeline.drop_pending_packages()
     pipeline.run([{"a": 1}], table_name="t2")
@@ -270,3 +270,47 @@ def test_broken_extracted_files_fail_as_with_dlt(change: Any, tmp_path: Path) ->
     by_dlt = broken_file(make_pipeline(tmp_path / "dlt", "dlt_side"), change)
     headrace.install()
     assert broken_file(make_pipeline(tmp_path / "ours", "ours_side"), change) == by_dlt
+
+
+def test_contract_violations_are_told_together(tmp_path: Path) -> None:
+    headrace.install()
+    pipeline = make_pipeline(tmp_path, "p")
+    contract = {"schema_contract": {"columns": "freeze", "data_type": "freeze", "tables": "freeze"}}
+    items = dlt.resource([{"id": n, "a": 1} for n in range(100)], name="t")
+    pipeline.run(items)
+    bad = [{"id": n, "a": 1} for n in range(100)]
+    bad[3]["new"] = "v" * 100
+    bad[50]["a"] = "x"
+    bad[51]["l"] = [{"x": 1}]
+    for n in range(60, 90):
+        bad[n]["later"] = n
+    told = str(failure(pipeline, bad, **contract))
+    assert told.startswith("In schema `p`: In Table: `t` Column: `new` . Contract on `columns` with")
+    assert "(record 3 of line 1)\n33 records of the file violate contracts, the first of them:\n" in told
+    assert f"record 3 of line 1: a new column `t.new` = '{'v' * 59}...\n" in told
+    assert "record 50 of line 1: a value of another type makes the column `t.a__v_text` = 'x'\n" in told
+    assert "record 51 of line 1: a new table `t__l`\n" in told
+    assert "record 76 of line 1: a new column `t.later` = 76\n" in told
+    assert "record 77" not in told
+    assert told.endswith(
+        "To load such records, give the resource of `t` schema_contract={'columns': 'evolve'} (add what is new),"
+        " 'discard_value' or 'discard_row' (leave it out); else mend the source."
+    )
+
+
+def loaded_formats(pipeline: dlt.Pipeline, table: str) -> set[str]:
+    """The file formats that the table was loaded from."""
+    jobs = pipeline.last_trace.last_load_info.load_packages[-1].jobs["completed_jobs"]
+    return {job.job_file_info.file_format for job in jobs if job.job_file_info.table_name == table}
+
+
+def test_parquet_is_preferred_when_asked_for(tmp_path: Path) -> None:
+    headrace.install()
+    as_dlt_chooses = run(tmp_path, "as_dlt_chooses", None)
+    with mock.patch.dict(os.environ, {"HEADRACE__PREFER_PARQUET": "true"}):
+        parquet = run(tmp_path, "parquet", None)
+        asked_for = run(tmp_path, "asked_for", "jsonl")
+    assert loaded_formats(as_dlt_chooses, "orders__lines") == {"insert_values"}
+    assert loaded_formats(parquet, "orders__lines") == {"parquet"}
+    assert loaded_formats(asked_for, "orders__lines") == {"jsonl"}
+    assert_equal(as_dlt_chooses, parquet)
