@@ -16,9 +16,10 @@ import os
 import random
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,8 @@ def plain(row: dict[str, Any], columns: Any) -> dict[str, Any]:
     """The row with decimals as numbers: text formats hold them with any number of zeros."""
     for key, value in row.items():
         if columns[key]["data_type"] == "decimal":
-            row[key] = Decimal(value).normalize() + 0  # no minus zero
+            with suppress(InvalidOperation):  # in a CSV file whose table gained columns
+                row[key] = Decimal(value).normalize() + 0  # no minus zero
     return row
 
 
