@@ -271,17 +271,19 @@ static PyObject *Stream_next_batch(StreamObject *self, PyObject *arg) {
 }
 
 static PyObject *Stream_feed(StreamObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"tag", "body", "skip", NULL};
+    static char *names[] = {"tag", "body", "in_brackets", "skip", NULL};
     long long tag;
     Py_buffer body;
     Py_ssize_t skip = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ly*|n", names, &tag, &body, &skip)) {
+    int in_brackets = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ly*|pn", names, &tag, &body, &in_brackets, &skip)) {
         return NULL;
     }
     hr_error err;
     int rc;
     Py_BEGIN_ALLOW_THREADS rc =
-        hr__stream_feed(self->stream, tag, (hr_str){body.buf, (size_t)body.len}, skip < 0 ? 0 : (size_t)skip, &err);
+        hr__stream_feed(self->stream, tag, (hr_str){body.buf, (size_t)body.len}, in_brackets != 0,
+                                                skip < 0 ? 0 : (size_t)skip, &err);
     Py_END_ALLOW_THREADS PyBuffer_Release(&body);
     if (rc != HR_OK) {
         return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, tag);

@@ -70,6 +70,7 @@ PyObject *ext_normalize_json(PyObject *module, PyObject *args, PyObject *kwargs)
 PyObject *ext_name_column(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *ext_name_path(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *ext_iso_parse(PyObject *module, PyObject *arg);
+PyObject *ext_split_records(PyObject *module, PyObject *args);
 /* Fills options' id kind from "random", "key_hash", "row_hash". -1 with an exception set. */
 int ext_id_kind(const char *name, hr_id_kind *kind_out);
 

@@ -119,6 +119,7 @@ static PyMethodDef module_methods[] = {
      PyDoc_STR("The column name of a key (snake_case).")},
     {"name_path", (PyCFunction)(void (*)(void))ext_name_path, METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("A normalized path (snake_case).")},
+    {"split_records", ext_split_records, METH_VARARGS, PyDoc_STR("Slices of the elements of a JSON array.")},
     {"iso_parse", ext_iso_parse, METH_O, PyDoc_STR("What dlt reads a text as: datetime, date, time or None.")},
     {NULL, NULL, 0, NULL},
 };

@@ -171,6 +171,37 @@ out:
     return list;
 }
 
+PyObject *ext_split_records(PyObject *module, PyObject *args) {
+    Py_buffer body;
+    Py_ssize_t target;
+    if (!PyArg_ParseTuple(args, "y*n", &body, &target)) {
+        return NULL;
+    }
+    const hr_allocator *alloc = &hr__allocator_libc;
+    const hr_json_options options = {.alloc = alloc};
+    hr_json_decoder *decoder = NULL;
+    hr_slice *slices = NULL;
+    size_t n = 0;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS rc = hr__json_decoder_new(&options, &decoder, NULL);
+    if (rc == HR_OK) {
+        rc = hr__json_split(decoder, body.buf, (size_t)body.len, target < 1 ? 1 : (size_t)target, &slices, &n);
+    }
+    hr__json_decoder_free(decoder);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&body);
+    PyObject *list = rc == HR_OK ? PyList_New((Py_ssize_t)n) : PyErr_NoMemory();
+    for (size_t i = 0; i < n && list != NULL; i++) {
+        PyObject *pair = Py_BuildValue("(nn)", (Py_ssize_t)slices[i].from, (Py_ssize_t)slices[i].to);
+        if (pair == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+    }
+    hr__free(alloc, slices);
+    return list;
+}
+
 typedef int (*name_fn)(hr_arena *arena, hr_str key, size_t max_length, hr_str *name_out);
 
 static PyObject *name_with(name_fn fn, PyObject *args, PyObject *kwargs) {

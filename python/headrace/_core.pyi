@@ -106,9 +106,10 @@ class Stream:
         """Gives the page's records to the workers. Order of calls is order of rows. `keep`: a byte a record, 0 leaves it
         out. `extra`: JSON text of an object merged into each object record. The page is released by the engine.
         """
-    def feed(self, tag: int, body: bytes | memoryview, skip: int = 0) -> None:
+    def feed(self, tag: int, body: bytes | memoryview, in_brackets: bool = False, skip: int = 0) -> None:
         """Accepts a page whose bytes are here, as `Engine.submit_bytes` and `accept` without a look between. The selector
-        must be set. `skip`: so many records at its start are left out. Order of calls is order of rows.
+        must be set. `in_brackets`: the bytes are elements of an array without its brackets (`split_records`). `skip`: so
+        many records at its start are left out. Order of calls is order of rows.
         """
     def null_columns(self) -> list[tuple[str, str]]:
         """Tables and columns that have only been null and are in no table; some more than once."""
@@ -211,6 +212,11 @@ def normalize_json(
 ) -> list[TableBatch]:
     """Decodes a JSON array of records and normalizes it in the calling thread: the stages without fetch and run (tests,
     `./dev bench normalize`).
+    """
+
+def split_records(body: bytes | memoryview, target_bytes: int) -> list[tuple[int, int]]:
+    """Cuts the text of a JSON array into slices [from, to) of whole elements, each of `target_bytes` or a little more; []
+    when it is no array or cannot be cut. Whether the elements are well-formed is not looked at.
     """
 
 def name_column(key: str, max_length: int = 0) -> str: ...

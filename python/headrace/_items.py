@@ -15,7 +15,7 @@ import io
 import mmap
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
@@ -40,12 +40,41 @@ _PATIENCE_SHARE = 0.02  # of the records: if dlt takes more, it takes the rest o
 _WAIT_MS = 5
 _MAX_VIOLATIONS = 1000  # of contracts that are counted
 _READ_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
 
 
-class _Line(NamedTuple):
-    number: int
+class _Piece(NamedTuple):
+    """A line of the file, or some of its records: what is fed as a page."""
+
+    tag: int
+    line: int
     text: bytes | memoryview
+    before: bytes | memoryview | None  # the line's elements before it; None: it is the line, brackets and all
     skip: int  # records at its start that are done
+
+    def items(self) -> list[Any]:
+        """The records as dlt reads them (of a line that is an object, it takes the keys)."""
+        return list(json.loadb(bytes(self.text) if self.before is None else b"".join((b"[", self.text, b"]"))))
+
+    def origin(self, index: int) -> str:
+        """Where the record stands in the file."""
+        if self.before:
+            index += len(json.loadb(b"".join((b"[", self.before, b"]"))))
+        return f"record {index} of line {self.line + 1}"
+
+
+def _pieces(lines: Iterable[bytes | memoryview]) -> Iterator[_Piece]:
+    """The lines, long ones cut between records: small pages keep the memory small and all cores at work."""
+    tag = 0
+    for number, line in enumerate(lines):
+        slices = _core.split_records(line, _PIECE_BYTES) if len(line) > 2 * _PIECE_BYTES else []
+        view = memoryview(line)
+        for start, end in slices:
+            yield _Piece(tag, number, view[start:end], view[slices[0][0] : max(start - 1, slices[0][0])], 0)
+            tag += 1
+        if not slices:
+            yield _Piece(tag, number, line, None, 0)
+            tag += 1
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes | memoryview]:
@@ -79,9 +108,9 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
             return super().__call__(extracted_items_file, root_table_name)
         self._maybe_cancel()
         with self.normalize_storage.extracted_packages.storage.open_file(extracted_items_file, "rb") as file:
-            work = _File(self, root_table_name, enumerate(_lines(file)))
+            work = _File(self, root_table_name, _pieces(_lines(file)))
             work.run()
-        if work.n_lines == 0:
+        if work.n_pieces == 0:
             return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
         _status.note(self.load_id, root_table_name, None, work.n_records, work.n_by_dlt)
         self._truncate_if_empty(root_table_name)
@@ -119,20 +148,18 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
 class _File:
     """The records of one file on their way through the engine."""
 
-    def __init__(
-        self, owner: NativeItemsNormalizer, root: str, lines: Iterator[tuple[int, bytes | memoryview]]
-    ) -> None:
+    def __init__(self, owner: NativeItemsNormalizer, root: str, pieces: Iterator[_Piece]) -> None:
         self.owner = owner
         self.schema: Schema = owner.schema
         self.root = root
         self.updates: list[TSchemaUpdate] = []
-        self.n_lines = 0
+        self.n_pieces = 0
         self.n_records = 0  # that the engine was given and dlt was not
         self.n_by_dlt = 0
         self._violations: list[Violation] = []  # of contracts: the file fails, the rest of it is read to tell of all
-        self._lines = lines
-        self._again: deque[_Line] = deque()  # to be fed before new lines: a stream that stopped did not commit them
-        self._fed: deque[_Line] = deque()  # to the stream, not committed
+        self._pieces = pieces
+        self._again: deque[_Piece] = deque()  # to be fed before new ones: a stream that stopped did not commit them
+        self._fed: deque[_Piece] = deque()  # to the stream, not committed
         self._n_committed = 0  # of the stream
         self._ended = False
         self._caps = owner.config.destination_capabilities
@@ -187,28 +214,27 @@ class _File:
             ),
         )
 
-    def _next_line(self) -> _Line | None:
+    def _next(self) -> _Piece | None:
         if self._again:
             return self._again.popleft()
-        for number, text in self._lines:
-            self.n_lines += 1
-            return _Line(number, text, 0)
-        return None
+        piece = next(self._pieces, None)
+        self.n_pieces += piece is not None
+        return piece
 
     def _feed(self, stream: _core.Stream) -> None:
         """Keeps the engine busy within the memory limit."""
-        n_bytes = sum(len(line.text) for line in self._fed)
+        n_bytes = sum(len(piece.text) for piece in self._fed)
         while not self._fed or (n_bytes < self._max_fed_bytes and not self.owner.engine().is_full()):
-            line = self._next_line()
-            if line is None:
+            piece = self._next()
+            if piece is None:
                 stream.finish()
                 return
-            stream.feed(line.number, line.text, line.skip)
-            self._fed.append(line)
-            n_bytes += len(line.text)
+            stream.feed(piece.tag, piece.text, piece.before is not None, piece.skip)
+            self._fed.append(piece)
+            n_bytes += len(piece.text)
 
     def _settle(self, stream: _core.Stream) -> None:
-        """Forgets lines whose rows are committed."""
+        """Forgets pieces whose rows are committed."""
         while self._n_committed < stream.n_committed and self._fed:
             self._n_committed += 1
             self._fed.popleft()
@@ -239,32 +265,32 @@ class _File:
     # ---- dlt's way
 
     def _by_dlt(self, error: _core.Error) -> None:
-        """Has dlt take the record at which the engine stopped (or the whole line). Raises what dlt raises."""
-        while self._fed and self._fed[0].number != error.tag:
+        """Has dlt take the record at which the engine stopped (or the whole piece). Raises what dlt raises."""
+        while self._fed and self._fed[0].tag != error.tag:
             self._fed.popleft()
         if error.code not in _DLT_TAKES or not self._fed:
             raise error
-        line = self._fed.popleft()
+        piece = self._fed.popleft()
         self._again.extendleft(reversed(self._fed))
         self._fed.clear()
-        items = _items(line)
-        first, end = (error.record, error.record + 1) if error.record >= 0 else (line.skip, len(items))
-        self._normalize(line, items, first, end)
+        items = piece.items()
+        first, end = (error.record, error.record + 1) if error.record >= 0 else (piece.skip, len(items))
+        self._normalize(piece, items, first, end)
         if end < len(items):
-            self._again.appendleft(line._replace(skip=end))
+            self._again.appendleft(piece._replace(skip=end))
 
-    def _normalize(self, line: _Line, items: list[Any], first: int, end: int) -> None:
-        has_pua = may_have_pua(bytes(line.text))
+    def _normalize(self, piece: _Piece, items: list[Any], first: int, end: int) -> None:
+        has_pua = may_have_pua(bytes(piece.text))
         for index in range(first, end):
             try:
                 update = self.owner._normalize_chunk(self.root, [items[index]], has_pua, skip_write=False)
             except DataValidationError as ex:
-                self._violations.append(Violation(f"record {index} of line {line.number + 1}", ex))
+                self._violations.append(Violation(piece.origin(index), ex))
                 continue
             except Exception as ex:
                 if self._violations:
                     raise told_together(self._violations) from ex
-                ex.args = (f"{ex} (record {index} of line {line.number + 1})", *ex.args[1:])
+                ex.args = (f"{ex} ({piece.origin(index)})", *ex.args[1:])
                 raise
             if update:
                 self.updates.append(update)
@@ -278,15 +304,10 @@ class _File:
             f"headrace: dlt normalizes the rest of a file of `{self.root}` itself: the engine handed back {self.n_by_dlt} of"
             f" {self.n_by_dlt + self.n_records} records"
         )
-        while (line := self._next_line()) is not None and len(self._violations) <= _MAX_VIOLATIONS:
+        while (piece := self._next()) is not None and len(self._violations) <= _MAX_VIOLATIONS:
             self.owner._maybe_cancel()
-            items = _items(line)
-            self._normalize(line, items, line.skip, len(items))
-
-
-def _items(line: _Line) -> list[Any]:
-    """A line's records as dlt reads them (of a line that is an object, it takes the keys)."""
-    return list(json.loadb(bytes(line.text)))
+            items = piece.items()
+            self._normalize(piece, items, piece.skip, len(items))
 
 
 def _seed(

@@ -623,3 +623,79 @@ int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_byte
     hr__json_start(decoder);
     return hr__json_finish(decoder, body, size_bytes, doc, err);
 }
+
+/* ---------------------------------------------------------------------------------------------------- split */
+
+/* Bytes that are indexed at a time: the index stays in the cache. */
+#define SPLIT_WINDOW ((size_t)256 << 10)
+
+/* How far a split is. */
+typedef struct split {
+    const char *body;
+    size_t target_bytes, from; /* of the slice at work */
+    size_t depth;
+    bool started, ended, bad;
+    bool blank; /* nothing stands in the slice yet */
+    hr_slice *slices;
+    size_t n, cap;
+} split;
+
+static int split_cut(split *sp, const hr_allocator *alloc, size_t to) {
+    sp->bad = sp->bad || (sp->blank && (sp->n != 0 || !sp->ended)); /* a comma with nothing before or behind it */
+    HR_TRY(hr__grow(alloc, (void **)&sp->slices, &sp->cap, sp->n + 1, sizeof *sp->slices));
+    sp->blank = true;
+    sp->slices[sp->n++] = (hr_slice){sp->from, to};
+    sp->from = to + 1;
+    return HR_OK;
+}
+
+/* One offset of the index. */
+static inline int split_step(split *sp, const hr_allocator *alloc, size_t at) {
+    char c = sp->body[at];
+    bool opens = c == '[' || c == '{';
+    if (HR_UNLIKELY(!sp->started || sp->ended)) {
+        sp->bad = sp->ended || c != '[';
+        sp->started = true;
+        sp->from = at + 1;
+        sp->depth = 1;
+        sp->blank = true;
+        return HR_OK;
+    } else if (opens) {
+        sp->depth++;
+    } else if (c == ']' || c == '}') {
+        sp->depth--;
+        if (sp->depth == 0) {
+            sp->ended = true;
+            sp->bad = c != ']';
+            return split_cut(sp, alloc, at);
+        }
+    } else if (c == ',' && sp->depth == 1 && at - sp->from >= sp->target_bytes) {
+        return split_cut(sp, alloc, at);
+    }
+    sp->blank = false;
+    return HR_OK;
+}
+
+int hr__json_split(hr_json_decoder *decoder, const char *body, size_t size_bytes, size_t target_bytes,
+                   hr_slice **slices_out, size_t *n_out) {
+    const hr_allocator *alloc = decoder->options.alloc;
+    hr_json_index *index = &decoder->index;
+    split sp = {.body = body, .target_bytes = target_bytes};
+    int rc = HR_OK;
+    *n_out = 0;
+    hr__json_start(decoder);
+    for (size_t to = 0; to < size_bytes && size_bytes <= UINT32_MAX && rc == HR_OK && !sp.bad;) {
+        to = size_bytes - to > SPLIT_WINDOW ? to + SPLIT_WINDOW : size_bytes;
+        index->n = index->n_escapes = 0;
+        rc = index_more(decoder, body, to, to == size_bytes);
+        for (size_t i = 0; i < index->n && rc == HR_OK && !sp.bad; i++) {
+            rc = split_step(&sp, alloc, index->at[i]);
+        }
+        sp.bad = sp.bad || index->bad_utf8;
+    }
+    *slices_out = sp.slices;
+    if (rc == HR_OK && sp.ended && !sp.bad && !index->open_string) {
+        *n_out = sp.n;
+    }
+    return rc;
+}

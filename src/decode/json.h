@@ -32,4 +32,15 @@ HR_MUST_CHECK int hr__json_finish(hr_json_decoder *decoder, const char *body, si
  * count), HR_MEMORY; each names the byte. One decoder is used by one thread at a time. */
 HR_MUST_CHECK int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc,
                                   hr_error *err);
+
+/* Some elements of an array: body[from..to), with the commas between them and without brackets. */
+typedef struct hr_slice {
+    size_t from, to;
+} hr_slice;
+/* Cuts the text of a document that is an array into slices of whole elements, each of target_bytes or a little more, so
+ * that they can be decoded (in brackets) one by one. *slices_out is from the decoder's allocator (the caller's to
+ * hr__free), also on failure. *n_out is 0 when the document is no array or cannot be cut: its brackets do not pair, a
+ * string stays open, it is not UTF-8. Whether the elements are well-formed is not looked at. HR_OK or HR_MEMORY. */
+HR_MUST_CHECK int hr__json_split(hr_json_decoder *decoder, const char *body, size_t size_bytes, size_t target_bytes,
+                                 hr_slice **slices_out, size_t *n_out);
 #endif

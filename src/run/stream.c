@@ -193,7 +193,7 @@ int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_
     return HR_OK;
 }
 
-int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, size_t skip, hr_error *err) {
+int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, bool in_brackets, size_t skip, hr_error *err) {
     hr_engine *engine = stream->engine;
     hr_page *page;
     if (hr__engine_is_cancelled(engine)) {
@@ -201,8 +201,11 @@ int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, size_t skip, hr
     }
     HR_TRY(hr__page_new(engine, stream, tag, &page, err));
     page->skip = skip;
-    if (hr__buf_reserve(&page->body, body.size_bytes + HR_BODY_PADDING) != HR_OK ||
-        hr__buf_append(&page->body, body.data, body.size_bytes) != HR_OK) {
+    size_t n_bracket = in_brackets ? 1 : 0;
+    if (hr__buf_reserve(&page->body, body.size_bytes + 2 + HR_BODY_PADDING) != HR_OK ||
+        hr__buf_append(&page->body, "[", n_bracket) != HR_OK ||
+        hr__buf_append(&page->body, body.data, body.size_bytes) != HR_OK ||
+        hr__buf_append(&page->body, "]", n_bracket) != HR_OK) {
         hr__page_free(page);
         return hr__error_memory(err, HR_STAGE_RUN);
     }
