@@ -62,6 +62,36 @@ static void check_text_stays(const hr_doc *doc, uint32_t flags) {
     hr__buf_free(&second);
 }
 
+/* Cut between records, the text decodes to the same elements, or one slice fails. */
+static void check_split(const char *body, size_t size, int rc, const hr_doc *doc, bool portable) {
+    hr_json_decoder *decoder;
+    hr_json_options options = {.alloc = &hr__allocator_libc, .portable = portable};
+    hr_slice *slices = NULL;
+    size_t n, n_elements = 0, n_toks = 0;
+    bool all = true;
+    check(hr__json_decoder_new(&options, &decoder, NULL) == HR_OK);
+    check(hr__json_split(decoder, body, size, 1 + size % 50, &slices, &n) == HR_OK);
+    for (size_t i = 0; i < n; i++) {
+        hr_doc slice;
+        size_t length = slices[i].to - slices[i].from;
+        char *text = malloc(length + 2 + HR_BODY_PADDING);
+        check(text != NULL && slices[i].from <= slices[i].to && slices[i].to < size);
+        text[0] = '[';
+        memcpy(text + 1, body + slices[i].from, length);
+        text[length + 1] = ']';
+        hr__doc_init(&slice, &hr__allocator_libc);
+        all = hr__json_decode(decoder, text, length + 2, &slice, NULL) == HR_OK && all;
+        n_elements += all ? slice.toks[0].len : 0;
+        n_toks += all ? slice.n_toks - 1 : 0;
+        hr__doc_free(&slice);
+        free(text);
+    }
+    check(n == 0 || all == (rc == HR_OK));
+    check(n == 0 || !all || (n_elements == doc->toks[0].len && n_toks == doc->n_toks - 1));
+    hr__free(&hr__allocator_libc, slices);
+    hr__json_decoder_free(decoder);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -80,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_text_stays(&fast, 0);
         check_text_stays(&fast, HR_WRITE_SORT_KEYS);
     }
+    check_split(body, size, rc, &fast, size % 2 != 0);
     hr__doc_free(&fast);
     hr__doc_free(&portable);
     free(body);

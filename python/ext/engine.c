@@ -281,9 +281,8 @@ static PyObject *Stream_feed(StreamObject *self, PyObject *args, PyObject *kwarg
     }
     hr_error err;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc =
-        hr__stream_feed(self->stream, tag, (hr_str){body.buf, (size_t)body.len}, in_brackets != 0,
-                                                skip < 0 ? 0 : (size_t)skip, &err);
+    Py_BEGIN_ALLOW_THREADS rc = hr__stream_feed(self->stream, tag, (hr_str){body.buf, (size_t)body.len},
+                                                in_brackets != 0, skip < 0 ? 0 : (size_t)skip, &err);
     Py_END_ALLOW_THREADS PyBuffer_Release(&body);
     if (rc != HR_OK) {
         return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, tag);

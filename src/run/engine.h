@@ -121,8 +121,8 @@ void hr__page_free(hr_page *page);
  * n_records bytes or NULL (copied); extra: JSON text of an object, or data NULL. */
 HR_MUST_CHECK int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_str extra, hr_error *err);
 /* A page whose bytes are here (copied) and whose records need nobody's look: decoded, selected and normalized by a
- * worker, committed in its turn. in_brackets: the bytes are elements of an array, without its brackets (hr_slice). The first `skip` records are left out; a record in an error counts from the page's
- * first.
+ * worker, committed in its turn. in_brackets: the bytes are elements of an array, without its brackets (hr_slice). The
+ * first `skip` records are left out; a record in an error counts from the page's first.
  * @locality the accepting thread */
 HR_MUST_CHECK int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, bool in_brackets, size_t skip,
                                   hr_error *err);
