@@ -17,7 +17,7 @@ from dlt.extract.resource import DltResource
 from headrace import _core, _schema
 from headrace._incremental import Cursor
 from headrace._run import Chain, Job, Run
-from headrace._writer import PackageWriter
+from headrace._writer import PackageWriter, release_unused
 from headrace.config import settings
 
 _ALONE_MS, _TOGETHER_MS = 100, 10  # how long a generator waits for its rows before another resource may go on
@@ -165,18 +165,21 @@ class Service:
         schema = self._schema
         for batch in batches:
             _schema.tell(schema, self._caps, batch)
-        tables = [(batch, pa.Table.from_batches([pa.record_batch(batch)])) for batch in batches if batch.n_rows]
-        for batch, table in tables:
-            if batch.parent is None:
-                if self._parent_keys is not False:
-                    parents.put(table, [job.parents.popleft() for _ in range(batch.n_rows)])
-                columns = deepcopy(schema.tables[batch.name]["columns"])
-                yield table
-                # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
-                schema.tables[batch.name]["columns"].update(columns)
-        for batch, table in tables:
+        for batch in batches:  # the root is the first
+            if not batch.n_rows:
+                continue
+            table = pa.Table.from_batches([pa.record_batch(batch)])
             if batch.parent is not None:
                 writer.write(batch.name, table)
+                continue
+            if self._parent_keys is not False:
+                parents.put(table, [job.parents.popleft() for _ in range(batch.n_rows)])
+            columns = deepcopy(schema.tables[batch.name]["columns"])
+            yield table
+            # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
+            schema.tables[batch.name]["columns"].update(columns)
+            del table  # dlt has it, or is done with it
+            release_unused()
 
 
 class Progress:

@@ -19,6 +19,11 @@ _MAX_PENDING = 2  # tables waiting to be written; each is at most a batch
 _DICTIONARY_COLUMNS = ("_dlt_load_id",)
 
 
+def release_unused() -> None:
+    """Gives back what Arrow's pool keeps of a write; the next one takes other memory: 94 MB resident for 10 in use."""
+    pa.default_memory_pool().release_unused()
+
+
 class PackageWriter:
     """One open file a table; a table that gains columns gets another file (dlt's normalize makes them equal)."""
 
@@ -60,6 +65,7 @@ class PackageWriter:
             self._writers[name] = (table.schema, writer)
         assert writer is not None
         writer.write_table(table)
+        release_unused()
 
     def close(self) -> None:
         """Waits for all writes and completes the files."""
