@@ -10,7 +10,7 @@
 
 typedef struct hr_emitter hr_emitter;
 
-/* `alloc` also frees exported arrays, so it must outlive them (in the engine: hr__allocator_libc). */
+/* `alloc` also frees exported arrays, so it must outlive them (in the engine: its account's). */
 HR_MUST_CHECK int hr__emitter_new(const hr_allocator *alloc, hr_emitter **emitter_out, hr_error *err);
 void hr__emitter_free(hr_emitter *emitter);
 

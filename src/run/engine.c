@@ -14,7 +14,7 @@
 /* Each block is preceded by its size, so that free knows it; 16 bytes keep malloc's alignment. */
 #define ACCOUNT_HEADER 16
 
-void hr__account_add(hr_account *account, int64_t bytes) {
+static void account_add(hr_account *account, int64_t bytes) {
     int64_t now = atomic_fetch_add_explicit(&account->bytes, bytes, memory_order_relaxed) + bytes;
     int64_t peak = atomic_load_explicit(&account->peak_bytes, memory_order_relaxed);
     while (now > peak && !atomic_compare_exchange_weak_explicit(&account->peak_bytes, &peak, now, memory_order_relaxed,
@@ -31,7 +31,7 @@ static void *account_malloc(void *ctx, size_t size_bytes) {
         return NULL;
     }
     memcpy(block, &size_bytes, sizeof size_bytes);
-    hr__account_add(ctx, (int64_t)size_bytes);
+    account_add(ctx, (int64_t)size_bytes);
     return block + ACCOUNT_HEADER;
 }
 
@@ -50,7 +50,7 @@ static void *account_realloc(void *ctx, void *ptr, size_t old_size_bytes, size_t
         return NULL;
     }
     memcpy(block, &size_bytes, sizeof size_bytes);
-    hr__account_add(ctx, (int64_t)size_bytes - (int64_t)old);
+    account_add(ctx, (int64_t)size_bytes - (int64_t)old);
     return block + ACCOUNT_HEADER;
 }
 
@@ -61,13 +61,50 @@ static void account_free(void *ctx, void *ptr) {
     char *block = (char *)ptr - ACCOUNT_HEADER;
     size_t size_bytes;
     memcpy(&size_bytes, block, sizeof size_bytes);
-    hr__account_add(ctx, -(int64_t)size_bytes);
+    account_add(ctx, -(int64_t)size_bytes);
     hr__free(&hr__allocator_libc, block);
 }
 
-void hr__account_init(hr_account *account) {
-    *account = (hr_account){0};
-    account->alloc = (hr_allocator){account_malloc, account_realloc, account_free, account};
+static void account_unref(hr_account *account) {
+    if (account != NULL && atomic_fetch_sub_explicit(&account->refs, 1, memory_order_acq_rel) == 1) {
+        hr__free(&hr__allocator_libc, account);
+    }
+}
+
+static void *arrow_malloc(void *ctx, size_t size_bytes) {
+    hr_account *account = ctx;
+    void *block = hr__alloc(&hr__allocator_pages, size_bytes);
+    if (block != NULL) {
+        atomic_fetch_add_explicit(&account->refs, 1, memory_order_relaxed);
+        account_add(account, (int64_t)size_bytes);
+    }
+    return block;
+}
+
+static void arrow_free(void *ctx, void *ptr) {
+    hr_account *account = ctx;
+    account_add(account, -(int64_t)hr__pages_size(ptr));
+    hr__free(&hr__allocator_pages, ptr);
+    account_unref(account);
+}
+
+static void *arrow_realloc(void *ctx, void *ptr, size_t old_size_bytes, size_t size_bytes) {
+    size_t old = hr__pages_size(ptr);
+    ptr = hr__allocator_pages.realloc_fn(NULL, ptr, old_size_bytes, size_bytes);
+    if (ptr != NULL) {
+        account_add(ctx, (int64_t)size_bytes - (int64_t)old);
+    }
+    return ptr;
+}
+
+static hr_account *account_new(void) {
+    hr_account *account = hr__calloc(&hr__allocator_libc, 1, sizeof *account);
+    if (account != NULL) {
+        atomic_store(&account->refs, 1);
+        account->alloc = (hr_allocator){account_malloc, account_realloc, account_free, account};
+        account->arrow = (hr_allocator){arrow_malloc, arrow_realloc, arrow_free, account};
+    }
+    return account;
 }
 
 /* ---------------------------------------------------------------------------------------------------- clock */
@@ -140,7 +177,7 @@ static void push_work(hr_engine *engine, hr_page_list *list, hr_page *page) {
 /* ---------------------------------------------------------------------------------------------------- memory limit */
 
 bool hr__engine_is_full(hr_engine *engine) {
-    return (uint64_t)atomic_load_explicit(&engine->account.bytes, memory_order_relaxed) >
+    return (uint64_t)atomic_load_explicit(&engine->account->bytes, memory_order_relaxed) >
            engine->options.memory_limit_bytes;
 }
 
@@ -171,7 +208,7 @@ static void *worker_main(void *arg) {
     hr_engine *engine = arg;
     hr_error err;
     hr_json_decoder *decoder = NULL;
-    hr_json_options options = {.alloc = &engine->account.alloc, .max_depth = engine->options.max_depth};
+    hr_json_options options = {.alloc = &engine->account->alloc, .max_depth = engine->options.max_depth};
     int rc = hr__json_decoder_new(&options, &decoder, &err);
     pthread_mutex_lock(&engine->lock);
     uint32_t number = engine->next_worker++;
@@ -274,9 +311,13 @@ void hr__engine_options_init(hr_engine_options *options) {
 
 int hr__engine_new(const hr_engine_options *options, hr_engine **engine_out, hr_error *err) {
     hr_engine *engine = hr__calloc(&hr__allocator_libc, 1, sizeof *engine);
-    if (engine == NULL) {
+    hr_account *account = account_new();
+    if (engine == NULL || account == NULL) {
+        hr__free(&hr__allocator_libc, engine);
+        hr__free(&hr__allocator_libc, account);
         return hr__error_memory(err, HR_STAGE_RUN);
     }
+    engine->account = account;
     engine->options = *options;
     if (engine->options.workers == 0) {
         long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -285,13 +326,12 @@ int hr__engine_new(const hr_engine_options *options, hr_engine **engine_out, hr_
     if (engine->options.workers > 64) {
         engine->options.workers = 64;
     }
-    hr__account_init(&engine->account);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->caller_lock, NULL);
     pthread_mutex_init(&engine->http_lock, NULL);
     pthread_cond_init(&engine->work, NULL);
     hr__cond_init(&engine->events_changed);
-    const hr_allocator *alloc = &engine->account.alloc;
+    const hr_allocator *alloc = &engine->account->alloc;
     int rc = HR_OK;
     if (!engine->options.seeded) {
         rc = hr__random_seed(engine->options.seed);
@@ -404,13 +444,14 @@ void hr__engine_free(hr_engine *engine) {
     pthread_mutex_destroy(&engine->http_lock);
     pthread_mutex_destroy(&engine->caller_lock);
     pthread_mutex_destroy(&engine->lock);
+    account_unref(engine->account);
     hr__free(&hr__allocator_libc, engine);
 }
 
 void hr__engine_stats(hr_engine *engine, hr_engine_stats *stats_out) {
     *stats_out = (hr_engine_stats){
-        .memory_bytes = (uint64_t)atomic_load(&engine->account.bytes),
-        .memory_peak_bytes = (uint64_t)atomic_load(&engine->account.peak_bytes),
+        .memory_bytes = (uint64_t)atomic_load(&engine->account->bytes),
+        .memory_peak_bytes = (uint64_t)atomic_load(&engine->account->peak_bytes),
         .pages = atomic_load(&engine->pages),
         .rows = atomic_load(&engine->rows),
         .renormalized = atomic_load(&engine->renormalized),
@@ -449,7 +490,7 @@ int hr__engine_submit_bytes(hr_engine *engine, hr_stream *stream, int64_t tag, h
     hr_page *page;
     HR_TRY(hr__page_new(engine, stream, tag, &page, err));
     hr_http_result result = {.tag = page, .status = 200, .reason = hr__str("OK"), .url = url, .attempts = 1};
-    hr__buf_init(&result.body, &engine->account.alloc, 0);
+    hr__buf_init(&result.body, &engine->account->alloc, 0);
     if (hr__buf_reserve(&result.body, body.size_bytes + HR_BODY_PADDING) != HR_OK ||
         hr__buf_append(&result.body, body.data, body.size_bytes) != HR_OK) {
         hr__buf_free(&result.body);

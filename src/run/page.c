@@ -7,7 +7,7 @@
 #include "doc_write.h"
 
 int hr__page_new(hr_engine *engine, hr_stream *stream, int64_t tag, hr_page **page_out, hr_error *err) {
-    const hr_allocator *alloc = &engine->account.alloc;
+    const hr_allocator *alloc = &engine->account->alloc;
     hr_page *page = hr__calloc(alloc, 1, sizeof *page);
     if (page == NULL) {
         return hr__error_memory(err, HR_STAGE_RUN);
@@ -38,7 +38,7 @@ void hr__page_free(hr_page *page) {
         return;
     }
     hr_engine *engine = page->engine;
-    const hr_allocator *alloc = &engine->account.alloc;
+    const hr_allocator *alloc = &engine->account->alloc;
     doc_drop(alloc, &page->doc);
     doc_drop(alloc, &page->extra);
     hr__buf_free(&page->body);
@@ -61,7 +61,7 @@ void hr__page_free(hr_page *page) {
 
 /* The arrays whose elements the selector takes: what stands before its first [*], or the one match itself. */
 static int find_elided(hr_page *page, const hr_step *steps, size_t n_steps) {
-    const hr_allocator *alloc = &page->engine->account.alloc;
+    const hr_allocator *alloc = &page->engine->account->alloc;
     size_t n_before = 0;
     while (n_before < n_steps && steps[n_before].kind != HR_STEP_EACH) {
         n_before++;
@@ -71,7 +71,7 @@ static int find_elided(hr_page *page, const hr_step *steps, size_t n_steps) {
 }
 
 static int push_records(hr_page *page, size_t array) {
-    const hr_allocator *alloc = &page->engine->account.alloc;
+    const hr_allocator *alloc = &page->engine->account->alloc;
     uint32_t n = page->doc->toks[array].len;
     HR_TRY(hr__grow(alloc, (void **)&page->records, &page->cap_records, n, sizeof *page->records));
     size_t at = array + 1;
@@ -86,7 +86,7 @@ static int push_records(hr_page *page, size_t array) {
 /* dlt's RESTClient.extract_response: one match that is a list gives its elements, null gives none, anything else
  * stands. */
 static int select_records(hr_page *page, const hr_step *steps, size_t n_steps, hr_error *err) {
-    const hr_allocator *alloc = &page->engine->account.alloc;
+    const hr_allocator *alloc = &page->engine->account->alloc;
     page->n_records = 0;
     if (find_elided(page, steps, n_steps) != HR_OK ||
         hr__doc_select(page->doc, 0, steps, n_steps, alloc, &page->records, &page->n_records, &page->cap_records) !=
@@ -126,7 +126,7 @@ int hr__page_select(hr_page *page, const hr_step *steps, size_t n_steps, hr_erro
 /* ---------------------------------------------------------------------------------------------------- decode */
 
 static int decode_with(hr_page *page, hr_json_decoder *decoder, hr_error *err) {
-    const hr_allocator *alloc = &page->engine->account.alloc;
+    const hr_allocator *alloc = &page->engine->account->alloc;
     if (page->doc == NULL) {
         page->doc = hr__alloc(alloc, sizeof *page->doc);
         if (page->doc == NULL) {

@@ -14,14 +14,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- memory account: an allocator that counts what is live. */
+/* ---- memory account: allocators that count what is live. */
 typedef struct hr_account {
     _Atomic int64_t bytes, peak_bytes; /* relaxed: statistics and a threshold, they order nothing */
-    hr_allocator alloc;
+    _Atomic int64_t refs;              /* the engine's and one a block of `arrow` */
+    hr_allocator alloc;                /* its blocks end before the engine */
+    hr_allocator arrow;                /* for Arrow buffers, whose consumers may keep them for longer */
 } hr_account;
-
-void hr__account_init(hr_account *account);
-void hr__account_add(hr_account *account, int64_t bytes);
 
 /* ---- clock, monotonic */
 uint64_t hr__now_ms(void);
@@ -125,7 +124,7 @@ void hr__stream_work(hr_stream *stream, hr_page *page, uint32_t worker, hr_json_
 /* ---- the engine */
 struct hr_engine {
     hr_engine_options options;
-    hr_account account;
+    hr_account *account;
     pthread_mutex_t http_lock; /* http's pointer; http's own locks are taken inside it */
     hr_http *http;             /* NULL after stop */
     pthread_mutex_t lock;

@@ -41,7 +41,7 @@ static int copy_str(hr_arena *arena, hr_str *text) {
 }
 
 static int told_all(hr_stream *stream) {
-    HR_TRY(hr__grow(&stream->engine->account.alloc, (void **)&stream->told_columns, &stream->cap_told,
+    HR_TRY(hr__grow(&stream->engine->account->alloc, (void **)&stream->told_columns, &stream->cap_told,
                     stream->schema.n_tables, sizeof *stream->told_columns));
     for (size_t t = 0; t < stream->schema.n_tables; t++) {
         stream->told_columns[t] = stream->schema.tables[t].n_columns;
@@ -52,8 +52,7 @@ static int told_all(hr_stream *stream) {
 
 static void stream_destroy(hr_stream *stream) {
     hr_engine *engine = stream->engine;
-    const hr_allocator *alloc = &engine->account.alloc;
-    hr__account_add(&engine->account, -(int64_t)stream->emit_bytes);
+    const hr_allocator *alloc = &engine->account->alloc;
     if (stream->workers != NULL) {
         for (uint32_t i = 0; i < engine->options.workers; i++) {
             hr__normalizer_free(stream->workers[i].normalizer);
@@ -88,7 +87,7 @@ void hr__stream_unref(hr_stream *stream) {
 
 int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schema *schema, hr_stream **stream_out,
                    hr_error *err) {
-    const hr_allocator *alloc = &engine->account.alloc;
+    const hr_allocator *alloc = &engine->account->alloc;
     hr_stream *stream = hr__calloc(alloc, 1, sizeof *stream);
     if (stream == NULL) {
         return hr__error_memory(err, HR_STAGE_RUN);
@@ -110,7 +109,7 @@ int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schem
         copy_str(&stream->arena, &stream->options.normalize.load_id) != HR_OK ||
         copy_steps(&stream->arena, options->selector, options->n_selector, &stream->steps) != HR_OK ||
         hr__schema_sync(&stream->schema, schema) != HR_OK || told_all(stream) != HR_OK ||
-        hr__emitter_new(&hr__allocator_libc, &stream->emitter, err) != HR_OK) {
+        hr__emitter_new(&engine->account->arrow, &stream->emitter, err) != HR_OK) {
         stream_destroy(stream);
         return hr__error_memory(err, HR_STAGE_RUN);
     }
@@ -165,7 +164,7 @@ void hr__stream_wake(hr_stream *stream) {
 
 int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_str extra, hr_error *err) {
     hr_engine *engine = stream->engine;
-    const hr_allocator *alloc = &engine->account.alloc;
+    const hr_allocator *alloc = &engine->account->alloc;
     if (page->doc == NULL || page->stream != stream) {
         return hr__error_set(err, HR_ARGUMENT, HR_STAGE_RUN, "accept: the page is not decoded or of another stream");
     }
@@ -236,7 +235,7 @@ void hr__stream_finish(hr_stream *stream) {
 /* ---------------------------------------------------------------------------------------------------- normalize */
 
 static hr_batch *batch_take(hr_stream *stream) {
-    const hr_allocator *alloc = &stream->engine->account.alloc;
+    const hr_allocator *alloc = &stream->engine->account->alloc;
     pthread_mutex_lock(&stream->lock);
     hr_batch *batch = stream->n_spare == 0 ? NULL : stream->spare[--stream->n_spare];
     pthread_mutex_unlock(&stream->lock);
@@ -265,13 +264,13 @@ static void batch_put(hr_stream *stream, hr_page *page) {
     pthread_mutex_unlock(&stream->lock);
     if (!kept) {
         hr__batch_free(batch);
-        hr__free(&stream->engine->account.alloc, batch);
+        hr__free(&stream->engine->account->alloc, batch);
     }
 }
 
 /* Makes the worker's schema equal to the stream's; from_new: after a schema that did not become the stream's. */
 static int worker_sync(hr_stream *stream, hr_stream_worker *own, bool from_new) {
-    const hr_allocator *alloc = &stream->engine->account.alloc;
+    const hr_allocator *alloc = &stream->engine->account->alloc;
     if (from_new || own->schema.alloc == NULL) {
         hr__schema_free(&own->schema);
         hr__schema_init(&own->schema, alloc);
@@ -327,7 +326,7 @@ static int decode_extra(hr_page *page, hr_json_decoder *decoder, hr_error *err) 
     if (page->extra_body.data == NULL || page->extra != NULL) {
         return HR_OK;
     }
-    const hr_allocator *alloc = &page->engine->account.alloc;
+    const hr_allocator *alloc = &page->engine->account->alloc;
     hr_doc *doc = hr__alloc(alloc, sizeof *doc);
     if (doc == NULL) {
         return hr__error_memory(err, HR_STAGE_DECODE);
@@ -402,7 +401,7 @@ static int normalize_page(hr_stream *stream, hr_page *page, hr_stream_worker *ow
         atomic_fetch_add(&stream->engine->renormalized, 1);
         worker_forget(own);
         hr__batch_free(page->batch); /* its columns are laid out for a schema that did not come to be */
-        hr__batch_init(page->batch, &stream->engine->account.alloc);
+        hr__batch_init(page->batch, &stream->engine->account->alloc);
         if (worker_sync(stream, own, true) != HR_OK) {
             return hr__error_memory(err, HR_STAGE_NORMALIZE);
         }
@@ -439,7 +438,6 @@ static int commit_rows(hr_stream *stream, hr_page *page, int64_t *bytes_out, hr_
     int rc = hr__emitter_append(stream->emitter, &stream->schema, page->batch, err);
     *bytes_out = (int64_t)hr__emitter_bytes(stream->emitter) - before;
     pthread_mutex_unlock(&stream->emit_lock);
-    hr__account_add(&stream->engine->account, *bytes_out);
     return rc;
 }
 
@@ -628,7 +626,9 @@ static int output_make(hr_stream *stream, hr_output **output_out, int64_t *freed
 /* Whether what is committed should leave now. lock is held. */
 static bool is_due(hr_stream *stream, bool done, uint64_t now_ms) {
     return stream->emit_rows != 0 &&
-           (done || stream->emit_bytes >= stream->options.batch_bytes || hr__engine_is_full(stream->engine) ||
+           (done || stream->emit_bytes >= stream->options.batch_bytes ||
+            /* not every page by itself: what was handed over may be what fills the memory */
+            (stream->emit_bytes >= stream->options.batch_bytes / 8 && hr__engine_is_full(stream->engine)) ||
             (stream->options.linger_ms != 0 && now_ms >= stream->oldest_row_ms + stream->options.linger_ms));
 }
 
@@ -678,7 +678,6 @@ int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, h
         pthread_mutex_lock(&stream->lock);
         stream->emit_bytes = (size_t)((int64_t)stream->emit_bytes - freed_bytes);
         pthread_mutex_unlock(&stream->lock);
-        hr__account_add(&engine->account, -freed_bytes);
         hr__engine_memory_freed(engine);
     }
     *next_out = next;

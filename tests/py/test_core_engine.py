@@ -1,5 +1,6 @@
 """The engine through `_core`: order, memory, errors, ends."""
 
+import gc
 import json
 import threading
 import time
@@ -105,6 +106,54 @@ def test_small_batches_join_to_the_same_rows() -> None:
         for got, expected in zip(parts[name], rows, strict=True):
             assert got.items() <= expected.items()  # an early batch lacks columns that came later
             assert all(expected[key] is None for key in expected.keys() - got.keys())
+
+
+def test_arrow_memory_counts_until_it_is_released() -> None:
+    engine = _core.Engine(workers=2)
+    try:
+        stream = make_stream(engine, batch_bytes=100_000)
+        bodies = [json.dumps([{"id": i, "text": "x" * 1000} for i in range(1000)]).encode()] * 3
+        for tag, body in enumerate(bodies):
+            engine.submit_bytes(stream, tag, body)
+        waiting: list[_core.Page] = []
+        while len(waiting) < 3:
+            waiting += engine.poll(5000)
+        for page in waiting:
+            stream.accept(page)
+        del page
+        waiting.clear()
+        while engine.stats()["pages"] < 3:
+            time.sleep(0.01)
+        stream.finish()
+        batches = stream.next_batch(5000)
+        assert isinstance(batches, list)
+        table = pa.table(pa.record_batch(batches[0]))
+        del batches
+        assert stream.next_batch(5000) is None
+        column = table.slice(0, 10)["id"]
+    finally:
+        engine.close()
+    del table
+    assert column.to_pylist() == list(range(10))
+    assert engine.stats()["memory"] > 3_000_000  # Arrow holds a record batch as a whole
+    del column
+    assert engine.stats()["memory"] < 1_000_000
+
+
+def test_rows_outlive_their_engine() -> None:
+    engine = _core.Engine(workers=1)
+    stream = make_stream(engine)
+    engine.submit_bytes(stream, 0, json.dumps([{"id": i, "text": "x" * 1000} for i in range(1000)]).encode())
+    (page,) = engine.poll(5000)
+    stream.accept(page)
+    stream.finish()
+    batches = stream.next_batch(5000)
+    assert isinstance(batches, list)
+    table = pa.table(pa.record_batch(batches[0]))
+    engine.close()
+    del engine, stream, page, batches
+    gc.collect()
+    assert table["id"].to_pylist() == list(range(1000))
 
 
 def test_an_error_names_page_record_and_place() -> None:
