@@ -321,6 +321,10 @@ static PyObject *Stream_get_n_accepted(StreamObject *self, void *unused) {
     return PyLong_FromUnsignedLongLong(self->n_accepted);
 }
 
+static PyObject *Stream_is_behind(StreamObject *self, PyObject *unused) {
+    return PyBool_FromLong(hr__stream_is_behind(self->stream));
+}
+
 static PyMethodDef Stream_methods[] = {
     {"accept", (PyCFunction)(void (*)(void))Stream_accept, METH_VARARGS | METH_KEYWORDS, NULL},
     {"finish", (PyCFunction)Stream_finish, METH_NOARGS, NULL},
@@ -328,6 +332,7 @@ static PyMethodDef Stream_methods[] = {
     {"null_columns", (PyCFunction)Stream_null_columns, METH_NOARGS, NULL},
     {"select", (PyCFunction)Stream_select, METH_O, NULL},
     {"next_batch", (PyCFunction)Stream_next_batch, METH_O, NULL},
+    {"is_behind", (PyCFunction)Stream_is_behind, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

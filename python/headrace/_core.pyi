@@ -119,6 +119,8 @@ class Stream:
         """The next rows, parents before children: a list; `False` when time ran out; `None` at the end. The root table
         stands first and is always there (maybe with 0 rows). Raises the first `Error` of a page (with `tag`).
         """
+    def is_behind(self) -> bool:
+        """Whether twice `batch_bytes` wait for `next_batch`: more pages would only fill the memory."""
 
 class Engine:
     def __init__(

@@ -173,7 +173,9 @@ class Chain:
         self._window = _FIRST_WINDOW
         self._limit: int | None = None  # of the paginator's value
         self._seen: set[bytes] = set()
-        self._held: requests.PreparedRequest | None = None  # not sent: memory is full and it is not this chain's turn
+        self._held: requests.PreparedRequest | None = (
+            None  # not sent: memory is full and it is not this chain's turn, or rows wait
+        )
         self._is_cut_out = False  # the page at hand holds the records alone
         self._same = 0  # pages in a row that are of one size, then also the same
         self._last: tuple[int, int] = (0, 0)  # size and records of the page before
@@ -190,7 +192,9 @@ class Chain:
         self._send(prepared)
 
     def resume(self) -> None:
-        """Sends what was held back."""
+        """Sends what was held back, if it may go now."""
+        if not self._may_go():
+            return
         if self._held is not None:
             held, self._held = self._held, None
             self._send(held)
@@ -198,8 +202,8 @@ class Chain:
             self._fill_window()
 
     def _may_go(self) -> bool:
-        """Whether what comes next in this chain may be asked for: its turn, or memory is left."""
-        return self.job.is_first(self) or not self.job.run.engine.is_full()
+        """Whether what comes next in this chain may be asked for: its turn or memory is left, and its rows are taken."""
+        return (self.job.is_first(self) or not self.job.run.engine.is_full()) and not self.job.stream.is_behind()
 
     def _send(self, prepared: requests.PreparedRequest) -> None:
         number = self._n_sent
@@ -523,14 +527,13 @@ class Job:
             if not self._start_next():
                 break
         for chain in self._chains:
-            if chain is self._chains[0] or not self.run.engine.is_full():
-                chain.resume()
+            chain.resume()
         if self.is_closed and self.is_idle and not self._finished:
             self._finished = True
             self.stream.finish()
 
     def _start_next(self) -> bool:
-        if not self._waiting:
+        if not self._waiting or self.stream.is_behind():
             return False
         if self._chains and (len(self._chains) >= self.run.window(self._chains[0].host) or self.run.engine.is_full()):
             return False
@@ -584,4 +587,7 @@ class Job:
             if self.error is not None:
                 raise self.error
             logger.info(f"headrace: resource `{self.name}`: {self.counts}, {self.run.engine.stats()}")
+        elif found:
+            with self.run.lock:
+                self.advance()  # pages that were held back until these rows were taken
         return found

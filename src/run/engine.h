@@ -150,6 +150,8 @@ typedef struct hr_output {
 
 typedef enum hr_next { HR_NEXT_UNSET, HR_NEXT_ROWS, HR_NEXT_TIMEOUT, HR_NEXT_END } hr_next;
 
+/* Whether twice batch_bytes wait to be taken: the consumer is slower than the engine, so pages should be held back. */
+bool hr__stream_is_behind(hr_stream *stream);
 /* The next rows. *next_out says which of the three; *output_out is set for ROWS. Fails with the first failed page's
  * error (in accept order), *tag_out its tag, else -1; with stop_at_record, after all rows before that record. @locality
  * one consumer thread a stream. */

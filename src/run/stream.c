@@ -632,6 +632,13 @@ static bool is_due(hr_stream *stream, bool done, uint64_t now_ms) {
             (stream->options.linger_ms != 0 && now_ms >= stream->oldest_row_ms + stream->options.linger_ms));
 }
 
+bool hr__stream_is_behind(hr_stream *stream) {
+    pthread_mutex_lock(&stream->lock);
+    bool is_behind = stream->emit_rows != 0 && stream->emit_bytes / 2 >= stream->options.batch_bytes;
+    pthread_mutex_unlock(&stream->lock);
+    return is_behind;
+}
+
 int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, hr_output **output_out, int64_t *tag_out,
                     hr_error *err) {
     hr_engine *engine = stream->engine;

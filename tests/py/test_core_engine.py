@@ -118,15 +118,18 @@ def test_arrow_memory_counts_until_it_is_released() -> None:
         waiting: list[_core.Page] = []
         while len(waiting) < 3:
             waiting += engine.poll(5000)
+        assert not stream.is_behind()
         for page in waiting:
             stream.accept(page)
         del page
         waiting.clear()
         while engine.stats()["pages"] < 3:
             time.sleep(0.01)
+        assert stream.is_behind()
         stream.finish()
         batches = stream.next_batch(5000)
         assert isinstance(batches, list)
+        assert not stream.is_behind()
         table = pa.table(pa.record_batch(batches[0]))
         del batches
         assert stream.next_batch(5000) is None
