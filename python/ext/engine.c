@@ -413,20 +413,36 @@ static void Engine_dealloc(EngineObject *self) {
 }
 
 static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"table",       "tables",       "load_id",        "max_nesting", "max_length",     "id_kind",
-                            "root_key",    "selector",     "batch_bytes",    "linger_ms",   "reference_only", "naming",
-                            "no_coercion", "fixed_schema", "stop_at_record", NULL};
+    static char *names[] = {"table",
+                            "tables",
+                            "load_id",
+                            "max_nesting",
+                            "max_length",
+                            "id_kind",
+                            "root_key",
+                            "selector",
+                            "batch_bytes",
+                            "linger_ms",
+                            "reference_only",
+                            "naming",
+                            "no_coercion",
+                            "fixed_schema",
+                            "stop_at_record",
+                            "leave_double_decimals",
+                            "leave_typed_timestamps",
+                            NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     const char *table = NULL, *load_id = NULL, *id_kind = "random";
     Py_ssize_t table_size = 0, load_id_size = 0;
     PyObject *tables = NULL, *selector = Py_None, *naming = Py_None;
     int max_nesting = 1000, root_key = 0, reference_only = 0, no_coercion = 0, fixed_schema = 0, stop_at_record = 0;
+    int leave_double_decimals = 0, leave_typed_timestamps = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppp", names, &table, &table_size, &tables, &load_id,
-                                     &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppp", names, &table, &table_size, &tables,
+                                     &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
                                      &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
-                                     &stop_at_record)) {
+                                     &stop_at_record, &leave_double_decimals, &leave_typed_timestamps)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {
@@ -443,6 +459,8 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                       .no_coercion = no_coercion != 0,
                       .fixed_schema = fixed_schema != 0,
                       .stop_at_record = stop_at_record != 0,
+                      .leave_double_decimals = leave_double_decimals != 0,
+                      .leave_typed_timestamps = leave_typed_timestamps != 0,
                       .naming = {naming == Py_None ? NULL : call_naming, naming}},
         .has_selector = selector != Py_None,
         .batch_bytes = batch_bytes,

@@ -151,13 +151,17 @@ class Engine:
         no_coercion: bool = False,
         fixed_schema: bool = False,
         stop_at_record: bool = False,
+        leave_double_decimals: bool = False,
+        leave_typed_timestamps: bool = False,
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
         holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end. `naming`: gives
         names in place of snake_case, called by workers: (NAME_COLUMN, (key,)), (NAME_PATH, (key,)) or (NAME_JOIN, parts).
         `no_coercion`: a value of another type than its column's makes a variant. `fixed_schema`: a record that would add
         to the schema is an `Error` SCHEMA. `stop_at_record`: after an `Error` with a record, `next_batch` has given all
-        rows of the records before it, and the rest may be given to another stream.
+        rows of the records before it, and the rest may be given to another stream. `leave_double_decimals`,
+        `leave_typed_timestamps`: a double that goes to a decimal column, and a timestamp of dlt's typed text, is an `Error`
+        UNSUPPORTED.
         """
     def submit(
         self,

@@ -29,7 +29,7 @@ from dlt.common.schema.exceptions import DataValidationError
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
-from headrace import _core, _normalize_reasons, _schema, _status
+from headrace import _core, _dlt_versions, _normalize_reasons, _schema, _status
 from headrace._contracts import Violation, told_together
 from headrace._load_files import take_tables
 from headrace.config import settings
@@ -113,15 +113,20 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         if work.n_pieces == 0:
             return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
         _status.note(self.load_id, root_table_name, None, work.n_records, work.n_by_dlt)
-        self._truncate_if_empty(root_table_name)
+        self._truncate_if_empty(root_table_name, work.updates)
         return work.updates
 
-    def _truncate_if_empty(self, root: str) -> None:
+    def _truncate_if_empty(self, root: str, updates: list[TSchemaUpdate]) -> None:
         """Rows were all left out: a table that has seen data is emptied, as dlt does it (`JsonLItemsNormalizer.__call__`)."""
         storage, schema = self.item_storage, self.schema
-        if root not in schema.tables or storage.get_active_writer(self.load_id, schema.name, root)[1] is not None:
+        if not _dlt_versions.EMPTIES_TABLE_WITHOUT_ROWS or root not in schema.tables:
             return
-        if has_table_seen_data(schema.tables[root]):
+        if storage.get_active_writer(self.load_id, schema.name, root)[1] is not None:
+            return
+        has_seen_data = has_table_seen_data(schema.tables[root])
+        if not has_seen_data and _dlt_versions.MAKES_TABLE_WITHOUT_ROWS:
+            updates.append(self._normalize_chunk(root, [{}], False, skip_write=True))
+        if has_seen_data or _dlt_versions.MAKES_TABLE_WITHOUT_ROWS:
             storage.write_empty_items_file(self.load_id, schema.name, root, schema.get_table_columns(root))
 
     def engine(self) -> _core.Engine:
@@ -209,6 +214,9 @@ class _File:
             no_coercion=isinstance(self.schema.data_item_normalizer, relational_no_coercion.DataItemNormalizer),
             fixed_schema=_normalize_reasons.leaves_schema_to_dlt(self.schema, self.root),
             stop_at_record=True,
+            leave_double_decimals=not _dlt_versions.DECIMALS_OF_DOUBLES_BY_TEXT,
+            leave_typed_timestamps=_dlt_versions.KEEPS_OFFSETS
+            and owner.item_storage.writer_spec.file_format in ("jsonl", "csv"),
             **_schema.normalizer_options(
                 self.schema, self.root, getattr(self.schema.data_item_normalizer, "propagation_config", None) or {}
             ),

@@ -6,6 +6,7 @@
 
 #include "doc_write.h"
 #include "number.h"
+#include "typed_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -637,11 +638,24 @@ int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t r
     return HR_OK;
 }
 
+/* A value that the caller takes itself: versions of dlt make different ones of it. */
+static bool is_left(const hr_normalize_options *options, hr_type type, const hr_tok *tok) {
+    if (type == HR_TYPE_DECIMAL) {
+        return options->leave_double_decimals && tok->type == HR_TOK_DOUBLE;
+    }
+    return type == HR_TYPE_TIMESTAMP && options->leave_typed_timestamps && tok->type == HR_TOK_STRING &&
+           hr__text_is_marked((hr_str){tok->as.str, tok->len});
+}
+
 int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc, size_t at,
                       hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
     hr_arena *arena = &norm->batch->arena;
     if (HR_UNLIKELY(norm->options.no_coercion) && hr__value_type(&doc->toks[at]) != type) {
         return HR_COERCE;
+    }
+    if (HR_UNLIKELY(is_left(&norm->options, type, &doc->toks[at]))) {
+        return hr__error_set(err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "a %s value is left to the caller",
+                             hr__type_name(type));
     }
     if (HR_UNLIKELY(type == HR_TYPE_DECIMAL)) {
         bool is_new = column == NULL || column->type != HR_TYPE_DECIMAL;

@@ -31,11 +31,13 @@ typedef struct hr_normalize_options {
     int32_t max_nesting; /* rule 9; 1000 by default */
     size_t max_length;   /* of identifiers, code points; 0 unlimited */
     hr_id_kind id_kind;
-    bool root_key;       /* _dlt_root_id on child tables, rule 44 */
-    bool reference_only; /* tests: never take the fast path */
-    bool no_coercion;    /* a value of another type than its column's always makes a variant */
-    bool fixed_schema;   /* what would add a table or a column fails with HR_SCHEMA */
-    bool stop_at_record; /* a record that fails leaves the rows of those before it in the batch */
+    bool root_key;               /* _dlt_root_id on child tables, rule 44 */
+    bool reference_only;         /* tests: never take the fast path */
+    bool no_coercion;            /* a value of another type than its column's always makes a variant */
+    bool fixed_schema;           /* what would add a table or a column fails with HR_SCHEMA */
+    bool leave_double_decimals;  /* a double that goes to a decimal column fails with HR_UNSUPPORTED */
+    bool leave_typed_timestamps; /* a timestamp of typed text fails with HR_UNSUPPORTED */
+    bool stop_at_record;         /* a record that fails leaves the rows of those before it in the batch */
     hr_naming naming;
     uint8_t seed[32]; /* of random ids */
 } hr_normalize_options;
