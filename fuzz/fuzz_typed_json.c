@@ -22,8 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2 || size > 1 << 12 || hr__utf8_error((const char *)data + 1, size - 1) != SIZE_MAX) {
         return 0;
     }
-    hr_str text = {malloc(size + 2), size + 2};
-    char *to = (char *)(uintptr_t)text.data;
+    char *to = malloc(size + 2);
+    const hr_str text = {to, size + 2};
     check(to != NULL);
     to[0] = (char)0xEF;
     to[1] = (char)0x80;

@@ -176,6 +176,9 @@ class _File:
         stream: _core.Stream | None = None
         while (stream is None or not self._ended) and len(self._violations) <= _MAX_VIOLATIONS:
             if stream is None:
+                if _normalize_reasons.reason(self.schema, self.root, self.owner.item_storage) is not None:
+                    self._rest_by_dlt()  # dlt gave a column a type that is not the engine's
+                    break
                 stream = self._stream()
             self._feed(stream)
             try:

@@ -59,6 +59,7 @@ static void *pages_malloc(void *ctx, size_t size_bytes) {
     }
     size_t mapped = pages_mapped(size_bytes);
     if (mapped == 0) {
+        /* pages_free finds the block's start: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         return pages_begin(malloc(size_bytes + PAGES_HEADER), size_bytes);
     }
     return pages_begin(mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), size_bytes);
@@ -88,6 +89,7 @@ static void *pages_realloc(void *ctx, void *ptr, size_t old_size_bytes, size_t s
     size_t from = pages_mapped(old);
     size_t to = pages_mapped(size_bytes);
     if (from == 0 && to == 0) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         return pages_begin(realloc(block, size_bytes + PAGES_HEADER), size_bytes);
     }
     if (from != 0 && to != 0) {

@@ -116,7 +116,7 @@ static void host_enqueue(hr_http *http, hr_http_job *job) {
     hr_http_job *before = host->queue.last; /* a new one: behind all */
     if (before != NULL && before->number > job->number) {
         before = NULL; /* one that comes back: near the front */
-        for (hr_http_job *at = host->queue.first; at->number < job->number; at = at->q_next) {
+        for (hr_http_job *at = host->queue.first; at != NULL && at->number < job->number; at = at->q_next) {
             before = at;
         }
     }
@@ -488,11 +488,11 @@ static void end_silent(hr_http *http) {
 static void reap(hr_http *http) {
     int left;
     for (CURLMsg *message; (message = curl_multi_info_read(http->multi, &left)) != NULL;) {
-        char *transfer = NULL;
+        hr_http_transfer *transfer = NULL;
         CURLcode rc = message->data.result;
         if (message->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer) == CURLE_OK) {
-            finished(http, (hr_http_transfer *)(void *)transfer, rc);
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer) == CURLE_OK) {
+            finished(http, transfer, rc);
         }
     }
 }
@@ -675,7 +675,7 @@ void hr__http_free(hr_http *http) {
         hr__http_wake(http);
         pthread_join(http->thread, NULL);
     }
-    for (uint32_t i = 0; i < http->n_transfers; i++) {
+    for (uint32_t i = 0; http->transfers != NULL && i < http->n_transfers; i++) {
         hr__http_transfer_free(http->transfers[i]);
     }
     for (size_t i = 0; i < HR_HTTP_BUCKETS; i++) { /* the serial ones */

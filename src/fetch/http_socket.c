@@ -117,7 +117,8 @@ static int until(uint64_t due_ms, uint64_t now_ms) {
         return -1;
     }
     uint64_t wait_ms = due_ms <= now_ms ? 0 : due_ms - now_ms;
-    return wait_ms > 3600 * 1000 ? 3600 * 1000 : (int)wait_ms;
+    const uint64_t hour_ms = (uint64_t)3600 * 1000;
+    return (int)(wait_ms > hour_ms ? hour_ms : wait_ms);
 }
 
 void hr__http_sockets_run(hr_http *http, uint64_t due_ms) {

@@ -652,15 +652,13 @@ int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, h
         bool done = stream->finished && stream->next_commit == stream->n_accepted;
         if (hr__engine_is_cancelled(engine)) {
             rc = hr__error_cancelled(err);
-        } else if (stream->failed && stream->options.normalize.stop_at_record && stream->emit_rows != 0) {
-            next = HR_NEXT_ROWS;
-        } else if (stream->failed) {
+        } else if (stream->failed && !(stream->options.normalize.stop_at_record && stream->emit_rows != 0)) {
             if (err != NULL) {
                 *err = stream->error;
             }
             rc = stream->error.code;
             *tag_out = stream->error_tag;
-        } else if (is_due(stream, done, now_ms)) {
+        } else if (stream->failed || is_due(stream, done, now_ms)) {
             next = HR_NEXT_ROWS;
         } else if (done) {
             next = HR_NEXT_END;

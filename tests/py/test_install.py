@@ -17,6 +17,7 @@ from unittest import mock
 import dlt
 import headrace
 import pytest
+from dlt.common.wei import Wei
 from dlt.normalize.exceptions import NormalizeJobFailed
 from dlt.pipeline.exceptions import PipelineStepFailed
 from oracle import assert_equal, make_pipeline
@@ -203,6 +204,21 @@ def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
         "records": 0,
         "by_dlt": 0,
     }
+
+
+def test_a_type_that_comes_up_is_left_to_dlt(tmp_path: Path) -> None:
+    """Wei is a column type that the engine does not have."""
+
+    def run_wei(name: str) -> dlt.Pipeline:
+        pipeline = make_pipeline(tmp_path / name, name)
+        pipeline.run(
+            [{"id": n, **({"w": Wei.from_int256(n)} if n % 10 == 5 else {})} for n in range(50)], table_name="t"
+        )
+        return pipeline
+
+    by_dlt = run_wei("by_dlt")
+    headrace.install()
+    assert_equal(by_dlt, run_wei("ours"))
 
 
 def failure(pipeline: dlt.Pipeline, items: Any, **hints: Any) -> BaseException:
