@@ -138,7 +138,9 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
 
     def naming_calls(self) -> Any:
         """What the engine calls for names; None: it knows the convention itself."""
-        if self._naming_calls is None and type(self.schema.naming) is not snake_case.NamingConvention:
+        knows = type(self.schema.naming) is snake_case.NamingConvention
+        knows = knows and bool(self.schema._normalizers_config.get("use_break_path_on_normalize", True))
+        if self._naming_calls is None and not knows:
             self._naming_calls = _naming(self.schema)
         return self._naming_calls
 

@@ -70,6 +70,7 @@ class Case:
     table: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     file_format: str = "parquet"
+    legacy_names: bool = False  # use_break_path_on_normalize off
 
     def capabilities(self) -> DestinationCapabilitiesContext:
         """The destination's."""
@@ -83,6 +84,8 @@ class Case:
         """dlt's schema, as extract would have left it."""
         with Container().injectable_context(self.capabilities()):
             schema = Schema("oracle", normalizers={"names": self.naming, "json": {"module": self.module}})
+        if self.legacy_names:
+            schema._normalizers_config["use_break_path_on_normalize"] = False
         for name, value in self.settings.items():
             schema._settings[name] = deepcopy(value)
         schema.data_item_normalizer.update_normalizer_config(schema, deepcopy(self.normalizer))
@@ -157,6 +160,7 @@ def make_case(seed: int) -> Case:
         case.module = "dlt.common.normalizers.json.relational_no_coercion"
     make_columns(rng, maker, case)
     case.file_format = rng.choice(["parquet", "parquet", "jsonl", "jsonl", "csv"])
+    case.legacy_names = rng.random() < 0.05
     has_bytes = with_types or any(column.get("data_type") == "binary" for column in case.columns.values())
     if case.file_format == "csv" and (has_bytes or "binary" in case.settings.get("preferred_types", {}).values()):
         case.file_format = "jsonl"  # dlt's CSV cannot hold bytes
