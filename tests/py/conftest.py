@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 os.environ.setdefault("RUNTIME__REQUEST_BACKOFF_FACTOR", "0.01")
 sys.path.insert(0, str(Path(__file__).parent))
+# A shell's background job ignores Ctrl-C, and so would the programs that the tests of Ctrl-C start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(1, str(Path(__file__).parent.parent / "servers"))
 
 import pytest
