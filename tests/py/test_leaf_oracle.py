@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pyarrow as pa
 import pytest
 from dlt.common.data_types.type_helpers import coerce_value, py_type_to_sc_type
-from dlt.common.json import custom_pua_decode, custom_pua_remove
+from dlt.common.json import HexBytes, custom_pua_decode, custom_pua_encode, custom_pua_remove
 from dlt.common.json import json as dlt_json
 from dlt.common.normalizers.json.helpers import get_nested_row_hash
 from dlt.common.normalizers.naming.snake_case import NamingConvention
@@ -250,8 +251,17 @@ def coerced(column_type: str, precision: int, scale: int, value: Any) -> str:
         value = orjson.loads(orjson.dumps(value))  # extract and normalize
     except TypeError:
         return FAILS
-    if custom_pua_decode(value) is not value or (column_type in ("json", "text") and _has_marked(value)):
-        return FAILS  # becomes another type or loses its marker: headrace refuses
+    typed = custom_pua_decode(value)
+    if typed is not value:
+        if (
+            isinstance(typed, (UUID, HexBytes))
+            or py_type_to_sc_type(type(typed)) != column_type
+            or custom_pua_encode(typed) != value
+        ):
+            return FAILS  # of another type than its column's, or not as dlt writes it: headrace leaves it to dlt
+        value = typed
+    elif column_type in ("json", "text") and _has_marked(value):
+        return FAILS  # loses its marker: headrace leaves it to dlt
     try:
         out = coerce_value(column_type, py_type_to_sc_type(type(value)), value)
     except (ValueError, SyntaxError):
