@@ -9,10 +9,13 @@ from copy import copy
 from importlib import metadata
 from typing import Any
 
+from headrace import _takeover
+
 _TESTED = ((1, 26), (1, 31))  # the first and the last minor version of dlt the tests ran with
 _ENVIRONMENT = "HEADRACE__ENABLED"
 
 _wanted: bool | None = None  # by install and uninstall; None: as configured
+_rest_api_wanted: bool | None = None  # by install; None: as configured
 _environment_before: str | None = None
 
 
@@ -20,31 +23,42 @@ class UnsupportedDltVersion(RuntimeError):
     """This dlt is not one that headrace was tested with."""
 
 
-def install() -> None:
+def install(*, rest_api: bool = True) -> None:
     """Has dlt's normalize step run in the engine, for every pipeline of this process and of the worker processes that dlt
-    starts from it. Calling it again changes nothing. `[headrace] enabled = true` in config.toml does the same without code.
+    starts from it, and dlt's own `rest_api` sources too, from their requests on. Calling it again changes nothing.
+    `[headrace] enabled = true` in config.toml does the same without code.
+
+    Args:
+        rest_api: False leaves dlt's `rest_api` sources as they are (in config.toml: `[headrace] rest_api = false`).
 
     Raises:
         UnsupportedDltVersion: dlt is older or newer than what headrace was tested with.
     """
-    global _wanted, _environment_before
+    global _wanted, _rest_api_wanted, _environment_before
     check_version()
     if not _wanted:
         _environment_before = os.environ.get(_ENVIRONMENT)
         os.environ[_ENVIRONMENT] = "true"  # for dlt's spawned worker processes, which load `headrace.plugin`
-    _wanted = True
+    _wanted, _rest_api_wanted = True, rest_api
     place()
+    if rest_api:
+        _takeover.place(with_hook=True)
+    else:
+        _takeover.remove()
 
 
 def uninstall() -> None:
-    """Gives dlt its own normalizer back, whatever the configuration says. Calling it again changes nothing."""
-    global _wanted
+    """Gives dlt its own normalizer and its own `rest_api` back, whatever the configuration says. Calling it again changes
+    nothing.
+    """
+    global _wanted, _rest_api_wanted
     if _wanted:
         os.environ.pop(_ENVIRONMENT, None)
         if _environment_before is not None:
             os.environ[_ENVIRONMENT] = _environment_before
-    _wanted = False
+    _wanted, _rest_api_wanted = False, None
     _remove()
+    _takeover.remove()
 
 
 def check_version() -> None:
@@ -110,6 +124,13 @@ def is_wanted() -> bool:
     from headrace.config import settings
 
     return settings().enabled if _wanted is None else _wanted
+
+
+def wants_rest_api() -> bool:
+    """Whether dlt's own `rest_api` sources are to be served by the engine."""
+    from headrace.config import settings
+
+    return is_wanted() and (settings().rest_api if _rest_api_wanted is None else _rest_api_wanted)
 
 
 def _items_normalizer(*args: Any, **kwargs: Any) -> Any:

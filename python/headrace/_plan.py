@@ -26,6 +26,7 @@ from dlt.sources.rest_api.config_setup import (
     process_parent_data_item,
 )
 
+from headrace import _status
 from headrace._incremental import Cursor
 from headrace._reasons import MARK, children_of, plan_of, reason
 from headrace._request import selector_steps
@@ -38,7 +39,8 @@ _OUTSIDE = "it is read outside of an extraction"
 class Plan:
     """One rest_api resource: its arguments, dlt's own generator, and ours."""
 
-    def __init__(self, resource: DltResource) -> None:
+    def __init__(self, resource: DltResource, wanted: Callable[[], bool] | None) -> None:
+        self.wanted = wanted  # asked in each run; None: the user imported headrace's own source
         self.arguments: dict[str, Any] = dict(resource.explicit_args)
         self.original: Any = resource._pipe.gen
         self.native = self._transformer() if resource._pipe.has_parent else self._generator()
@@ -74,8 +76,10 @@ class Plan:
         if self._decided[0] != run_key:
             why = reason(self, source, resource)
             self._decided = (run_key, why)
+            _status.note_resource(run_key.partition("/")[0], name, why)
             if why is not None:
-                logger.warning(f"headrace: resource `{name}` takes dlt's path: {why}")
+                say = logger.warning if self.wanted is None else logger.info
+                say(f"headrace: resource `{name}` takes dlt's path: {why}")
         return run_key, source, resource, self._decided[1]
 
     # ---- a resource that depends on no other
@@ -180,9 +184,18 @@ def _parent_keys(source: Any, resource: DltResource) -> list[str] | bool | None:
     return sorted(keys) if found else False
 
 
-def install(resource: DltResource) -> None:
-    """Makes a rest_api resource native where that is possible. Others stay as they are."""
+def install(resource: DltResource, wanted: Callable[[], bool] | None = None) -> None:
+    """Makes a rest_api resource native where that is possible. Others stay as they are.
+
+    Args:
+        resource: A resource, of rest_api or of other origin.
+        wanted: Says in each run whether the engine is to serve it; None: it is.
+    """
     pipe = resource._pipe
+    plan = plan_of(pipe)
+    if plan is not None:
+        plan.wanted = plan.wanted and wanted
+        return
     arguments = resource.explicit_args if resource.args_bound else None
-    if plan_of(pipe) is None and arguments and "client" in arguments and "incremental_object" in arguments:
-        pipe.replace_gen(Plan(resource).native)
+    if arguments and "client" in arguments and "incremental_object" in arguments:
+        pipe.replace_gen(Plan(resource, wanted).native)

@@ -35,7 +35,8 @@ def plan_of(pipe: Pipe) -> Plan | None:
 def reason(plan: Plan, source: Any, resource: DltResource) -> str | None:
     """Why this resource takes dlt's path in this run; None: it is native."""
     return (
-        of_settings()
+        of_wish(plan)
+        or of_settings()
         or of_arguments(plan.arguments)
         or of_pipe(plan, resource)
         or of_readers(source, resource)
@@ -44,6 +45,11 @@ def reason(plan: Plan, source: Any, resource: DltResource) -> str | None:
         or of_schema(source.schema)
         or of_tables(source.schema, resource)
     )
+
+
+def of_wish(plan: Plan) -> str | None:
+    """Whether what `headrace.install()` took over is still wanted."""
+    return None if plan.wanted is None or plan.wanted() else "headrace was uninstalled"
 
 
 def of_settings() -> str | None:

@@ -1,9 +1,11 @@
-"""What of dlt's normalize step ran in the engine, and why the rest did not."""
+"""What of dlt's extract and normalize steps ran in the engine, and why the rest did not."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
@@ -28,16 +30,53 @@ class TableStatus(TypedDict):
     by_dlt: int
 
 
-_loads: OrderedDict[str, dict[str, TableStatus]] = OrderedDict()
+class ResourceStatus(TypedDict):
+    """How a `rest_api` resource was served in one load.
+
+    Attributes:
+        native: Whether the engine fetched it.
+        reason: Why it did not; None: it did.
+    """
+
+    native: bool
+    reason: str | None
+
+
+class LoadStatus(TypedDict):
+    """What is known of a load.
+
+    Attributes:
+        resources: By name, the resources of `rest_api` sources that were taken over or made by headrace.
+        tables: By name, the tables whose records dlt's normalize step had to do.
+    """
+
+    resources: dict[str, ResourceStatus]
+    tables: dict[str, TableStatus]
+
+
+_loads: OrderedDict[str, LoadStatus] = OrderedDict()
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_loads.clear)  # what is known at home does not go home again
+
+
+def _load(load_id: str) -> LoadStatus:
+    found = _loads.setdefault(load_id, {"resources": {}, "tables": {}})
+    while len(_loads) > _MAX_LOADS:
+        _loads.popitem(last=False)
+    return found
+
+
+def note_resource(load_id: str, resource: str, reason: str | None) -> None:
+    """Says how a rest_api resource is served."""
+    with _lock:
+        _load(load_id)["resources"][resource] = {"native": reason is None, "reason": reason}
 
 
 def note(load_id: str, table: str, reason: str | None, records: int = 0, by_dlt: int = 0) -> None:
     """Adds a file's records to its table's."""
     with _lock:
-        tables = _loads.setdefault(load_id, {})
-        while len(_loads) > _MAX_LOADS:
-            _loads.popitem(last=False)
+        tables = _load(load_id)["tables"]
         known = tables.get(table)
         if known is None:
             known = tables[table] = {"native": reason is None, "reason": reason, "records": 0, "by_dlt": 0}
@@ -52,7 +91,7 @@ def note(load_id: str, table: str, reason: str | None, records: int = 0, by_dlt:
 def with_notes(result: TWorkerRV) -> TWorkerRV:
     """The result of a worker process: when it is unpickled at home, what was noted here is noted there."""
     with _lock:
-        notes = dict(_loads)
+        notes = {load_id: load["tables"] for load_id, load in _loads.items()}
         _loads.clear()
     return _Noted(result, notes)  # type: ignore[return-value]
 
@@ -80,9 +119,7 @@ def _at_home(result: tuple[Any, ...], notes: dict[str, dict[str, TableStatus]]) 
     return TWorkerRV(*result)
 
 
-def status() -> dict[str, dict[str, TableStatus]]:
-    """How the loads of this process were normalized, dlt's worker processes included: load id, then table. The 100
-    newest loads.
-    """
+def status() -> dict[str, LoadStatus]:
+    """How the loads of this process went, dlt's worker processes included, by load id. The 100 newest loads."""
     with _lock:
-        return {load_id: {name: table.copy() for name, table in tables.items()} for load_id, tables in _loads.items()}
+        return deepcopy(dict(_loads))

@@ -9,9 +9,11 @@ class HeadraceConfiguration(BaseConfiguration):
     """How the engine runs.
 
     Attributes:
-        enabled: True puts the engine under dlt's normalize step, for every pipeline (`headrace.install()` does so too).
+        enabled: True puts the engine under dlt's normalize step and under dlt's own `rest_api` sources, for every pipeline
+            (`headrace.install()` does so too).
         prefer_parquet: True makes dlt's normalize step write Parquet wherever the destination takes it and neither the
             resource nor the run asks for another format (DuckDB's own choice is INSERT statements, slow to load).
+        rest_api: False leaves dlt's own `rest_api` sources as they are when `enabled`.
         native: False makes every resource take dlt's own path.
         workers: Worker threads; 0: the machine's cores.
         memory_limit: Bytes that pages and batches may hold together.
@@ -23,6 +25,7 @@ class HeadraceConfiguration(BaseConfiguration):
 
     enabled: bool = False
     prefer_parquet: bool = False
+    rest_api: bool = True
     native: bool = True
     workers: int = 0
     memory_limit: int = 256 << 20

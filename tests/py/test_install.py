@@ -66,7 +66,7 @@ def run(folder: Path, name: str, formats: str | None, **hints: Any) -> dlt.Pipel
 def normalized_natively(pipeline: dlt.Pipeline, table: str) -> bool:
     """Whether the engine took the table's records in the last load."""
     load_id = pipeline.last_trace.last_normalize_info.loads_ids[-1]
-    return headrace.status()[load_id][table]["native"]
+    return headrace.status()[load_id]["tables"][table]["native"]
 
 
 @pytest.mark.parametrize("formats", [None, "parquet", "insert_values", "jsonl"])
@@ -198,7 +198,7 @@ def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path, "p")
     pipeline.run(resource())
     load_id = pipeline.last_trace.last_normalize_info.loads_ids[-1]
-    assert headrace.status()[load_id]["t"] == {
+    assert headrace.status()[load_id]["tables"]["t"] == {
         "native": False,
         "reason": "column `t.w` is of type wei",
         "records": 0,

@@ -323,7 +323,7 @@ def check(seed: int, folder: Path) -> tuple[str | None, bool]:
         for name in a:
             assert a[name] == b[name], f"seed {seed}: {name}"
         assert ours.counts == ours_by_dlt.counts, f"seed {seed}"
-    status = headrace.status().get(LOAD_ID, {}).get("items")
+    status = headrace.status().get(LOAD_ID, {}).get("tables", {}).get("items")
     return ours.error, bool(status and status["native"])
 
 
