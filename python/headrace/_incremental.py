@@ -28,6 +28,7 @@ class Cursor:
         self.has_parent = pipe.has_parent
         self._incremental = incremental
         self._page: _core.Page | None = None
+        self._extra: dict[str, Any] = {}
         self._places: dict[int, int] = {}
         self._hashes: dict[tuple[int, bool], tuple[Any, str]] = {}  # by identity; the row is kept alive
         self._whole: list[Any] | None = None
@@ -58,12 +59,13 @@ class Cursor:
         """Called by the incremental: rows in order have left the range."""
         self.closed = True
 
-    def cut(self, page: _core.Page) -> bytes | None:
-        """A byte for each record of the page, 0: it leaves; None: all stay."""
+    def cut(self, page: _core.Page, extra: bytes | None = None) -> bytes | None:
+        """A byte for each record of the page, 0: it leaves; None: all stay. `extra`: members that each record gets."""
         if page.n_records == 0:
             return None
         self._page, self._whole = page, None
-        rows = json.loads(page.project(self._keys))
+        self._extra = json.loads(extra) if extra else {}
+        rows = [self._with_extra(row) for row in json.loads(page.project(self._keys))]
         self._places = {id(row): place for place, row in enumerate(rows)}
         try:
             kept = self._incremental(rows)
@@ -90,10 +92,15 @@ class Cursor:
         if self._whole is None and len(self._hashes) < _FEW:
             one = bytearray(self._page.n_records)
             one[place] = 1
-            return json.loads(self._page.project(None, bytes(one)))[0]
+            return self._with_extra(json.loads(self._page.project(None, bytes(one)))[0])
         if self._whole is None:
             self._whole = json.loads(self._page.project(None))
-        return self._whole[place]
+        return self._with_extra(self._whole[place])
+
+    def _with_extra(self, row: Any) -> Any:
+        if self._extra and isinstance(row, dict):
+            row.update(self._extra)
+        return row
 
 
 def _let_through(item: Any, meta: Any = None) -> Any:

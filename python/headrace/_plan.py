@@ -9,7 +9,8 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import dlt
 import pyarrow as pa
@@ -33,7 +34,22 @@ from headrace._request import selector_steps
 from headrace._run import Chain, Job
 from headrace._serve import Service, parents
 
+_VALUES = ("initial_value", "start_value", "last_value", "end_value")  # that placeholders may name
 _OUTSIDE = "it is read outside of an extraction"
+
+
+class Bound(NamedTuple):
+    """What the children of all parents share in a run.
+
+    Attributes:
+        params: The endpoint's, with the incremental's values in place.
+        incremental: The values for placeholders; None: there is no incremental.
+        cursor: Decides which records stay.
+    """
+
+    params: dict[str, Any]
+    incremental: Any
+    cursor: Cursor | None
 
 
 class Plan:
@@ -47,6 +63,7 @@ class Plan:
         setattr(self.native, MARK, self)
         self._decided: tuple[str, str | None] = ("", None)  # run, reason
         self._service: Service | None = None
+        self._bound: tuple[str, Bound] | None = None  # run, what is the same for all parents
 
     def _generator(self) -> Callable[..., Any]:
         def native() -> Any:  # a generator function: dlt wants one for `parallelize`
@@ -90,9 +107,7 @@ class Plan:
         if why is not None:
             yield from original
             return
-        arguments = inspect.getgeneratorlocals(original)
-        if "incremental_object" not in arguments:  # in another wrapper
-            arguments = self.arguments
+        arguments = self._arguments_of(original)
         values: dict[str, Any] = {}
         params = arguments["params"]
         cursor = None
@@ -115,6 +130,11 @@ class Plan:
         service.add([lambda job: self._chain(job, path, request, None)])
         yield from service.items()
 
+    def _arguments_of(self, original: Any) -> dict[str, Any]:
+        """The arguments of dlt's generator, which was not started; with the incremental that dlt has bound to the run."""
+        arguments = inspect.getgeneratorlocals(original) if inspect.isgenerator(original) else {}
+        return arguments if "incremental_object" in arguments else self.arguments  # in another wrapper
+
     # ---- a resource that depends on another
 
     def _transform(self, item: Any, meta: Any) -> Any:
@@ -123,8 +143,10 @@ class Plan:
         items = parents.get(item) if isinstance(item, pa.Table) else item
         if why is not None:
             return self.original(items, meta=meta)
+        bound = self._bind(run_key, items, meta)
         chains = [
-            (lambda job, one=one: self._child(job, one)) for one in (items if isinstance(items, list) else [items])
+            (lambda job, one=one: self._child(job, one, bound))
+            for one in (items if isinstance(items, list) else [items])
         ]
         if not chains:
             return None
@@ -132,21 +154,46 @@ class Plan:
         if service is not None and service.is_open and service.run_key == run_key:
             service.add(chains)
             return None
-        self._service = Service(run_key, self.arguments, source, resource, _parent_keys(source, resource), None)
+        self._service = Service(run_key, self.arguments, source, resource, _parent_keys(source, resource), bound.cursor)
         self._service.add(chains)
         return self._service.items()
 
-    def _child(self, job: Job, item: Any) -> Chain:
+    def _bind(self, run_key: str, items: Any, meta: Any) -> Bound:
+        """What the run has of the incremental: bound once, so that all parents' records are held against where the run before
+        ended. dlt binds it anew for each page of parents, to the highest cursor seen so far in this run, and then leaves out
+        what other parents have below that.
+        """
+        if self._bound is None or self._bound[0] != run_key:
+            self._bound = (run_key, self._bind_anew(items, meta))
+        return self._bound[1]
+
+    def _bind_anew(self, items: Any, meta: Any) -> Bound:
+        if not self.arguments["incremental_object"]:
+            return Bound(self.arguments["params"], None, None)
+        arguments = self._arguments_of(self.original(items, meta=meta))
+        incremental = arguments["incremental_object"]
+        params = _set_incremental_params(
+            dict(self.arguments["params"]),
+            incremental,
+            arguments["incremental_param"],
+            arguments["incremental_cursor_transform"],
+        )
+        values = {name: getattr(incremental, name) for name in _VALUES}
+        return Bound(params, SimpleNamespace(**values), Cursor(incremental, dlt.current.pipe()))  # type: ignore[arg-type]
+
+    def _child(self, job: Job, item: Any, bound: Bound) -> Chain:
         arguments = self.arguments
         processed = process_parent_data_item(
             path=arguments["path"],
             item=item,
             headers=arguments["headers"],
-            params=arguments["params"],
+            params=bound.params,
             request_json=arguments["json"],
             request_data=arguments["data"],
             resolved_params=arguments["resolved_params"],
             include_from_parent=arguments["include_from_parent"],
+            incremental=bound.incremental,
+            incremental_value_convert=arguments["incremental_cursor_transform"],
         )
         request = {
             "headers": processed.headers,

@@ -64,8 +64,6 @@ def of_settings() -> str | None:
 
 def of_arguments(arguments: dict[str, Any]) -> str | None:
     """What in the endpoint's configuration is not native."""
-    if arguments.get("incremental_object") and "resolved_params" in arguments:
-        return "incremental loading of a dependent resource is not native yet"
     client = arguments["client"]
     if not isinstance(client.session, Session):
         return "the client has a session of its own"

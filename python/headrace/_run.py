@@ -252,9 +252,8 @@ class Chain:
             raise
         self._look_for_a_loop(page, prepared, number)
         cursor = self.job.cursor
-        keep = cursor.cut(page) if cursor is not None else None
+        keep = self.job.cut(self, page) if self.job.cuts_at_once else None
         self.job.counts["pages"] += 1
-        self.job.counts["rows"] += page.n_records if keep is None else keep.count(1)
         if self.paginator is None:
             response.show(page.shape())
             self.paginator = self.job.client.detect_paginator(response, [None] * min(page.n_records, 1))
@@ -479,6 +478,8 @@ class Job:
         self.hooks = hooks or {}
         self.stream = run.engine.stream(selector=steps, batch_bytes=run.settings.batch_bytes, **stream_options)
         self.cursor = cursor
+        # one chain may end by what its page has; the pages of several come to the cursor in the order of the rows
+        self.cuts_at_once = cursor is None or not cursor.has_parent
         self.parent_keys = parent_keys  # that children want of each record; False: no children; None: whole records
         self.is_selected = is_selected  # or it feeds children only: its records make no rows
         self.parents: deque[Any] = deque()
@@ -542,7 +543,14 @@ class Job:
         chain.start()
         return True
 
+    def cut(self, chain: Chain, page: _core.Page) -> bytes | None:
+        """Which of the page's records stay by the incremental: a byte each; None: all."""
+        return self.cursor.cut(page, chain.extra) if self.cursor is not None else None
+
     def _accept(self, chain: Chain, page: _core.Page, keep: bytes | None) -> None:
+        if not self.cuts_at_once:
+            keep = self.cut(chain, page)
+        self.counts["rows"] += page.n_records if keep is None else keep.count(1)
         if page.n_records == 0 or (keep is not None and not any(keep)):
             self.empty = self.empty and page.n_records == 0
             page.release()
