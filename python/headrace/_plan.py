@@ -29,10 +29,12 @@ from dlt.sources.rest_api.config_setup import (
 
 from headrace import _status
 from headrace._incremental import Cursor
-from headrace._reasons import MARK, children_of, plan_of, reason
+from headrace._reasons import MARK, children_of, parts_in_python, plan_of, reason
 from headrace._request import selector_steps
 from headrace._run import Chain, Job
 from headrace._serve import Service, parents
+from headrace._sessions import why_python
+from headrace._steps import PythonSteps, names_of
 
 _VALUES = ("initial_value", "start_value", "last_value", "end_value")  # that placeholders may name
 _OUTSIDE = "it is read outside of an extraction"
@@ -45,11 +47,13 @@ class Bound(NamedTuple):
         params: The endpoint's, with the incremental's values in place.
         incremental: The values for placeholders; None: there is no incremental.
         cursor: Decides which records stay.
+        steps: The steps in Python that records pass.
     """
 
     params: dict[str, Any]
     incremental: Any
     cursor: Cursor | None
+    steps: PythonSteps | None
 
 
 class Plan:
@@ -93,7 +97,10 @@ class Plan:
         if self._decided[0] != run_key:
             why = reason(self, source, resource)
             self._decided = (run_key, why)
-            _status.note_resource(run_key.partition("/")[0], name, why)
+            in_python = parts_in_python(self, resource) if why is None else []
+            _status.note_resource(run_key.partition("/")[0], name, why, in_python)
+            if in_python:
+                logger.info(f"headrace: resource `{name}`: {'; '.join(in_python)}; the rest is the engine's")
             if why is not None:
                 say = logger.warning if self.wanted is None else logger.info
                 say(f"headrace: resource `{name}` takes dlt's path: {why}")
@@ -118,7 +125,9 @@ class Plan:
             values["incremental"] = incremental
             if convert:
                 values.update(convert_incremental_values(incremental, convert))
-            cursor = Cursor(incremental, dlt.current.pipe())  # type: ignore[arg-type]
+            if not names_of(resource._pipe):
+                cursor = Cursor(incremental, dlt.current.pipe())  # type: ignore[arg-type]
+        steps = self._steps(source, resource)
         path = expand_placeholders(arguments["path"], values)
         request = {
             "headers": expand_placeholders(arguments["headers"], values),
@@ -126,9 +135,15 @@ class Plan:
             "json": expand_placeholders(arguments["json"], values, preserve_value_type=True),
             "data": expand_placeholders(arguments["data"], values),
         }
-        service = Service(run_key, self.arguments, source, resource, _parent_keys(source, resource), cursor)
+        service = Service(run_key, self.arguments, source, resource, _parent_keys(source, resource), cursor, steps)
         service.add([lambda job: self._chain(job, path, request, None)])
         yield from service.items()
+
+    def _steps(self, source: Any, resource: DltResource) -> PythonSteps | None:
+        """The running pipe's steps in Python; None: there are none."""
+        if not names_of(resource._pipe):
+            return None
+        return PythonSteps(dlt.current.pipe(), resource.name in source.resources.selected)  # type: ignore[arg-type]
 
     def _arguments_of(self, original: Any) -> dict[str, Any]:
         """The arguments of dlt's generator, which was not started; with the incremental that dlt has bound to the run."""
@@ -143,7 +158,7 @@ class Plan:
         items = parents.get(item) if isinstance(item, pa.Table) else item
         if why is not None:
             return self.original(items, meta=meta)
-        bound = self._bind(run_key, items, meta)
+        bound = self._bind(run_key, source, resource, items, meta)
         chains = [
             (lambda job, one=one: self._child(job, one, bound))
             for one in (items if isinstance(items, list) else [items])
@@ -154,22 +169,24 @@ class Plan:
         if service is not None and service.is_open and service.run_key == run_key:
             service.add(chains)
             return None
-        self._service = Service(run_key, self.arguments, source, resource, _parent_keys(source, resource), bound.cursor)
+        self._service = Service(
+            run_key, self.arguments, source, resource, _parent_keys(source, resource), bound.cursor, bound.steps
+        )
         self._service.add(chains)
         return self._service.items()
 
-    def _bind(self, run_key: str, items: Any, meta: Any) -> Bound:
+    def _bind(self, run_key: str, source: Any, resource: DltResource, items: Any, meta: Any) -> Bound:
         """What the run has of the incremental: bound once, so that all parents' records are held against where the run before
         ended. dlt binds it anew for each page of parents, to the highest cursor seen so far in this run, and then leaves out
         what other parents have below that.
         """
         if self._bound is None or self._bound[0] != run_key:
-            self._bound = (run_key, self._bind_anew(items, meta))
+            self._bound = (run_key, self._bind_anew(source, resource, items, meta))
         return self._bound[1]
 
-    def _bind_anew(self, items: Any, meta: Any) -> Bound:
+    def _bind_anew(self, source: Any, resource: DltResource, items: Any, meta: Any) -> Bound:
         if not self.arguments["incremental_object"]:
-            return Bound(self.arguments["params"], None, None)
+            return Bound(self.arguments["params"], None, None, self._steps(source, resource))
         arguments = self._arguments_of(self.original(items, meta=meta))
         incremental = arguments["incremental_object"]
         params = _set_incremental_params(
@@ -178,8 +195,10 @@ class Plan:
             arguments["incremental_param"],
             arguments["incremental_cursor_transform"],
         )
-        values = {name: getattr(incremental, name) for name in _VALUES}
-        return Bound(params, SimpleNamespace(**values), Cursor(incremental, dlt.current.pipe()))  # type: ignore[arg-type]
+        values = SimpleNamespace(**{name: getattr(incremental, name) for name in _VALUES})
+        steps = self._steps(source, resource)
+        cursor = Cursor(incremental, dlt.current.pipe()) if steps is None else None  # type: ignore[arg-type]
+        return Bound(params, values, cursor, steps)
 
     def _child(self, job: Job, item: Any, bound: Bound) -> Chain:
         arguments = self.arguments
@@ -208,8 +227,11 @@ class Plan:
         client = self.arguments["client"]
         own = self.arguments["paginator"]
         paginator = deepcopy(own) if own else deepcopy(client.paginator)
+        hooks = None
+        if why_python(client) is not None:  # requests itself calls them
+            hooks = {"response": [client._create_response_handler()], **(self.arguments["hooks"] or {})}
         made: requests.Request = client._create_request(
-            path_or_url=path, method=self.arguments["method"], auth=client.auth, **request
+            path_or_url=path, method=self.arguments["method"], auth=client.auth, hooks=hooks, **request
         )
         return Chain(job, made, paginator, extra)
 

@@ -11,13 +11,15 @@ from dlt.common.normalizers.naming import snake_case
 from dlt.common.schema import Schema
 from dlt.extract.hints import NATURAL_CALLABLES
 from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.items_transform import ItemTransform, ValidateItem
 from dlt.extract.pipe import Pipe
 from dlt.extract.resource import DltResource
 from dlt.normalize.configuration import ItemsNormalizerConfiguration
-from dlt.sources.helpers.requests.session import Session
 
 from headrace import _schema
 from headrace._request import selector_steps
+from headrace._sessions import why_python
+from headrace._steps import names_of
 from headrace.config import settings
 
 if TYPE_CHECKING:
@@ -64,14 +66,6 @@ def of_settings() -> str | None:
 
 def of_arguments(arguments: dict[str, Any]) -> str | None:
     """What in the endpoint's configuration is not native."""
-    client = arguments["client"]
-    if not isinstance(client.session, Session):
-        return "the client has a session of its own"
-    if client.auth is not None and "register_hook" in type(client.auth).__call__.__code__.co_names:
-        return f"`{type(client.auth).__name__}` answers to responses"
-    selector = arguments.get("data_selector") or client.data_selector
-    if selector and selector_steps(selector) is None:
-        return f"data_selector `{selector}` is more than names, indices and [*]"
     if arguments.get("data") is not None and not isinstance(arguments["data"], (dict, str, bytes)):
         return "the request's data is a stream"
     return None
@@ -85,11 +79,27 @@ def of_pipe(plan: Plan, resource: DltResource) -> str | None:
     for index, step in enumerate(pipe.steps):
         if index == pipe._gen_idx:
             continue
+        if isinstance(step, ValidateItem) or not isinstance(step, ItemTransform):
+            return f"it has a step of its own (`{getattr(step, '__name__', type(step).__name__)}`)"
         if not isinstance(step, IncrementalResourceWrapper):
-            return "it has a processing step in Python (add_map, add_filter, add_limit, processing_steps, validator)"
+            continue
         if step.incremental is not None and not plan.arguments.get("incremental_object"):
             return "its incremental stands in a hint"
     return None
+
+
+def parts_in_python(plan: Plan, resource: DltResource) -> list[str]:
+    """What of a native resource's work is done by Python: one line each."""
+    found = []
+    if steps := names_of(resource._pipe):
+        found.append(f"records pass steps in Python ({', '.join(steps)})")
+    client = plan.arguments["client"]
+    if why := why_python(client):
+        found.append(why)
+    selector = plan.arguments.get("data_selector") or client.data_selector
+    if selector and selector_steps(selector) is None:
+        found.append(f"data_selector `{selector}` is applied in Python")
+    return found
 
 
 def of_readers(source: Any, resource: DltResource) -> str | None:

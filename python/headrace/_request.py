@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import copy, deepcopy
 from datetime import timedelta
 from email.message import Message
 from io import BytesIO
@@ -57,11 +58,29 @@ def _walk(node: Any) -> list[_core.Step] | None:
     return None
 
 
+def copy_request(request: requests.Request) -> requests.Request:
+    """The request as it is now: paginators change theirs."""
+    other = copy(request)
+    other.headers = copy(request.headers)
+    other.params = deepcopy(request.params)
+    other.json = deepcopy(request.json)
+    return other
+
+
+class Unsent(requests.PreparedRequest):
+    """A request that a session of the user's will prepare and send: as it will be, but for the authentication."""
+
+    def __init__(self, made: requests.Request) -> None:
+        super().__init__()
+        self.made = made
+
+
 class Sender:
     """Prepares one client's requests for the engine."""
 
-    def __init__(self, client: RESTClient, max_body_bytes: int) -> None:
+    def __init__(self, client: RESTClient, max_body_bytes: int, in_python: bool) -> None:
         self.client = client
+        self.in_python = in_python  # the session itself sends
         self.session = client.session
         config = client._config
         timeout = getattr(self.session, "timeout", config.request_timeout)
@@ -79,7 +98,13 @@ class Sender:
 
     def prepare(self, request: requests.Request) -> requests.PreparedRequest:
         """The request as dlt's client would send it: URL, headers, body, authentication."""
-        return self.session.prepare_request(request)
+        if not self.in_python:
+            return self.session.prepare_request(request)
+        bare = copy_request(request)
+        bare.auth = None  # an authentication may want to be called on the thread that sends
+        unsent = Unsent(copy_request(request))
+        vars(unsent).update(vars(self.session.prepare_request(bare)))
+        return unsent
 
     def keep_cookies(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
         """Puts the cookies that an answer sets into the session, as requests does."""
@@ -161,6 +186,8 @@ def _unpack(body: bytes, headers: Mapping[str, str], max_body_bytes: int) -> byt
 class NativeResponse(requests.Response):
     """A `requests.Response` over a page: its body becomes Python objects only when somebody asks."""
 
+    has_passed_hooks = False
+
     def __init__(self, page: _core.Page, prepared: requests.PreparedRequest, max_body_bytes: int) -> None:
         super().__init__()
         self._page = page
@@ -222,3 +249,30 @@ class NativeResponse(requests.Response):
         """Whether requests would read the body as UTF-8 (or guess so)."""
         encoding = (self.encoding or "utf-8").lower().replace("_", "-")
         return encoding in ("utf-8", "utf8", "ascii", "us-ascii")
+
+
+class GivenResponse(NativeResponse):
+    """The answer that a session of the user's gave: its body went to the engine, and its hooks have run."""
+
+    has_passed_hooks = True
+
+    def __init__(self, given: requests.Response) -> None:
+        self._given = given
+        self._light = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_given"], name)
+
+    @property
+    def content(self) -> bytes:
+        """The decompressed body."""
+        return self._given.content
+
+    @property
+    def text(self) -> str:
+        """The body as text, as the session's response reads it."""
+        return self._given.text
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body's value, or the part of it that was set by `show`."""
+        return json.loads(self._light) if self._light is not None else self._given.json(**kwargs)

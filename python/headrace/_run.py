@@ -14,12 +14,13 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from copy import copy, deepcopy
+from copy import copy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 from dlt.common import jsonpath, logger
+from dlt.common.json import json as dlt_json
 from dlt.sources.helpers.rest_client.client import RESTClient
 from dlt.sources.helpers.rest_client.exceptions import IgnoreResponseException
 from dlt.sources.helpers.rest_client.paginators import (
@@ -35,7 +36,9 @@ from dlt.sources.helpers.rest_client.paginators import (
 )
 
 from headrace import _core
-from headrace._request import NativeResponse, Sender, selector_steps
+from headrace._request import GivenResponse, NativeResponse, Sender, Unsent, copy_request, selector_steps
+from headrace._sessions import Sessions
+from headrace._sessions import width as session_width
 from headrace.config import HeadraceConfiguration
 from headrace.exceptions import ResourceFailed, mask_url, page_error
 
@@ -53,6 +56,7 @@ _BUILT_IN = (
 )
 _PATHS = ("total_path", "has_more_path", "next_url_path", "cursor_path")
 _FIRST_WINDOW = 2
+_MOST_ITEMS = 16  # pages that wait for steps in Python
 _SAME_SIZES, _SAME_PAGES = (
     8,
     100,
@@ -74,11 +78,13 @@ class Run:
             max_in_flight=settings.max_in_flight,
             max_in_flight_per_host=settings.max_in_flight_per_host,
         )
+        self.sessions = Sessions()
         self.lock = threading.RLock()  # everything below and all chains
         self._windows: dict[str, int] = {}  # requests that a host is asked at once; less after it said no
         self._waiting: dict[int, tuple[Chain, int]] = {}
         self._next_tag = 0
         self._users = 0
+        self._is_closed = False
         self._thread = threading.Thread(target=self._page_loop, name="headrace-pager", daemon=True)
         self._thread.start()
 
@@ -99,6 +105,9 @@ class Run:
             if self._users > 0:
                 return
             self._open.pop(self.key, None)
+        with self.lock:
+            self._is_closed = True
+        self.sessions.close()
         self.engine.cancel()
         self._thread.join()
         self.engine.close()
@@ -117,8 +126,41 @@ class Run:
         tag = self._next_tag
         self._next_tag += 1
         self._waiting[tag] = (chain, number)
-        chain.job.tags[tag] = (prepared.url or "", number)
-        self.engine.submit(chain.job.stream, tag, **chain.job.sender.arguments(prepared))
+        job = chain.job
+        job.tags[tag] = (prepared.url or "", number)
+        if isinstance(prepared, Unsent):
+            self.sessions.ask(job.client, prepared.made, job.is_parallel, lambda found: self._answer(tag, found))
+        else:
+            self.engine.submit(job.fetched, tag, **job.sender.arguments(prepared))
+
+    def new_tag(self) -> int:
+        """A number that no page has yet."""
+        with self.lock:
+            self._next_tag += 1
+            return self._next_tag - 1
+
+    def _answer(self, tag: int, found: requests.Response | BaseException) -> None:
+        """A session's answer: its body goes to the engine, to come back as a page."""
+        with self.lock:
+            if self._is_closed:
+                return
+            chain, number = self._waiting[tag]
+            job = chain.job
+            try:
+                if isinstance(found, requests.Response):
+                    chain.given[number] = found
+                    job.counts["requests"] += 1
+                    self.engine.submit_bytes(job.fetched, tag, found.content, found.url or "")
+                    return
+                del self._waiting[tag]
+                if job.error is not None or chain.ended:
+                    return
+                if not isinstance(found, IgnoreResponseException):
+                    raise chain.told(found, number)
+                chain.end()
+                job.advance()
+            except BaseException as ex:
+                job.fail(ex)
 
     def _page_loop(self) -> None:
         while True:
@@ -165,6 +207,7 @@ class Chain:
         self.ready: deque[tuple[_core.Page, bytes | None]] = deque()  # handled, to be accepted at the chain's turn
         self.ended = False
         self.host = ""
+        self.given: dict[int, requests.Response] = {}  # answers of a session of the user's, by number
         self._arrived: dict[int, _core.Page] = {}
         self._next = 0  # number of the page to be handled next
         self._sent: dict[int, requests.PreparedRequest] = {}
@@ -203,7 +246,7 @@ class Chain:
 
     def _may_go(self) -> bool:
         """Whether what comes next in this chain may be asked for: its turn or memory is left, and its rows are taken."""
-        return (self.job.is_first(self) or not self.job.run.engine.is_full()) and not self.job.stream.is_behind()
+        return (self.job.is_first(self) or not self.job.run.engine.is_full()) and not self.job.is_behind()
 
     def _send(self, prepared: requests.PreparedRequest) -> None:
         number = self._n_sent
@@ -229,27 +272,35 @@ class Chain:
             self._next += 1
             self._handle(page, prepared)
 
+    def told(self, error: BaseException, number: int, url: str | None = None, attempts: int = 1) -> BaseException:
+        """The error of a page, with its place in a note."""
+        if isinstance(error, requests.RequestException) and hasattr(error, "add_note"):  # Python 3.11
+            tried = f" ({attempts} attempts)" if attempts > 1 else ""
+            prepared = self._sent.get(number)
+            where = mask_url(url or (prepared.url if prepared else "") or "")
+            error.add_note(f"fetch: resource `{self.job.name}`, {where}, page {number}{tried}")
+        return error
+
     # ---- one page, as RESTClient.paginate does it
 
     def _handle(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
-        response = NativeResponse(page, prepared, self.job.run.settings.max_body_bytes)
-        self.job.sender.keep_cookies(page, prepared)
         number = self._next - 1
+        if number in self.given:
+            response: NativeResponse = GivenResponse(self.given.pop(number))
+        else:
+            response = NativeResponse(page, prepared, self.job.run.settings.max_body_bytes)
+            self.job.sender.keep_cookies(page, prepared)
         try:
             self._check(page, response)
             self._select(page, response)
         except IgnoreResponseException:
-            self._end()
+            self.end()
             page.release()
             return
         except _core.Error as error:
             raise self._error(error, prepared, number, page.attempts) from error
         except requests.HTTPError as error:
-            if hasattr(error, "add_note"):  # Python 3.11
-                tried = f" ({page.attempts} attempts)" if page.attempts > 1 else ""
-                url = mask_url(prepared.url or "")
-                error.add_note(f"fetch: resource `{self.job.name}`, {url}, page {number}{tried}")
-            raise
+            raise self.told(error, number, prepared.url, page.attempts) from None
         self._look_for_a_loop(page, prepared, number)
         cursor = self.job.cursor
         keep = self.job.cut(self, page) if self.job.cuts_at_once else None
@@ -283,7 +334,9 @@ class Chain:
         if page.error is not None and page.error.stage == "fetch":
             raise page.error
         hooks = self.job.hooks.get("response")
-        if hooks is None:
+        if response.has_passed_hooks:
+            pass
+        elif hooks is None:
             if page.status >= 400:
                 self.job.client._create_response_handler()(response)  # type: ignore[call-arg]
         else:
@@ -312,26 +365,21 @@ class Chain:
 
     def _select(self, page: _core.Page, response: NativeResponse) -> None:
         self._is_cut_out = False
-        if self.selector:
+        if not self.selector:
+            response.show(page.shape())
+            self.selector = self.job.client.detect_data_selector(response)
+            jsonpath.compile_path(self.selector)  # raises what dlt would
+            self.steps = selector_steps(self.selector)
+            response.show(None)
+        if self.steps is not None and (None not in self.steps or self._meets_array(page)):
             if not self.job.has_selector:
-                page.select(self.steps or [])
-            elif None in (self.steps or []) and not self._meets_array(page):
-                # every member of something else than an array: dlt's own code knows what that is
-                records = self.job.client.extract_response(response, self.selector)
-                page.decode(json.dumps(records).encode())
-                page.select([])
-                self._is_cut_out = True
+                page.select(self.steps)
             return
-        response.show(page.shape())
-        self.selector = self.job.client.detect_data_selector(response)
-        jsonpath.compile_path(self.selector)  # raises what dlt would
-        self.steps = selector_steps(self.selector)
-        if self.steps is None:
-            raise ResourceFailed(
-                f"decode: resource `{self.job.name}`: the records seem to lie at `{self.selector}`, which is more than names,"
-                " indices and [*]. Give a data_selector."
-            )
-        page.select(self.steps)
+        # names, indices and [*] over arrays are the engine's; dlt's own code knows every other path
+        records = self.job.client.extract_response(response, self.selector)
+        page.decode(dlt_json.dumpb(records))
+        page.select([])
+        self._is_cut_out = True
 
     def _meets_array(self, page: _core.Page) -> bool:
         """Whether the selector's `[*]` stands for elements of an array on this page."""
@@ -355,7 +403,7 @@ class Chain:
         paginator.update_state(response, data)
         paginator.update_request(self.request)
         if is_last or not paginator.has_next_page:
-            self._end()
+            self.end()
             return
         if type(paginator) in _AHEAD:
             self._go_ahead(response)
@@ -395,7 +443,7 @@ class Chain:
         paginator = self.paginator
         assert isinstance(paginator, RangePaginator)
         if self._ahead is None:
-            self._ahead = (self._copy_request(self.request), copy(paginator))
+            self._ahead = (copy_request(self.request), copy(paginator))
             limits = []
             if paginator.total_path:
                 found = jsonpath.find_values(paginator.total_path, response.json())
@@ -410,7 +458,7 @@ class Chain:
     def _fill_window(self) -> None:
         assert self._ahead is not None
         request, ahead = self._ahead
-        most = min(self._window, self.job.run.window(self.host))
+        most = min(self._window, self.job.window(self.host))
         self._is_short = not self._may_go()
         if self._is_short:
             return
@@ -427,14 +475,8 @@ class Chain:
             ahead.update_request(request)
             self._send(self.job.sender.prepare(request))
 
-    @staticmethod
-    def _copy_request(request: requests.Request) -> requests.Request:
-        other = copy(request)
-        other.params = deepcopy(request.params)
-        other.json = deepcopy(request.json)
-        return other
-
-    def _end(self) -> None:
+    def end(self) -> None:
+        """No more pages: what has come beyond the last is dropped."""
         self.ended = True
         for page in self._arrived.values():
             page.release()
@@ -466,20 +508,28 @@ class Job:
         cursor: Cursor | None = None,
         parent_keys: list[str] | bool | None = False,
         is_selected: bool = True,
+        is_mapped: bool = False,
+        asks_in_python: bool = False,
+        is_parallel: bool = False,
     ) -> None:
         self.run = run
         self.name = name
         self.schema_name = schema_name
         self.client = client
-        self.sender = Sender(client, run.settings.max_body_bytes)
+        self.sender = Sender(client, run.settings.max_body_bytes, asks_in_python)
         self.data_selector = data_selector or client.data_selector
         self.has_selector = bool(self.data_selector)
         steps = selector_steps(self.data_selector) if self.has_selector else None
         self.hooks = hooks or {}
-        self.stream = run.engine.stream(selector=steps, batch_bytes=run.settings.batch_bytes, **stream_options)
+        options = {"batch_bytes": run.settings.batch_bytes, **stream_options}
+        self.is_mapped = is_mapped  # records pass steps in Python between the stream of fetched pages and that of rows
+        self.stream = run.engine.stream(selector=[] if is_mapped else steps, **options)
+        self.fetched = run.engine.stream(selector=steps, **options) if is_mapped else self.stream
+        self.items: deque[tuple[Chain, _core.Page]] = deque()  # pages for the steps
+        self.is_parallel = is_parallel
         self.cursor = cursor
         # one chain may end by what its page has; the pages of several come to the cursor in the order of the rows
-        self.cuts_at_once = cursor is None or not cursor.has_parent
+        self.cuts_at_once = cursor is None or not cursor.has_parent  # is_mapped: the cursor is one of the steps
         self.parent_keys = parent_keys  # that children want of each record; False: no children; None: whole records
         self.is_selected = is_selected  # or it feeds children only: its records make no rows
         self.parents: deque[Any] = deque()
@@ -497,6 +547,15 @@ class Job:
         with self.run.lock:
             self._waiting.extend(chains)
             self.advance()
+
+    def window(self, host: str) -> int:
+        """How many requests this resource may make of a host at once."""
+        allowed = self.run.window(host)
+        return min(allowed, session_width(self.is_parallel)) if self.sender.in_python else allowed
+
+    def is_behind(self) -> bool:
+        """Whether more pages would only wait."""
+        return self.stream.is_behind() or len(self.items) >= _MOST_ITEMS
 
     @property
     def is_idle(self) -> bool:
@@ -529,14 +588,62 @@ class Job:
                 break
         for chain in self._chains:
             chain.resume()
-        if self.is_closed and self.is_idle and not self._finished:
+        if self.is_closed and self.is_idle and not self.is_mapped:
+            self.finish_rows()
+
+    def finish_rows(self) -> None:
+        """No more rows come. The run's lock is held, or nobody else gives rows."""
+        if not self._finished:
             self._finished = True
             self.stream.finish()
 
+    def end_chains(self) -> None:
+        """No more pages are wanted: a step has said so."""
+        with self.run.lock:
+            self.is_closed = True
+            self._waiting.clear()
+            for chain in self._chains:
+                chain.end()
+            self._chains.clear()
+            self.items.clear()
+
+    def next_item(self) -> tuple[list[Any], tuple[str | None, int | None]] | None:
+        """The next page's records for the steps in Python, and where they are from; None: none yet."""
+        with self.run.lock:
+            if self.error is not None or not self.items:
+                return None
+            chain, page = self.items.popleft()
+            self.advance()  # there is room for another
+        records = json.loads(page.project(None))
+        if chain.extra is not None:
+            extra = json.loads(chain.extra)
+            for record in records:
+                record.update(extra)
+        origin = self.tags.get(page.tag, (None, None))
+        page.release()
+        return records, origin
+
+    def feed(self, records: list[Any], origin: tuple[str | None, int | None]) -> None:
+        """Gives records that have passed the steps to the workers. Order of calls is order of rows."""
+        if not records:
+            return
+        tag = self.run.new_tag()
+        self.tags[tag] = origin  # type: ignore[assignment]
+        self.counts["rows"] += len(records)
+        self.empty = False
+        if isinstance(self.parent_keys, list):
+            wanted = set(self.parent_keys)
+            self.parents.extend(
+                {k: v for k, v in r.items() if k in wanted} if isinstance(r, dict) else r for r in records
+            )
+        elif self.parent_keys is None:
+            self.parents.extend(records)
+        self.stream.feed(tag, dlt_json.typed_dumpb(records))
+
     def _start_next(self) -> bool:
-        if not self._waiting or self.stream.is_behind():
+        if not self._waiting or self.is_behind():
             return False
-        if self._chains and (len(self._chains) >= self.run.window(self._chains[0].host) or self.run.engine.is_full()):
+        if self._chains and (len(self._chains) >= self.window(self._chains[0].host) or self.run.engine.is_full()):
             return False
         chain = self._waiting.popleft()()
         self._chains.append(chain)
@@ -548,6 +655,9 @@ class Job:
         return self.cursor.cut(page, chain.extra) if self.cursor is not None else None
 
     def _accept(self, chain: Chain, page: _core.Page, keep: bytes | None) -> None:
+        if self.is_mapped:
+            self.items.append((chain, page))
+            return
         if not self.cuts_at_once:
             keep = self.cut(chain, page)
         self.counts["rows"] += page.n_records if keep is None else keep.count(1)

@@ -17,6 +17,8 @@ from dlt.extract.resource import DltResource
 from headrace import _core, _schema
 from headrace._incremental import Cursor
 from headrace._run import Chain, Job, Run
+from headrace._sessions import why_python
+from headrace._steps import PythonSteps
 from headrace._writer import PackageWriter, release_unused
 from headrace.config import settings
 
@@ -59,6 +61,7 @@ class Service:
         resource: DltResource,
         parent_keys: list[str] | bool | None,
         cursor: Cursor | None,
+        steps: PythonSteps | None = None,
     ) -> None:
         self.is_open = True
         self.run_key = run_key
@@ -66,7 +69,10 @@ class Service:
         self._resource = resource
         self._parent_keys = parent_keys
         self._cursor = cursor
+        self._steps = steps
+        self._origin: tuple[str | None, int | None] = (None, None)  # of the records that pass the steps
         self._is_selected = resource.name in source.resources.selected
+        self._is_parallel = bool(arguments.get("parallelized"))
         self._is_alone = len(source.resources.extracted) == 1
         self._waiting: deque[Callable[[Job], Chain]] = deque()
         self._schema: Schema = dlt.current.source_schema()
@@ -98,10 +104,12 @@ class Service:
             yield None  # lets dlt start its other resources before this one waits
             while True:
                 self._feed(job)
+                if self._steps is not None:
+                    yield from self._map(self._steps, job)
                 found = job.next(_ALONE_MS if self._is_alone else _TOGETHER_MS)
                 signals.raise_if_signalled()
                 progress.show()
-                if not is_known and job.counts["pages"]:
+                if not is_known and job.counts["pages" if self._steps is None else "rows"]:
                     _schema.prepare_root(self._schema, self._resource)
                     is_known = True
                 while not self._is_selected and job.parents:
@@ -116,12 +124,30 @@ class Service:
                     yield None
             writer.close()
             is_done = True
-            if job.empty and not self._resource.is_transformer:
+            if job.empty and not self._resource.is_transformer and self._steps is None:
                 yield []
         finally:
             if not is_done:
                 job.stop()
                 writer.abort()
+
+    def _map(self, steps: PythonSteps, job: Job) -> Iterator[Any]:
+        """Lets pages of records pass the steps, and gives what the last of them left to the engine. dlt goes on here when it
+        has called the steps; what they yield, it may still be asking for.
+        """
+        while not steps.is_done and (item := job.next_item()) is not None:
+            records, self._origin = item
+            yield records
+            job.feed(steps.take(), self._origin)
+        job.feed(steps.take(), self._origin)
+        if steps.is_done:
+            job.end_chains()
+            self._waiting.clear()
+        if job.is_closed and job.is_idle and not job.items:
+            while not steps.is_idle:
+                yield None
+            job.feed(steps.take(), self._origin)
+            job.finish_rows()
 
     def _job(self, run: Run) -> Job:
         schema = self._schema
@@ -149,11 +175,17 @@ class Service:
             cursor=self._cursor,
             parent_keys=self._parent_keys,
             is_selected=self._is_selected,
+            is_mapped=self._steps is not None,
+            asks_in_python=why_python(self._arguments["client"]) is not None,
+            is_parallel=self._is_parallel,
         )
 
     def _feed(self, job: Job) -> None:
         if job.is_closed:
             return
+        if self._steps is not None and self._steps.is_done:
+            self._waiting.clear()
+            job.finish()
         if self._waiting:
             job.add([lambda make=make: make(job) for make in self._waiting])  # type: ignore[misc]
             self._waiting.clear()
@@ -175,7 +207,11 @@ class Service:
             if self._parent_keys is not False:
                 parents.put(table, [job.parents.popleft() for _ in range(batch.n_rows)])
             columns = deepcopy(schema.tables[batch.name]["columns"])
+            if self._steps is not None:
+                self._steps.own = table
             yield table
+            if self._steps is not None:
+                self._steps.own = None
             # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
             schema.tables[batch.name]["columns"].update(columns)
             del table  # dlt has it, or is done with it

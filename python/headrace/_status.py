@@ -36,10 +36,12 @@ class ResourceStatus(TypedDict):
     Attributes:
         native: Whether the engine fetched it.
         reason: Why it did not; None: it did.
+        in_python: What of its work Python did, a line each.
     """
 
     native: bool
     reason: str | None
+    in_python: list[str]
 
 
 class LoadStatus(TypedDict):
@@ -67,10 +69,14 @@ def _load(load_id: str) -> LoadStatus:
     return found
 
 
-def note_resource(load_id: str, resource: str, reason: str | None) -> None:
+def note_resource(load_id: str, resource: str, reason: str | None, in_python: list[str]) -> None:
     """Says how a rest_api resource is served."""
     with _lock:
-        _load(load_id)["resources"][resource] = {"native": reason is None, "reason": reason}
+        _load(load_id)["resources"][resource] = {
+            "native": reason is None,
+            "reason": reason,
+            "in_python": in_python,
+        }
 
 
 def note(load_id: str, table: str, reason: str | None, records: int = 0, by_dlt: int = 0) -> None:

@@ -314,12 +314,6 @@ def assert_falls_back(
     assert any(reason in line for line in said)
 
 
-def test_processing_steps_take_dlts_path(api: Any, tmp_path: Path, said: list[str]) -> None:
-    server = api(paged)
-    steps = [{"filter": lambda record: record["id"] % 2 == 0}]
-    assert_falls_back(lambda: config(server.url, processing_steps=steps), tmp_path, said, "processing step")
-
-
 def test_contracts_take_dlts_path(api: Any, tmp_path: Path, said: list[str]) -> None:
     server = api(paged)
     contract = {"data_type": "freeze"}
@@ -368,18 +362,6 @@ def test_incremental_over_two_runs(api: Any, tmp_path: Path, options: Any, nativ
     assert states[0] == states[1]
     asked = {r.query.get("since") for r in server.requests}
     assert asked <= {"3", "34", "user 2", "user 9"}
-
-
-def test_incremental_of_a_dependent_takes_dlts_path(api: Any, tmp_path: Path, said: list[str]) -> None:
-    server = api(parent_child)
-
-    def make() -> Any:
-        made = parents_and_children(server.url)
-        made["resources"][1]["endpoint"]["incremental"] = {"cursor_path": "n", "initial_value": 0}
-        made["resources"][1]["endpoint"]["paginator"] = {"type": "page_number"}
-        return made
-
-    assert_falls_back(make, tmp_path, said, "resource `children` takes dlt's path: incremental", n_lines=2)
 
 
 def test_outside_of_a_pipeline_records_are_dicts(api: Any) -> None:

@@ -30,15 +30,6 @@ def config(url: str, client: Any = None, endpoint: Any = None, **resource: Any) 
     }
 
 
-@configspec
-class Hooked(AuthConfigBase):
-    """An authentication that wants to see the answers, as digest does."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.register_hook("response", lambda response, **_: response)
-        return request
-
-
 def same_table(made: Any) -> Any:
     """A second resource into the same table."""
     made["resources"][0]["table_name"] = "shared"
@@ -49,18 +40,7 @@ def same_table(made: Any) -> Any:
 # name: (what changes in the configuration, what changes in the source, reason)
 Change = Callable[[Any], Any]
 REASONS: dict[str, tuple[Change, Change | None, str]] = {
-    "processing_steps": (
-        lambda url: config(url, processing_steps=[{"map": lambda record: {**record, "more": 1}}]),
-        None,
-        "processing step",
-    ),
-    "add_map": (config, lambda source: source.items.add_map(lambda record: {**record, "m": 1}), "processing step"),
-    "add_filter": (config, lambda source: source.items.add_filter(lambda record: record["id"] > 1), "processing step"),
-    "add_limit": (config, lambda source: source.items.add_limit(1), "processing step"),
     "parallelize": (config, lambda source: source.items.parallelize(), "parallelize"),
-    "session": (lambda url: config(url, client={"session": requests.Session()}), None, "session of its own"),
-    "hooking_auth": (lambda url: config(url, client={"auth": Hooked()}), None, "answers to responses"),
-    "selector": (lambda url: config(url, endpoint={"data_selector": "items[?id > 1]"}), None, "data_selector"),
     "dynamic_table": (lambda url: config(url, table_name=lambda record: record["name"]), None, "depend on the data"),
     "contract": (
         lambda url: config(url, schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"}),
