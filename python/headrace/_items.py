@@ -40,7 +40,7 @@ _PATIENCE_SHARE = 0.02  # of the records: if dlt takes more, it takes the rest o
 _WAIT_MS = 5
 _MAX_VIOLATIONS = 1000  # of contracts that are counted
 _READ_BYTES = 1 << 20
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 250_000  # with its tape and rows in a core's cache; its buffer has 256 KiB, last record and padding included
 
 
 class _Piece(NamedTuple):
@@ -170,7 +170,7 @@ class _File:
         self._n_committed = 0  # of the stream
         self._ended = False
         self._caps = owner.config.destination_capabilities
-        self._max_fed_bytes = max(settings().memory_limit // 8, 1 << 20)
+        self._max_fed_bytes = max(settings().memory_limit // 32, 1 << 20)
         take_tables(owner.item_storage)
 
     def run(self) -> None:

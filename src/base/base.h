@@ -36,10 +36,6 @@ static inline int hr__error_memory(hr_error *err, hr_stage stage) {
 
 /* ---- memory */
 extern const hr_allocator hr__allocator_libc; /* malloc, realloc, free */
-/* For a few long-lived blocks that grow: large ones are mappings of their own, so that growing copies nothing and
- * freeing gives the memory back at once, whatever else the heap holds. */
-extern const hr_allocator hr__allocator_pages;
-size_t hr__pages_size(const void *ptr); /* what was asked for */
 
 static inline void *hr__alloc(const hr_allocator *alloc, size_t size_bytes) {
     return alloc->malloc_fn(alloc->ctx, size_bytes);

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Memory: the libc allocator, the arena, growable bytes. The only file that calls malloc.
+ * Memory: the libc allocator, the arena, growable bytes. Only this file and pages.c take memory from the system.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* mremap */
-#endif
 #include "base.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
 
 static void *libc_malloc(void *ctx, size_t size_bytes) {
     (void)ctx;
@@ -25,85 +21,6 @@ static void libc_free(void *ctx, void *ptr) {
 }
 
 const hr_allocator hr__allocator_libc = {libc_malloc, libc_realloc, libc_free, NULL};
-
-/* ---------------------------------------------------------------------------------------------------- pages */
-
-/* A block is preceded by its size; as long as a cache line, which is what Arrow likes its buffers aligned to. */
-#define PAGES_HEADER ((size_t)64)
-/* From here on a block is a mapping: below, faulting its pages in costs more than the heap's holes. */
-#define PAGES_MIN ((size_t)256 << 10)
-
-/* What to map for a block that is asked for so large; 0: not a mapping. */
-static size_t pages_mapped(size_t size_bytes) {
-    return size_bytes < PAGES_MIN ? 0 : (size_bytes + PAGES_HEADER + 4095) & ~(size_t)4095;
-}
-
-static void *pages_begin(void *block, size_t size_bytes) {
-    if (block == NULL || block == MAP_FAILED) {
-        return NULL;
-    }
-    memcpy(block, &size_bytes, sizeof size_bytes);
-    return (char *)block + PAGES_HEADER;
-}
-
-size_t hr__pages_size(const void *ptr) {
-    size_t size_bytes;
-    memcpy(&size_bytes, (const char *)ptr - PAGES_HEADER, sizeof size_bytes);
-    return size_bytes;
-}
-
-static void *pages_malloc(void *ctx, size_t size_bytes) {
-    (void)ctx;
-    if (size_bytes > SIZE_MAX / 2) {
-        return NULL;
-    }
-    size_t mapped = pages_mapped(size_bytes);
-    if (mapped == 0) {
-        /* pages_free finds the block's start: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        return pages_begin(malloc(size_bytes + PAGES_HEADER), size_bytes);
-    }
-    return pages_begin(mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), size_bytes);
-}
-
-static void pages_free(void *ctx, void *ptr) {
-    (void)ctx;
-    if (ptr == NULL) {
-        return;
-    }
-    char *block = (char *)ptr - PAGES_HEADER;
-    size_t mapped = pages_mapped(hr__pages_size(ptr));
-    if (mapped == 0) {
-        free(block);
-    } else {
-        munmap(block, mapped);
-    }
-}
-
-static void *pages_realloc(void *ctx, void *ptr, size_t old_size_bytes, size_t size_bytes) {
-    (void)old_size_bytes;
-    if (ptr == NULL || size_bytes > SIZE_MAX / 2) {
-        return ptr == NULL ? pages_malloc(ctx, size_bytes) : NULL;
-    }
-    char *block = (char *)ptr - PAGES_HEADER;
-    size_t old = hr__pages_size(ptr);
-    size_t from = pages_mapped(old);
-    size_t to = pages_mapped(size_bytes);
-    if (from == 0 && to == 0) {
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        return pages_begin(realloc(block, size_bytes + PAGES_HEADER), size_bytes);
-    }
-    if (from != 0 && to != 0) {
-        return pages_begin(mremap(block, from, to, MREMAP_MAYMOVE), size_bytes);
-    }
-    void *out = pages_malloc(ctx, size_bytes);
-    if (out != NULL) {
-        memcpy(out, ptr, old < size_bytes ? old : size_bytes);
-        pages_free(ctx, ptr);
-    }
-    return out;
-}
-
-const hr_allocator hr__allocator_pages = {pages_malloc, pages_realloc, pages_free, NULL};
 
 void *hr__calloc(const hr_allocator *alloc, size_t n, size_t size_bytes) {
     size_t total;

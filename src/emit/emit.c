@@ -20,6 +20,7 @@
 typedef struct raw {
     char *data;
     size_t size_bytes, cap_bytes;
+    size_t last_bytes; /* what it held when it was last exported: what the next one begins with */
 } raw;
 
 typedef struct emit_column {
@@ -50,7 +51,20 @@ static int raw_reserve(const hr_allocator *alloc, raw *r, size_t extra_bytes) {
     if (need <= r->cap_bytes) {
         return HR_OK;
     }
+    size_t begin_bytes = r->last_bytes + r->last_bytes / 16;
+    if (r->data == NULL && need <= begin_bytes) {
+        r->data = hr__alloc(alloc, begin_bytes);
+        r->cap_bytes = r->data == NULL ? 0 : begin_bytes;
+        return r->data == NULL ? HR_MEMORY : HR_OK;
+    }
     return hr__grow(alloc, (void **)&r->data, &r->cap_bytes, need < 64 ? 64 : need, 1);
+}
+
+/* Gives the bytes away. */
+static void *raw_take(raw *r) {
+    void *data = r->data;
+    *r = (raw){.last_bytes = r->size_bytes};
+    return data;
 }
 
 static bool is_text(uint8_t type) {
@@ -314,7 +328,7 @@ size_t hr__emitter_bytes(const hr_emitter *emitter) {
     for (size_t t = 0; t < emitter->n_tables; t++) {
         for (size_t c = 0; c < emitter->tables[t].n_columns; c++) {
             const emit_column *column = &emitter->tables[t].columns[c];
-            bytes += column->valid.cap_bytes + column->values.cap_bytes + column->offsets.cap_bytes;
+            bytes += column->valid.size_bytes + column->values.size_bytes + column->offsets.size_bytes;
         }
     }
     return bytes;
@@ -457,19 +471,22 @@ static int export_column(const hr_allocator *alloc, emit_column *column, const h
     exported *own = array->private_data;
     array->length = (int64_t)n_rows;
     array->null_count = (int64_t)column->n_nulls;
+    void *valid = raw_take(&column->valid);
     if (column->n_nulls != 0) {
-        own->buffers[0] = column->valid.data;
-        column->valid = (raw){0};
+        own->buffers[0] = valid;
+    } else {
+        hr__free(alloc, valid);
     }
     if (text) {
-        own->buffers[1] = column->offsets.data;
-        own->buffers[2] = column->values.data;
+        own->buffers[1] = raw_take(&column->offsets);
+        own->buffers[2] = raw_take(&column->values);
         array->n_buffers = 3;
     } else {
-        own->buffers[1] = column->values.data;
+        own->buffers[1] = raw_take(&column->values);
         array->n_buffers = 2;
     }
-    column->values = column->offsets = (raw){0};
+    column->n_rows = column->n_nulls = 0;
+    column->type = HR_TYPE_UNSET; /* match_columns begins it anew */
     return HR_OK;
 }
 
@@ -502,7 +519,6 @@ int hr__emitter_export(hr_emitter *emitter, const hr_schema *schema, int32_t tab
                           arrow_schema.children[child]) != HR_OK) {
             goto fail;
         }
-        column_free(alloc, &tbl->columns[c]);
         child++;
     }
     tbl->n_rows = 0;

@@ -11,8 +11,14 @@
 
 /* ---------------------------------------------------------------------------------------------------- account */
 
-/* Each block is preceded by its size, so that free knows it; 16 bytes keep malloc's alignment. */
-#define ACCOUNT_HEADER 16
+/* Of what is freed so much is kept for the next blocks: a few pages with their tapes and rows (measured: no gain beyond). */
+#define ACCOUNT_KEEP_BYTES ((size_t)48 << 20)
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ACCOUNT_MIN_MAPPED SIZE_MAX /* each block is the sanitizer's */
+#else
+#define ACCOUNT_MIN_MAPPED HR_PAGES_MIN_MAPPED
+#endif
 
 static void account_add(hr_account *account, int64_t bytes) {
     int64_t now = atomic_fetch_add_explicit(&account->bytes, bytes, memory_order_relaxed) + bytes;
@@ -22,77 +28,43 @@ static void account_add(hr_account *account, int64_t bytes) {
     }
 }
 
-static void *account_malloc(void *ctx, size_t size_bytes) {
-    if (size_bytes > SIZE_MAX - ACCOUNT_HEADER) {
-        return NULL;
-    }
-    char *block = hr__alloc(&hr__allocator_libc, size_bytes + ACCOUNT_HEADER);
-    if (block == NULL) {
-        return NULL;
-    }
-    memcpy(block, &size_bytes, sizeof size_bytes);
-    account_add(ctx, (int64_t)size_bytes);
-    return block + ACCOUNT_HEADER;
-}
-
-static void *account_realloc(void *ctx, void *ptr, size_t old_size_bytes, size_t size_bytes) {
-    if (ptr == NULL) {
-        return account_malloc(ctx, size_bytes);
-    }
-    if (size_bytes > SIZE_MAX - ACCOUNT_HEADER) {
-        return NULL;
-    }
-    char *block = (char *)ptr - ACCOUNT_HEADER;
-    size_t old;
-    memcpy(&old, block, sizeof old);
-    block = hr__allocator_libc.realloc_fn(NULL, block, old + ACCOUNT_HEADER, size_bytes + ACCOUNT_HEADER);
-    if (block == NULL) {
-        return NULL;
-    }
-    memcpy(block, &size_bytes, sizeof size_bytes);
-    account_add(ctx, (int64_t)size_bytes - (int64_t)old);
-    return block + ACCOUNT_HEADER;
-}
-
-static void account_free(void *ctx, void *ptr) {
-    if (ptr == NULL) {
-        return;
-    }
-    char *block = (char *)ptr - ACCOUNT_HEADER;
-    size_t size_bytes;
-    memcpy(&size_bytes, block, sizeof size_bytes);
-    account_add(ctx, -(int64_t)size_bytes);
-    hr__free(&hr__allocator_libc, block);
-}
-
 static void account_unref(hr_account *account) {
     if (account != NULL && atomic_fetch_sub_explicit(&account->refs, 1, memory_order_acq_rel) == 1) {
+        hr__pages_close(&account->pages);
+        hr__pages_destroy(&account->pages);
         hr__free(&hr__allocator_libc, account);
     }
 }
 
-static void *arrow_malloc(void *ctx, size_t size_bytes) {
+static void *account_malloc(void *ctx, size_t size_bytes) {
     hr_account *account = ctx;
-    void *block = hr__alloc(&hr__allocator_pages, size_bytes);
-    if (block != NULL) {
+    void *ptr = hr__pages_malloc(&account->pages, size_bytes);
+    if (ptr != NULL) {
         atomic_fetch_add_explicit(&account->refs, 1, memory_order_relaxed);
         account_add(account, (int64_t)size_bytes);
     }
-    return block;
+    return ptr;
 }
 
-static void arrow_free(void *ctx, void *ptr) {
+static void account_free(void *ctx, void *ptr) {
     hr_account *account = ctx;
-    account_add(account, -(int64_t)hr__pages_size(ptr));
-    hr__free(&hr__allocator_pages, ptr);
-    account_unref(account);
+    if (ptr != NULL) {
+        account_add(account, -(int64_t)hr__pages_size(ptr));
+        hr__pages_free(&account->pages, ptr);
+        account_unref(account);
+    }
 }
 
-static void *arrow_realloc(void *ctx, void *ptr, size_t old_size_bytes, size_t size_bytes) {
+static void *account_realloc(void *ctx, void *ptr, size_t old_size_bytes, size_t size_bytes) {
+    (void)old_size_bytes;
+    hr_account *account = ctx;
+    if (ptr == NULL) {
+        return account_malloc(ctx, size_bytes);
+    }
     size_t old = hr__pages_size(ptr);
-    ptr = hr__allocator_pages.realloc_fn(NULL, ptr, old_size_bytes, size_bytes);
+    ptr = hr__pages_realloc(&account->pages, ptr, size_bytes);
     if (ptr != NULL) {
-        account_add(ctx, (int64_t)size_bytes - (int64_t)old);
+        account_add(account, (int64_t)size_bytes - (int64_t)old);
     }
     return ptr;
 }
@@ -101,8 +73,8 @@ static hr_account *account_new(void) {
     hr_account *account = hr__calloc(&hr__allocator_libc, 1, sizeof *account);
     if (account != NULL) {
         atomic_store(&account->refs, 1);
+        hr__pages_init(&account->pages, ACCOUNT_MIN_MAPPED, ACCOUNT_KEEP_BYTES);
         account->alloc = (hr_allocator){account_malloc, account_realloc, account_free, account};
-        account->arrow = (hr_allocator){arrow_malloc, arrow_realloc, arrow_free, account};
     }
     return account;
 }
@@ -314,7 +286,7 @@ int hr__engine_new(const hr_engine_options *options, hr_engine **engine_out, hr_
     hr_account *account = account_new();
     if (engine == NULL || account == NULL) {
         hr__free(&hr__allocator_libc, engine);
-        hr__free(&hr__allocator_libc, account);
+        account_unref(account);
         return hr__error_memory(err, HR_STAGE_RUN);
     }
     engine->account = account;
@@ -444,6 +416,7 @@ void hr__engine_free(hr_engine *engine) {
     pthread_mutex_destroy(&engine->http_lock);
     pthread_mutex_destroy(&engine->caller_lock);
     pthread_mutex_destroy(&engine->lock);
+    hr__pages_close(&engine->account->pages);
     account_unref(engine->account);
     hr__free(&hr__allocator_libc, engine);
 }

@@ -10,16 +10,18 @@
 #include "emit.h"
 #include "engine.h"
 #include "json.h"
+#include "pages.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- memory account: allocators that count what is live. */
+/* ---- memory account: an allocator that counts what is live. Consumers of Arrow buffers may keep them for longer than the
+ * engine: the account lives as long as its last block. */
 typedef struct hr_account {
     _Atomic int64_t bytes, peak_bytes; /* relaxed: statistics and a threshold, they order nothing */
-    _Atomic int64_t refs;              /* the engine's and one a block of `arrow` */
-    hr_allocator alloc;                /* its blocks end before the engine */
-    hr_allocator arrow;                /* for Arrow buffers, whose consumers may keep them for longer */
+    _Atomic int64_t refs;              /* the engine's and one a block */
+    hr_pages pages;
+    hr_allocator alloc;
 } hr_account;
 
 /* ---- clock, monotonic */

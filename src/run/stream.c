@@ -109,7 +109,7 @@ int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schem
         copy_str(&stream->arena, &stream->options.normalize.load_id) != HR_OK ||
         copy_steps(&stream->arena, options->selector, options->n_selector, &stream->steps) != HR_OK ||
         hr__schema_sync(&stream->schema, schema) != HR_OK || told_all(stream) != HR_OK ||
-        hr__emitter_new(&engine->account->arrow, &stream->emitter, err) != HR_OK) {
+        hr__emitter_new(alloc, &stream->emitter, err) != HR_OK) {
         stream_destroy(stream);
         return hr__error_memory(err, HR_STAGE_RUN);
     }
