@@ -166,6 +166,58 @@ static PyObject *Page_project(PageObject *self, PyObject *args, PyObject *kwargs
     return bytes_of(self, &out, rc, &err);
 }
 
+/* Splits text into bytes objects. NULL with an exception set. */
+static PyObject *list_of_texts(const hr_buf *text, const size_t *ends, size_t n) {
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    size_t start = 0;
+    for (size_t i = 0; i < n && list != NULL; i++) {
+        PyObject *one = PyBytes_FromStringAndSize((const char *)text->data + start, (Py_ssize_t)(ends[i] - start));
+        if (one == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, one);
+        start = ends[i];
+    }
+    return list;
+}
+
+static PyObject *Page_texts(PageObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"keep", "extra", NULL};
+    const char *keep = NULL, *extra = NULL;
+    Py_ssize_t keep_size = 0, extra_size = 0;
+    hr_page_info info;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|z#z#", names, &keep, &keep_size, &extra, &extra_size) ||
+        !page_info(self, &info)) {
+        return NULL;
+    }
+    if (keep != NULL && (size_t)keep_size != info.n_records) {
+        PyErr_Format(PyExc_ValueError, "keep has %zd bytes for %zu records", keep_size, info.n_records);
+        return NULL;
+    }
+    size_t *ends = PyMem_RawCalloc(info.n_records + 1, sizeof *ends), n = 0;
+    if (ends == NULL) {
+        return PyErr_NoMemory();
+    }
+    hr_buf out;
+    hr_error err = {.offset_bytes = -1, .record = -1};
+    int rc;
+    hr__buf_init(&out, &hr__allocator_libc, 0);
+    Py_BEGIN_ALLOW_THREADS rc =
+        hr__page_texts(self->page, (const uint8_t *)keep, (hr_str){extra, (size_t)extra_size}, &out, ends, &n, &err);
+    Py_END_ALLOW_THREADS PyObject *list = NULL;
+    if (rc == HR_OK) {
+        list = list_of_texts(&out, ends, n);
+    } else if (err.code == HR_OK) {
+        PyErr_NoMemory();
+    } else {
+        ext_raise(ext_state_of_type(Py_TYPE(self)), &err, info.tag);
+    }
+    hr__buf_free(&out);
+    PyMem_RawFree(ends);
+    return list;
+}
+
 /* What the head of an answer says, as http.client reads it. */
 static PyObject *latin1(hr_str text) {
     return PyUnicode_DecodeLatin1(text.data == NULL ? "" : text.data, (Py_ssize_t)text.size_bytes, NULL);
@@ -229,6 +281,7 @@ static PyMethodDef Page_methods[] = {
     {"shape", (PyCFunction)Page_shape, METH_NOARGS, NULL},
     {"envelope", (PyCFunction)Page_envelope, METH_NOARGS, NULL},
     {"project", (PyCFunction)(void (*)(void))Page_project, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"texts", (PyCFunction)(void (*)(void))Page_texts, METH_VARARGS | METH_KEYWORDS, NULL},
     {"release", (PyCFunction)Page_release, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

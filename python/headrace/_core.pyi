@@ -82,6 +82,10 @@ class Page:
         """JSON text: a list with, for each record (whose byte in `keep` is not 0), an object of just these members (a
         record that is no object stands as it is); None: whole records.
         """
+    def texts(self, keep: bytes | None = None, extra: bytes | None = None) -> list[bytes]:
+        """JSON text of each record (whose byte in `keep` is not 0), as orjson writes it, with the members of `extra` (an
+        object as compact JSON text) over those of objects. Raises `Error` for what orjson refuses.
+        """
     def release(self) -> None:
         """Drops the page and its memory; further calls raise. Also done by the garbage collector."""
 

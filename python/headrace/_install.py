@@ -9,7 +9,7 @@ from copy import copy
 from importlib import metadata
 from typing import Any
 
-from headrace import _takeover
+from headrace import _normalize_loads, _takeover
 
 _TESTED = ((1, 26), (1, 31))  # the first and the last minor version of dlt the tests ran with
 _ENVIRONMENT = "HEADRACE__ENABLED"
@@ -73,6 +73,12 @@ def check_version() -> None:
         )
 
 
+def place_for_loads() -> None:
+    """Has dlt's normalize step ask here for the loads of headrace's own sources; not after `uninstall`."""
+    if _wanted is not False:
+        place()
+
+
 def place() -> None:
     """Has dlt's normalize step ask here which normalizer takes a table's records, in this process and in its workers."""
     from dlt.normalize import normalize, worker
@@ -133,12 +139,15 @@ def wants_rest_api() -> bool:
     return is_wanted() and (settings().rest_api if _rest_api_wanted is None else _rest_api_wanted)
 
 
-def _items_normalizer(*args: Any, **kwargs: Any) -> Any:
+def _items_normalizer(
+    item_storage: Any, load_storage: Any, normalize_storage: Any, schema: Any, load_id: str, *args: Any, **kwargs: Any
+) -> Any:
     """The engine's normalizer, or dlt's, with dlt's arguments."""
     from dlt.common import logger
     from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
-    if not is_wanted():
+    args = (item_storage, load_storage, normalize_storage, schema, load_id, *args)
+    if not is_wanted() and (_wanted is False or not _normalize_loads.is_taken(load_id)):
         return JsonLItemsNormalizer(*args, **kwargs)
     try:
         check_version()

@@ -1,6 +1,7 @@
 """Puts native generators in front of dlt's own in rest_api resources, and decides for each run which one serves.
 
-dlt's generator stays inside: a resource that needs what the engine cannot do yet takes it, with one log line that says why.
+dlt's generator stays inside: a resource that needs what the engine cannot do takes it. Whatever way a resource takes, one
+log line says why it is not a faster one.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from dlt.sources.rest_api.config_setup import (
     process_parent_data_item,
 )
 
-from headrace import _status
+from headrace import _normalize_loads, _status
 from headrace._incremental import Cursor
-from headrace._reasons import MARK, children_of, parts_in_python, plan_of, reason
+from headrace._reasons import MARK, Choice, Way, children_of, choice, parts_in_python, plan_of
 from headrace._request import selector_steps
-from headrace._run import Chain, Job
+from headrace._run import Chain, Job, Records
 from headrace._serve import Service, parents
 from headrace._sessions import why_python
 from headrace._steps import PythonSteps, names_of
@@ -65,7 +66,7 @@ class Plan:
         self.original: Any = resource._pipe.gen
         self.native = self._transformer() if resource._pipe.has_parent else self._generator()
         setattr(self.native, MARK, self)
-        self._decided: tuple[str, str | None] = ("", None)  # run, reason
+        self._decided: tuple[str, Way] = ("", Way.DLT)  # run, way
         self._service: Service | None = None
         self._bound: tuple[str, Bound] | None = None  # run, what is the same for all parents
 
@@ -83,35 +84,45 @@ class Plan:
         native.__name__ = native.__qualname__ = paginate_dependent_resource.__name__
         return native
 
-    def _decide(self) -> tuple[str, Any, Any, str | None]:
-        """The run, its source and our resource in it, and why dlt's path is taken. Says so once a run."""
+    def _decide(self) -> tuple[str, Any, Any, Way]:
+        """The run, its source and our resource in it, and the way it takes. Says why, once a run."""
         try:
             pipe: Pipe = dlt.current.pipe()  # type: ignore[assignment]
-            name = pipe.name
             source: Any = dlt.current.source()
-            resource = source.resources[name]
-            run_key = f"{dlt.current.load_package_state()['load_id']}/{dlt.current.source_schema().name}/{id(source)}"
+            resource = source.resources[pipe.name]
+            load_id = dlt.current.load_package_state()["load_id"]
+            run_key = f"{load_id}/{dlt.current.source_schema().name}/{id(source)}"
         except Exception:
             logger.info(f"headrace: a rest_api resource takes dlt's path: {_OUTSIDE}")
-            return "", None, None, _OUTSIDE
+            return "", None, None, Way.DLT
         if self._decided[0] != run_key:
-            why = reason(self, source, resource)
-            self._decided = (run_key, why)
-            in_python = parts_in_python(self, resource) if why is None else []
-            _status.note_resource(run_key.partition("/")[0], name, why, in_python)
-            if in_python:
-                logger.info(f"headrace: resource `{name}`: {'; '.join(in_python)}; the rest is the engine's")
-            if why is not None:
-                say = logger.warning if self.wanted is None else logger.info
-                say(f"headrace: resource `{name}` takes dlt's path: {why}")
+            made = choice(self, source, resource)
+            self._decided = (run_key, made.way)
+            self._tell(load_id, resource, made)
+            if made.way in (Way.TEXTS, Way.OBJECTS):
+                _normalize_loads.take(load_id)
         return run_key, source, resource, self._decided[1]
+
+    def _tell(self, load_id: str, resource: DltResource, made: Choice) -> None:
+        name, (way, why) = resource.name, made
+        in_python = parts_in_python(self, resource, made) if way is not Way.DLT else []
+        _status.note_resource(
+            load_id, name, why if way is Way.DLT else None, in_python, why if way is Way.TEXTS else None
+        )
+        if in_python:
+            logger.info(f"headrace: resource `{name}`: {'; '.join(in_python)}; the rest is the engine's")
+        if way is Way.TEXTS:
+            logger.info(f"headrace: resource `{name}`: {way.value}: {why}")
+        if way is Way.DLT:
+            say = logger.warning if self.wanted is None else logger.info
+            say(f"headrace: resource `{name}` {way.value}: {why}")
 
     # ---- a resource that depends on no other
 
     def _generate(self) -> Iterator[Any]:
-        run_key, source, resource, why = self._decide()
+        run_key, source, resource, way = self._decide()
         original = self.original()  # not started: it only shows its arguments, with the incremental in place
-        if why is not None:
+        if way is Way.DLT:
             yield from original
             return
         arguments = self._arguments_of(original)
@@ -125,9 +136,9 @@ class Plan:
             values["incremental"] = incremental
             if convert:
                 values.update(convert_incremental_values(incremental, convert))
-            if not names_of(resource._pipe):
+            if way is not Way.OBJECTS and not names_of(resource._pipe):
                 cursor = Cursor(incremental, dlt.current.pipe())  # type: ignore[arg-type]
-        steps = self._steps(source, resource)
+        steps = self._steps(source, resource, way)
         path = expand_placeholders(arguments["path"], values)
         request = {
             "headers": expand_placeholders(arguments["headers"], values),
@@ -135,13 +146,14 @@ class Plan:
             "json": expand_placeholders(arguments["json"], values, preserve_value_type=True),
             "data": expand_placeholders(arguments["data"], values),
         }
-        service = Service(run_key, self.arguments, source, resource, _parent_keys(source, resource), cursor, steps)
+        keys = _parent_keys(source, resource, way)
+        service = Service(run_key, self.arguments, source, resource, way, keys, cursor, steps)
         service.add([lambda job: self._chain(job, path, request, None)])
         yield from service.items()
 
-    def _steps(self, source: Any, resource: DltResource) -> PythonSteps | None:
-        """The running pipe's steps in Python; None: there are none."""
-        if not names_of(resource._pipe):
+    def _steps(self, source: Any, resource: DltResource, way: Way) -> PythonSteps | None:
+        """The running pipe's steps in Python; None: there are none, or records stay with dlt behind them."""
+        if way is not Way.TABLES or not names_of(resource._pipe):
             return None
         return PythonSteps(dlt.current.pipe(), resource.name in source.resources.selected)  # type: ignore[arg-type]
 
@@ -154,11 +166,15 @@ class Plan:
 
     def _transform(self, item: Any, meta: Any) -> Any:
         """Called with each of the parent's items. The first gets a generator, which serves those that come while it runs."""
-        run_key, source, resource, why = self._decide()
-        items = parents.get(item) if isinstance(item, pa.Table) else item
-        if why is not None:
+        run_key, source, resource, way = self._decide()
+        items = item
+        if isinstance(item, Records) and item.parents is not None:
+            items = item.parents
+        elif isinstance(item, pa.Table):
+            items = parents.get(item)
+        if way is Way.DLT:
             return self.original(items, meta=meta)
-        bound = self._bind(run_key, source, resource, items, meta)
+        bound = self._bind(run_key, source, resource, way, items, meta)
         chains = [
             (lambda job, one=one: self._child(job, one, bound))
             for one in (items if isinstance(items, list) else [items])
@@ -169,24 +185,23 @@ class Plan:
         if service is not None and service.is_open and service.run_key == run_key:
             service.add(chains)
             return None
-        self._service = Service(
-            run_key, self.arguments, source, resource, _parent_keys(source, resource), bound.cursor, bound.steps
-        )
+        keys = _parent_keys(source, resource, way)
+        self._service = Service(run_key, self.arguments, source, resource, way, keys, bound.cursor, bound.steps)
         self._service.add(chains)
         return self._service.items()
 
-    def _bind(self, run_key: str, source: Any, resource: DltResource, items: Any, meta: Any) -> Bound:
+    def _bind(self, run_key: str, source: Any, resource: DltResource, way: Way, items: Any, meta: Any) -> Bound:
         """What the run has of the incremental: bound once, so that all parents' records are held against where the run before
         ended. dlt binds it anew for each page of parents, to the highest cursor seen so far in this run, and then leaves out
         what other parents have below that.
         """
         if self._bound is None or self._bound[0] != run_key:
-            self._bound = (run_key, self._bind_anew(source, resource, items, meta))
+            self._bound = (run_key, self._bind_anew(source, resource, way, items, meta))
         return self._bound[1]
 
-    def _bind_anew(self, source: Any, resource: DltResource, items: Any, meta: Any) -> Bound:
+    def _bind_anew(self, source: Any, resource: DltResource, way: Way, items: Any, meta: Any) -> Bound:
         if not self.arguments["incremental_object"]:
-            return Bound(self.arguments["params"], None, None, self._steps(source, resource))
+            return Bound(self.arguments["params"], None, None, self._steps(source, resource, way))
         arguments = self._arguments_of(self.original(items, meta=meta))
         incremental = arguments["incremental_object"]
         params = _set_incremental_params(
@@ -196,8 +211,10 @@ class Plan:
             arguments["incremental_cursor_transform"],
         )
         values = SimpleNamespace(**{name: getattr(incremental, name) for name in _VALUES})
-        steps = self._steps(source, resource)
-        cursor = Cursor(incremental, dlt.current.pipe()) if steps is None else None  # type: ignore[arg-type]
+        steps = self._steps(source, resource, way)
+        cursor = None
+        if way is not Way.OBJECTS and steps is None:
+            cursor = Cursor(incremental, dlt.current.pipe())  # type: ignore[arg-type]
         return Bound(params, values, cursor, steps)
 
     def _child(self, job: Job, item: Any, bound: Bound) -> Chain:
@@ -236,10 +253,12 @@ class Plan:
         return Chain(job, made, paginator, extra)
 
 
-def _parent_keys(source: Any, resource: DltResource) -> list[str] | bool | None:
-    """The top-level fields that native children need; None: whole records; False: there are no children."""
+def _parent_keys(source: Any, resource: DltResource, way: Way) -> list[str] | bool | None:
+    """The top-level fields that native children need; None: whole records; False: nobody needs them apart."""
     keys: set[str] = set()
     found = False
+    if way is Way.OBJECTS:
+        return False
     for pipe in children_of(source, resource._pipe):
         plan = plan_of(pipe)
         assert plan is not None, "a child that is not ours makes its parent take dlt's path"

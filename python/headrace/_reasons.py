@@ -1,11 +1,13 @@
-"""Why a resource takes dlt's own path: what in its configuration the engine does not do yet, one function a subject."""
+"""How far the engine goes with a resource, and why not further: one function a subject."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlt.common.configuration import resolve_configuration
+from dlt.common.json import json
 from dlt.common.normalizers.json import relational
 from dlt.common.normalizers.naming import snake_case
 from dlt.common.schema import Schema
@@ -34,19 +36,47 @@ def plan_of(pipe: Pipe) -> Plan | None:
     return getattr(pipe.gen, MARK, None)
 
 
-def reason(plan: Plan, source: Any, resource: DltResource) -> str | None:
-    """Why this resource takes dlt's path in this run; None: it is native."""
-    return (
-        of_wish(plan)
-        or of_settings()
-        or of_arguments(plan.arguments)
-        or of_pipe(plan, resource)
-        or of_readers(source, resource)
+class Way(Enum):
+    """What a resource's generator gives to dlt."""
+
+    TABLES = "its rows are made while it is extracted"
+    TEXTS = "its records are normalized in dlt's normalize step"
+    OBJECTS = "its records become Python objects"
+    DLT = "takes dlt's path"
+
+
+class Choice(NamedTuple):
+    """A way, and why it is not one above it."""
+
+    way: Way
+    why: str | None
+
+
+def choice(plan: Plan, source: Any, resource: DltResource) -> Choice:
+    """How far the engine goes with this resource in this run: the first way that nothing speaks against.
+
+    TABLES: the engine fetches, decodes and normalizes. TEXTS: it hands the records over as JSON text, which dlt's extract
+    writes as it is and the engine normalizes in dlt's normalize step, by all of dlt's settings. OBJECTS: dlt's extract gets
+    the records that the engine has decoded. DLT: dlt does all, requests too.
+    """
+    why = of_wish(plan) or of_settings() or of_arguments(plan.arguments) or of_generator(plan, resource)
+    if why is not None:
+        return Choice(Way.DLT, why)
+    why = of_pipe(plan, resource) or of_readers(source, resource) or of_data(resource)
+    if why is not None:
+        return Choice(Way.OBJECTS, why)
+    why = (
+        of_arrow()
         or of_hints(resource)
         or of_siblings(source, resource)
         or of_schema(source.schema)
         or of_tables(source.schema, resource)
     )
+    if why is None:
+        return Choice(Way.TABLES, None)
+    if names_of(resource._pipe) or json._impl_name != "orjson":
+        return Choice(Way.OBJECTS, why)
+    return Choice(Way.TEXTS, why)
 
 
 def of_wish(plan: Plan) -> str | None:
@@ -55,9 +85,12 @@ def of_wish(plan: Plan) -> str | None:
 
 
 def of_settings() -> str | None:
-    """What the configuration says of headrace and of Arrow tables."""
-    if not settings().native:
-        return "[headrace] native = false"
+    """What the configuration says of headrace."""
+    return None if settings().native else "[headrace] native = false"
+
+
+def of_arrow() -> str | None:
+    """What the configuration says of Arrow tables."""
     parquet = resolve_configuration(ItemsNormalizerConfiguration(), sections=("normalize", "parquet_normalizer"))
     if parquet.add_dlt_load_id or parquet.add_dlt_id:
         return "[normalize.parquet_normalizer] adds columns of its own"
@@ -71,11 +104,14 @@ def of_arguments(arguments: dict[str, Any]) -> str | None:
     return None
 
 
+def of_generator(plan: Plan, resource: DltResource) -> str | None:
+    """What dlt's own generator is needed for."""
+    return None if resource._pipe.gen is plan.native else "its generator is wrapped (parallelize)"
+
+
 def of_pipe(plan: Plan, resource: DltResource) -> str | None:
-    """What stands in the pipe beside our generator."""
+    """What stands in the pipe beside our generator and the steps that we call."""
     pipe = resource._pipe
-    if pipe.gen is not plan.native:
-        return "its generator is wrapped (parallelize)"
     for index, step in enumerate(pipe.steps):
         if index == pipe._gen_idx:
             continue
@@ -88,10 +124,11 @@ def of_pipe(plan: Plan, resource: DltResource) -> str | None:
     return None
 
 
-def parts_in_python(plan: Plan, resource: DltResource) -> list[str]:
+def parts_in_python(plan: Plan, resource: DltResource, choice: Choice) -> list[str]:
     """What of a native resource's work is done by Python: one line each."""
     found = []
-    if steps := names_of(resource._pipe):
+    steps = names_of(resource._pipe)
+    if steps and choice.way is Way.TABLES:
         found.append(f"records pass steps in Python ({', '.join(steps)})")
     client = plan.arguments["client"]
     if why := why_python(client):
@@ -99,6 +136,8 @@ def parts_in_python(plan: Plan, resource: DltResource) -> list[str]:
     selector = plan.arguments.get("data_selector") or client.data_selector
     if selector and selector_steps(selector) is None:
         found.append(f"data_selector `{selector}` is applied in Python")
+    if choice.way is Way.OBJECTS:
+        found.append(f"{choice.way.value}: {choice.why}")
     return found
 
 
@@ -106,24 +145,30 @@ def of_readers(source: Any, resource: DltResource) -> str | None:
     """Who reads this resource's records as Python objects."""
     for pipe in children_of(source, resource._pipe):
         plan = plan_of(pipe)
-        if plan is None or reason(plan, source, source.resources[pipe.name]) is not None:
+        if plan is None or choice(plan, source, source.resources[pipe.name]).way is Way.DLT:
             return f"`{pipe.name}` reads its records as Python objects"
     return None
 
 
-def of_hints(resource: DltResource) -> str | None:
-    """What in the resource's hints is not native."""
+def of_data(resource: DltResource) -> str | None:
+    """Which hints look at the records."""
     hints: Any = resource._hints
     if any(callable(hint) for name, hint in hints.items() if name not in NATURAL_CALLABLES):
         return "its hints depend on the data"
     if resource.validator is not None:
         return "its columns are a pydantic model"
-    if hints.get("nested_hints"):
-        return "nested_hints are not native yet"
-    if not _all_evolve(hints.get("schema_contract")):
-        return "a schema contract"
     if resource._hints_variants:
         return "it has table variants"
+    return None
+
+
+def of_hints(resource: DltResource) -> str | None:
+    """What in the resource's hints the engine cannot go by while it extracts."""
+    hints: Any = resource._hints
+    if hints.get("nested_hints"):
+        return "nested_hints"
+    if not _all_evolve(hints.get("schema_contract")):
+        return "a schema contract"
     disposition = resource.write_disposition
     if isinstance(disposition, dict) and disposition.get("strategy") == "cdc":
         return "merge strategy cdc"

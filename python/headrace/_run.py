@@ -34,8 +34,10 @@ from dlt.sources.helpers.rest_client.paginators import (
     RangePaginator,
     SinglePagePaginator,
 )
+from orjson import Fragment
 
 from headrace import _core
+from headrace._reasons import Way
 from headrace._request import GivenResponse, NativeResponse, Sender, Unsent, copy_request, selector_steps
 from headrace._sessions import Sessions
 from headrace._sessions import width as session_width
@@ -486,6 +488,23 @@ class Chain:
         self._is_short = False
 
 
+class Records(list[Any]):
+    """A page's records as they go to dlt: objects, or JSON text that dlt's extract writes as it is."""
+
+    parents: list[Any] | None = None  # what native children read of them, where they are text
+    size = 0  # bytes of the page
+
+
+def _objects(page: _core.Page, keys: list[str] | None, keep: bytes | None, extra: bytes | None) -> list[Any]:
+    """The records with these members (None: all), and what comes from their parent."""
+    found: list[Any] = json.loads(page.project(keys, keep))
+    if extra is not None:
+        more = json.loads(extra)
+        for record in found:
+            record.update(more)
+    return found
+
+
 def _digest(prepared: requests.PreparedRequest) -> bytes:
     """What makes a request the same as another."""
     parts = (prepared.method, prepared.url, prepared.body, sorted(prepared.headers.items()))
@@ -511,6 +530,7 @@ class Job:
         is_mapped: bool = False,
         asks_in_python: bool = False,
         is_parallel: bool = False,
+        way: Way = Way.TABLES,
     ) -> None:
         self.run = run
         self.name = name
@@ -532,6 +552,11 @@ class Job:
         self.cuts_at_once = cursor is None or not cursor.has_parent  # is_mapped: the cursor is one of the steps
         self.parent_keys = parent_keys  # that children want of each record; False: no children; None: whole records
         self.is_selected = is_selected  # or it feeds children only: its records make no rows
+        self.makes_tables = is_selected and way is Way.TABLES
+        self._is_of_objects = way is Way.OBJECTS
+        self._records: deque[Records] = deque()  # pages that leave as records
+        self._records_bytes = 0
+        self._changed = threading.Condition(run.lock)  # records, error, finished
         self.parents: deque[Any] = deque()
         self.tags: dict[int, tuple[str, int]] = {}
         self.counts = {"requests": 0, "pages": 0, "bytes": 0, "rows": 0}
@@ -555,7 +580,8 @@ class Job:
 
     def is_behind(self) -> bool:
         """Whether more pages would only wait."""
-        return self.stream.is_behind() or len(self.items) >= _MOST_ITEMS
+        held = self._records_bytes > 2 * self.run.settings.batch_bytes
+        return held or self.stream.is_behind() or len(self.items) >= _MOST_ITEMS
 
     @property
     def is_idle(self) -> bool:
@@ -596,6 +622,8 @@ class Job:
         if not self._finished:
             self._finished = True
             self.stream.finish()
+            with self._changed:
+                self._changed.notify_all()
 
     def end_chains(self) -> None:
         """No more pages are wanted: a step has said so."""
@@ -614,11 +642,7 @@ class Job:
                 return None
             chain, page = self.items.popleft()
             self.advance()  # there is room for another
-        records = json.loads(page.project(None))
-        if chain.extra is not None:
-            extra = json.loads(chain.extra)
-            for record in records:
-                record.update(extra)
+        records = _objects(page, None, None, chain.extra)
         origin = self.tags.get(page.tag, (None, None))
         page.release()
         return records, origin
@@ -666,22 +690,43 @@ class Job:
             page.release()
             return
         self.empty = False
+        found = None
         if self.parent_keys is not False:
-            found = json.loads(page.project(self.parent_keys, keep))  # type: ignore[arg-type]
-            if chain.extra is not None:
-                for record in found:
-                    record.update(json.loads(chain.extra))
-            self.parents.extend(found)
-        if self.is_selected:
+            found = _objects(page, self.parent_keys, keep, chain.extra)  # type: ignore[arg-type]
+        if self.makes_tables:
+            self.parents.extend(found or ())
             self.stream.accept(page, keep, chain.extra)
+            return
+        if self._is_of_objects:
+            records = Records(_objects(page, None, keep, chain.extra))
+        elif self.is_selected:
+            records = Records(map(Fragment, self._texts(page, keep, chain.extra)))
+            records.parents = found
         else:
-            page.release()
+            records = Records(found or ())
+        records.size = page.size
+        self._records_bytes += records.size
+        self._records.append(records)
+        self._changed.notify_all()
+        page.release()
+
+    def _texts(self, page: _core.Page, keep: bytes | None, extra: bytes | None) -> list[bytes]:
+        try:
+            return page.texts(keep, extra)
+        except _core.Error as error:
+            raise self._error(error, page.tag) from error
+
+    def _error(self, error: _core.Error, tag: int) -> Exception:
+        url, number = self.tags.get(tag, (None, None))
+        return page_error(error, resource=self.name, schema_name=self.schema_name, url=url, page=number)
 
     def fail(self, error: BaseException) -> None:
         """Remembers the first error; the generator raises it."""
-        if self.error is None:
-            self.error = error
-            self.stream.finish()
+        with self._changed:
+            if self.error is None:
+                self.error = error
+                self.stream.finish()
+                self._changed.notify_all()
 
     def stop(self) -> None:
         """Drops what is under way: nobody waits for it any more."""
@@ -690,22 +735,37 @@ class Job:
             if not self._finished:
                 self.fail(ResourceFailed(f"run: resource `{self.name}` was stopped"))
 
-    def next(self, timeout_ms: int) -> list[_core.TableBatch] | bool | None:
-        """The next rows; False: none yet; None: that was all. Raises the first error of a page."""
-        if self.error is not None:
-            raise self.error
-        try:
-            found = self.stream.next_batch(timeout_ms)
-        except _core.Error as error:
-            if self.error is not None:
-                raise self.error from error
-            url, number = self.tags.get(error.tag, (None, None))
-            raise page_error(error, resource=self.name, schema_name=self.schema_name, url=url, page=number) from error
+    def next(self, timeout_ms: int) -> list[_core.TableBatch] | Records | bool | None:
+        """The next rows or records; False: none yet; None: that was all. Raises the first error of a page."""
+        leaves_rows = self.makes_tables or self.is_mapped
+        found = self._next_rows(timeout_ms) if leaves_rows else self._next_records(timeout_ms)
         if found is None:
             if self.error is not None:
                 raise self.error
             logger.info(f"headrace: resource `{self.name}`: {self.counts}, {self.run.engine.stats()}")
         elif found:
             with self.run.lock:
-                self.advance()  # pages that were held back until these rows were taken
+                self.advance()  # pages that were held back until these were taken
         return found
+
+    def _next_rows(self, timeout_ms: int) -> list[_core.TableBatch] | bool | None:
+        if self.error is not None:
+            raise self.error
+        try:
+            return self.stream.next_batch(timeout_ms)
+        except _core.Error as error:
+            if self.error is not None:
+                raise self.error from error
+            raise self._error(error, error.tag) from error
+
+    def _next_records(self, timeout_ms: int) -> Records | bool | None:
+        with self._changed:
+            if not self._records and not self._finished and self.error is None:
+                self._changed.wait(timeout_ms / 1000)
+            if self.error is not None:
+                raise self.error
+            if not self._records:
+                return None if self._finished else False
+            records = self._records.popleft()
+            self._records_bytes -= records.size
+            return records

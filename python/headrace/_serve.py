@@ -16,7 +16,8 @@ from dlt.extract.resource import DltResource
 
 from headrace import _core, _schema
 from headrace._incremental import Cursor
-from headrace._run import Chain, Job, Run
+from headrace._reasons import Way
+from headrace._run import Chain, Job, Records, Run
 from headrace._sessions import why_python
 from headrace._steps import PythonSteps
 from headrace._writer import PackageWriter, release_unused
@@ -59,6 +60,7 @@ class Service:
         arguments: dict[str, Any],
         source: Any,
         resource: DltResource,
+        way: Way,
         parent_keys: list[str] | bool | None,
         cursor: Cursor | None,
         steps: PythonSteps | None = None,
@@ -67,13 +69,17 @@ class Service:
         self.run_key = run_key
         self._arguments = arguments
         self._resource = resource
+        self._way = way
         self._parent_keys = parent_keys
         self._cursor = cursor
         self._steps = steps
         self._origin: tuple[str | None, int | None] = (None, None)  # of the records that pass the steps
         self._is_selected = resource.name in source.resources.selected
         self._is_parallel = bool(arguments.get("parallelized"))
-        self._is_alone = len(source.resources.extracted) == 1
+        shared = [other.table_name for other in source.resources.selected.values()]
+        # Resources of one table keep to dlt's order, a page each in turn: the order of its rows and columns.
+        self._is_in_turn = shared.count(resource.table_name) > 1
+        self._is_alone = self._is_in_turn or len(source.resources.extracted) == 1
         self._waiting: deque[Callable[[Job], Chain]] = deque()
         self._schema: Schema = dlt.current.source_schema()
         self._caps = _schema.capabilities()
@@ -98,10 +104,11 @@ class Service:
         writer = PackageWriter()
         progress = Progress(job)
         is_done = False
-        is_known = not self._is_selected  # whether dlt's schema has our table: as in dlt, with the first page
+        is_known = not job.makes_tables  # whether dlt's schema has our table: as in dlt, with the first page
         try:
             self._feed(job)
-            yield None  # lets dlt start its other resources before this one waits
+            if not self._is_in_turn:
+                yield None  # lets dlt start its other resources before this one waits
             while True:
                 self._feed(job)
                 if self._steps is not None:
@@ -116,7 +123,9 @@ class Service:
                     yield [job.parents.popleft() for _ in range(len(job.parents))]
                 if found is None:
                     break
-                if isinstance(found, list):
+                if isinstance(found, Records):
+                    yield found
+                elif isinstance(found, list):
                     yield from self._emit(writer, job, found)
                 elif job.is_idle and not self._waiting:
                     job.finish()
@@ -151,7 +160,7 @@ class Service:
 
     def _job(self, run: Run) -> Job:
         schema = self._schema
-        if self._is_selected:
+        if self._is_selected and self._way is Way.TABLES:
             planned = schema.clone()
             root = _schema.prepare_root(planned, self._resource)
             tables = _schema.seed_tables(planned, root)
@@ -178,6 +187,7 @@ class Service:
             is_mapped=self._steps is not None,
             asks_in_python=why_python(self._arguments["client"]) is not None,
             is_parallel=self._is_parallel,
+            way=self._way,
         )
 
     def _feed(self, job: Job) -> None:

@@ -37,11 +37,14 @@ class ResourceStatus(TypedDict):
         native: Whether the engine fetched it.
         reason: Why it did not; None: it did.
         in_python: What of its work Python did, a line each.
+        in_normalize: Why its records are normalized in dlt's normalize step only; None: while they are extracted, or Python
+            sees them.
     """
 
     native: bool
     reason: str | None
     in_python: list[str]
+    in_normalize: str | None
 
 
 class LoadStatus(TypedDict):
@@ -69,13 +72,16 @@ def _load(load_id: str) -> LoadStatus:
     return found
 
 
-def note_resource(load_id: str, resource: str, reason: str | None, in_python: list[str]) -> None:
+def note_resource(
+    load_id: str, resource: str, reason: str | None, in_python: list[str], in_normalize: str | None
+) -> None:
     """Says how a rest_api resource is served."""
     with _lock:
         _load(load_id)["resources"][resource] = {
             "native": reason is None,
             "reason": reason,
             "in_python": in_python,
+            "in_normalize": in_normalize,
         }
 
 

@@ -115,6 +115,11 @@ HR_MUST_CHECK int hr__page_envelope(const hr_page *page, hr_buf *out, hr_error *
 /* A JSON list: per record (keep as in hr_records) an object of just these members; keys NULL: whole records. */
 HR_MUST_CHECK int hr__page_project(const hr_page *page, const hr_str *keys, size_t n_keys, const uint8_t *keep,
                                    hr_buf *out, hr_error *err);
+/* The records (keep as in hr_records) as JSON text, one behind the other: orjson's, with the members of `extra` (an
+ * object as compact text, or data NULL) over those of objects. ends_out: n_records, the first *n_out are set: where
+ * each ends. HR_RANGE, HR_ENCODING: what orjson refuses; err has the record. */
+HR_MUST_CHECK int hr__page_texts(const hr_page *page, const uint8_t *keep, hr_str extra, hr_buf *out, size_t *ends_out,
+                                 size_t *n_out, hr_error *err);
 void hr__page_free(hr_page *page);
 
 /* @locality one accepting thread a stream. Gives the page to the workers; on success the page is the engine's. keep:

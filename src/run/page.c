@@ -262,3 +262,39 @@ int hr__page_project(const hr_page *page, const hr_str *keys, size_t n_keys, con
     }
     return hr__buf_append_str(out, "]");
 }
+
+/* The text of an object with extra's members over its own: they stand behind them, and of a key that is there twice a
+ * reader takes the first's place and the last's value, as dict.update leaves it. */
+static int text_with_extra(const hr_doc *doc, size_t object, hr_str extra, hr_buf *out, hr_error *err) {
+    HR_TRY(hr__doc_write(doc, object, 0, NULL, 0, out, err));
+    out->size_bytes--; /* the brace */
+    HR_TRY(hr__buf_append_str(out, doc->toks[object].len == 0 ? "" : ","));
+    return hr__buf_append(out, extra.data + 1, extra.size_bytes - 1);
+}
+
+int hr__page_texts(const hr_page *page, const uint8_t *keep, hr_str extra, hr_buf *out, size_t *ends_out, size_t *n_out,
+                   hr_error *err) {
+    if (page->doc == NULL) {
+        return not_decoded(err);
+    }
+    const hr_doc *doc = page->doc;
+    size_t n = 0;
+    for (size_t i = 0; i < page->n_records; i++) {
+        if (keep != NULL && keep[i] == 0) {
+            continue;
+        }
+        size_t at = page->records[i];
+        int rc = extra.size_bytes > 2 && doc->toks[at].type == HR_TOK_OBJECT
+                     ? text_with_extra(doc, at, extra, out, err)
+                     : hr__doc_write(doc, at, 0, NULL, 0, out, err);
+        if (rc != HR_OK) {
+            if (err != NULL) {
+                err->record = (int64_t)i;
+            }
+            return rc;
+        }
+        ends_out[n++] = out->size_bytes;
+    }
+    *n_out = n;
+    return HR_OK;
+}

@@ -74,24 +74,39 @@ def http2(faults: Faults) -> Iterator[Callable[..., Http2]]:
 
 
 class _Lines(logging.Handler):
-    """Keeps what is said about dlt's path."""
+    """Keeps what is said with one of these words."""
 
-    def __init__(self) -> None:
+    def __init__(self, *words: str) -> None:
         super().__init__()
+        self.words = words
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "takes dlt's path" in record.getMessage():
+        if any(word in record.getMessage() for word in self.words):
             self.lines.append(record.getMessage())
 
 
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     """The lines that say that a resource takes dlt's path."""
-    handler = _Lines()
+    handler = _Lines("takes dlt's path")
     logging.getLogger("dlt").addHandler(handler)
     yield handler.lines
     logging.getLogger("dlt").removeHandler(handler)
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The lines that say which way a resource takes, other than the fastest."""
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
+    handler = _Lines("takes dlt's path", "become Python objects", "in dlt's normalize step")
+    logger = logging.getLogger("dlt")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler.lines
+    logger.setLevel(level)
+    logger.removeHandler(handler)
 
 
 @pytest.fixture

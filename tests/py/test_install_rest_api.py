@@ -88,7 +88,7 @@ def resources(pipeline: dlt.Pipeline) -> Any:
     return headrace.status().get(load_id, {}).get("resources")
 
 
-NATIVE = {"native": True, "reason": None, "in_python": []}
+NATIVE = {"native": True, "reason": None, "in_python": [], "in_normalize": None}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_source_made_under_install_is_dlts_after_uninstall(api: Any, tmp_path:
     assert not rest_api._postprocessors
     pipeline = make_pipeline(tmp_path, "p")
     pipeline.run(source)
-    why = {"native": False, "reason": "headrace was uninstalled", "in_python": []}
+    why = {"native": False, "reason": "headrace was uninstalled", "in_python": [], "in_normalize": None}
     assert resources(pipeline) == {"posts": why, "comments": why}
 
 
@@ -155,7 +155,7 @@ def test_what_is_left_to_dlt_says_why(api: Any, tmp_path: Path, said: list[str])
     source = rest_api_source(config(server.url, columns={"id": {"data_type": "wei"}}), name="api")
     pipeline.run(source)
     found = resources(pipeline)
-    assert found["posts"] == {**NATIVE, "native": False, "reason": "column `posts.id` is hinted as wei"}
+    assert found["posts"] == {**NATIVE, "in_normalize": "column `posts.id` is hinted as wei"}
     assert found["comments"] == NATIVE
     assert not said  # the user asked for no other source: the status says it
 
