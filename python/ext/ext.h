@@ -6,6 +6,7 @@
  *   engine.c  Engine and Stream
  *   page.c    Page
  *   batch.c   TableBatch, columns
+ *   text.c    write_text
  *   stages.c  the stages without fetch and run, for tests
  *
  * Ownership: Page -> Stream -> Engine by references, so the C engine is freed after all of its pages and streams. The
@@ -71,6 +72,8 @@ PyObject *ext_name_column(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *ext_name_path(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *ext_iso_parse(PyObject *module, PyObject *arg);
 PyObject *ext_split_records(PyObject *module, PyObject *args);
+/* of text.c */
+PyObject *ext_write_text(PyObject *module, PyObject *args);
 /* Fills options' id kind from "random", "key_hash", "row_hash". -1 with an exception set. */
 int ext_id_kind(const char *name, hr_id_kind *kind_out);
 

@@ -120,6 +120,7 @@ static PyMethodDef module_methods[] = {
     {"name_path", (PyCFunction)(void (*)(void))ext_name_path, METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("A normalized path (snake_case).")},
     {"split_records", ext_split_records, METH_VARARGS, PyDoc_STR("Slices of the elements of a JSON array.")},
+    {"write_text", ext_write_text, METH_VARARGS, PyDoc_STR("Writes the rows of an Arrow batch as text.")},
     {"iso_parse", ext_iso_parse, METH_O, PyDoc_STR("What dlt reads a text as: datetime, date, time or None.")},
     {NULL, NULL, 0, NULL},
 };

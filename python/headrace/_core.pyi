@@ -6,7 +6,7 @@ order -> `Stream.next_batch` gives Arrow. A page that is not accepted is dropped
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 __version__: Final[str]
 
@@ -16,6 +16,31 @@ Step = str | int | None
 Column = tuple[str, str, int, int, int]
 # name, parent's name or None, max_nesting or -1, columns in order (None: a contract leaves the table's rows out)
 Table = tuple[str, str | None, int, list[Column] | None]
+
+# label, index of the column in the batch or -1 (null), data_type, whether timestamps have no zone
+TextColumn = tuple[bytes, int, str, bool]
+
+class TextLayout(TypedDict):
+    """What stands around and in the values of a load file's text: `hr_text_layout` of src/emit/text.h."""
+
+    row_open: str
+    row_between: str
+    row_close: str
+    cell_between: str
+    null: str
+    skip_null: int  # 1: nulls are left out with their label
+    cells: dict[str, tuple[str, str, str]]  # by data_type: "wrapped", "escaped" or "quoted"; before; behind
+    escapes: dict[str, str]  # of ASCII characters
+    quoted: str  # characters that make a "quoted" value stand in quotes
+    refused: str  # those of them that cannot be written even so
+    true: str
+    false: str
+    orjson_doubles: int
+    bytes: int  # 1 hex, 2 base64, 3 UTF-8
+    bytes_max: int
+    size_close: str
+    date_time: int  # the character between date and time
+    zone: str
 
 COL_NOT_NULL: Final[int]
 COL_VARIANT: Final[int]
@@ -227,6 +252,18 @@ def normalize_json(
 def split_records(body: bytes | memoryview, target_bytes: int) -> list[tuple[int, int]]:
     """Cuts the text of a JSON array into slices [from, to) of whole elements, each of `target_bytes` or a little more; []
     when it is no array or cannot be cut. Whether the elements are well-formed is not looked at.
+    """
+
+def write_text(
+    batch: Any,
+    layout: TextLayout,
+    columns: list[TextColumn],
+    follows: bool,
+    write: Callable[[bytes], object],
+) -> None:
+    """Writes the rows of an Arrow batch (`__arrow_c_array__`) as text, off the GIL but for `write`, which gets pieces of
+    about 1 MiB. `follows`: `row_between` stands before the first row too. Raises `Error` (code UNSUPPORTED, ENCODING, RANGE,
+    LIMIT) with `record`, the row at fault; all rows before it are written.
     """
 
 def name_column(key: str, max_length: int = 0) -> str: ...

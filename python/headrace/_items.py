@@ -31,7 +31,7 @@ from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
 from headrace import _core, _dlt_versions, _normalize_reasons, _schema, _status
 from headrace._contracts import Violation, told_together
-from headrace._load_files import take_tables
+from headrace._load_files import take_tables, why_rows
 from headrace.config import settings
 
 _DLT_TAKES = {"SCHEMA", "UNSUPPORTED", "COERCE", "NULL_VALUE", "RANGE", "ENCODING", "LIMIT", "SYNTAX"}
@@ -112,7 +112,8 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
             work.run()
         if work.n_pieces == 0:
             return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
-        _status.note(self.load_id, root_table_name, None, work.n_records, work.n_by_dlt)
+        by_rows = why_rows(self.item_storage, self.config.destination_capabilities)
+        _status.note(self.load_id, root_table_name, None, work.n_records, work.n_by_dlt, by_rows)
         self._truncate_if_empty(root_table_name, work.updates)
         return work.updates
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 from collections.abc import Sequence
 from functools import cache, partial
 from itertools import groupby
@@ -10,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dlt.common.data_writers import BufferedDataWriter, DataWriter
-from dlt.common.data_writers.writers import CsvWriter, JsonlWriter, ParquetDataWriter
-from dlt.common.json import json
+from dlt.common.data_writers.writers import CsvWriter, InsertValuesWriter, JsonlWriter, ParquetDataWriter
 from dlt.common.storages.data_item_storage import DataItemStorage
+
+from headrace import _core, _text_layouts
 
 # What `ParquetDataWriter._create_writer` of dlt 1.31 hands to pyarrow.
 _WRITER_SETTINGS = (
@@ -39,14 +42,30 @@ def take_tables(storage: DataItemStorage) -> None:
 def _get_writer(storage: DataItemStorage, get: Any, *args: str) -> BufferedDataWriter[DataWriter]:
     writer: BufferedDataWriter[DataWriter] = get(*args)
     if writer.writer_cls is storage.writer_cls:
-        writer.writer_cls = _with_tables(storage.writer_cls)
+        writer.writer_cls = partial(_open, _with_tables(storage.writer_cls), writer)  # type: ignore[assignment]
+        if not issubclass(storage.writer_cls, ParquetDataWriter) and (writer.file_max_items or writer.file_max_bytes):
+            writer.write_data_item = partial(_in_slices, writer.write_data_item, writer.buffer_max_items)  # type: ignore[method-assign]
+    return writer
+
+
+def _in_slices(write: Any, n_rows: int, item: Any, columns: Any) -> int:
+    """Writes a table as often as dlt would write so many rows, after each of which it looks at a file's limits."""
+    if not isinstance(item, pa.Table):
+        return int(write(item, columns))
+    return sum(write(item.slice(start, n_rows), columns) for start in range(0, item.num_rows, n_rows))
+
+
+def _open(cls: type[DataWriter], buffered: BufferedDataWriter[DataWriter], file: Any, caps: Any) -> DataWriter:
+    writer = cls(file, caps=caps)
+    if isinstance(writer, _TextTables):
+        writer.buffered = buffered
     return writer
 
 
 @cache
 def _with_tables(base: type[DataWriter]) -> type[DataWriter]:
     """The writer class, taking Arrow tables."""
-    mixin = _ParquetTables if issubclass(base, ParquetDataWriter) else _RowsOfTables
+    mixin = _ParquetTables if issubclass(base, ParquetDataWriter) else _TextTables
     return type(base.__name__, (mixin, base), {})
 
 
@@ -116,33 +135,106 @@ def _repeating_columns(table: pa.Table) -> list[str]:
     ]
 
 
-class _RowsOfTables(_Tables):
-    """Text formats: the table's rows as dlt's normalizer would hand them over."""
+class _TextTables(_Tables):
+    """Text formats: the engine writes the table's rows as dlt's writer would, or gives dlt's writer the rows."""
+
+    buffered: BufferedDataWriter[DataWriter]  # its newest columns are those of the table, also when the file has fewer
 
     def write_header(self, columns_schema: Any) -> None:
         """Remembers the columns."""
-        self._naive = {name for name, column in columns_schema.items() if _is_naive(column, self._caps)}
-        self._json_columns = {name for name, column in columns_schema.items() if column.get("data_type") == "json"}
+        self._columns = columns_schema
+        self._layout = _checked_layout(self)[0]
         super().write_header(columns_schema)
 
     def _write_table(self, table: pa.Table) -> None:
-        table = self._in_zone(table)
-        names = table.column_names
-        columns = [
-            [_from_json(value) for value in column.to_pylist()] if name in self._json_columns else column.to_pylist()
-            for name, column in zip(names, table.columns, strict=True)
-        ]
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        if isinstance(self, (JsonlWriter, CsvWriter)):
-            rows = [{name: value for name, value in row.items() if value is not None} for row in rows]
-        super().write_data(rows)
+        done = 0
+        if self._layout is not None and not self._is_odd(table):
+            done = self._write_natively(table, self._layout)
+        if done < table.num_rows:
+            self._write_rows(table.slice(done))
 
-    def _in_zone(self, table: pa.Table) -> pa.Table:
-        """The table with the timestamps of naive columns without their zone."""
+    def _is_odd(self, table: pa.Table) -> bool:
+        """A column without a name is none for dlt, whose JSON has it all the same. A row of a CSV file of one column is
+        quoted when it is empty.
+        """
+        alone = len(self._columns) == 1 and getattr(self, "quoting", None) in ("quote_minimal", "quote_none")
+        return alone or "" in table.column_names
+
+    def _write_natively(self, table: pa.Table, layout: _core.TextLayout) -> int:
+        """Returns how many rows were written: not all when dlt's writer is to take one (and to fail with its own error)."""
+        known = self.buffered._current_columns if isinstance(self, JsonlWriter) else self._columns
+        columns = _text_layouts.columns_of(self, known, self._naive(), table.schema)
+        write = _writes_bytes(self._f)
+        done = 0
+        for batch in table.to_batches():
+            follows = done > 0 or getattr(self, "_chunks_written", 0) > 0
+            try:
+                _core.write_text(batch, layout, columns, follows, write)
+            except (_core.Error, UnicodeEncodeError) as ex:
+                self._count(table.slice(0, done + getattr(ex, "record", 0)))
+                return done + getattr(ex, "record", 0)
+            done += batch.num_rows
+        self._count(table)
+        return done
+
+    def _count(self, table: pa.Table) -> None:
+        """What dlt's writer counts."""
+        if isinstance(self, CsvWriter):
+            self.items_count += sum(len(column) - column.null_count for column in table.columns)
+        else:
+            self.items_count += table.num_rows
+        if isinstance(self, InsertValuesWriter):
+            self._chunks_written += table.num_rows > 0
+
+    def _naive(self) -> set[str]:
+        return {name for name, column in self.buffered._current_columns.items() if _is_naive(column, self._caps)}
+
+    def _write_rows(self, table: pa.Table) -> None:
+        naive, columns = self._naive(), self.buffered._current_columns
         for index, field in enumerate(table.schema):
-            if field.name in self._naive and pa.types.is_timestamp(field.type):
+            if field.name in naive and pa.types.is_timestamp(field.type):
                 table = table.set_column(index, field.name, table.column(index).cast(pa.timestamp("us")))
-        return table
+        is_json = {name for name in table.column_names if columns.get(name, {}).get("data_type") == "json"}
+        super().write_data(_text_layouts.rows_of(table, is_json, isinstance(self, InsertValuesWriter)))
+
+
+def why_rows(storage: DataItemStorage, caps: Any) -> str | None:
+    """Why text files are written from Python rows; None: they are not."""
+    if issubclass(storage.writer_cls, ParquetDataWriter):
+        return None
+    return _checked_layout(_with_tables(storage.writer_cls)(io.BytesIO(), caps=caps))[1]
+
+
+_layouts: dict[Any, tuple[_core.TextLayout | None, str | None]] = {}
+_CSV_SETTINGS = ("delimiter", "quoting", "lineterminator", "encoding", "encoding_errors", "bytes_encoding")
+
+
+def _checked_layout(writer: DataWriter) -> tuple[_core.TextLayout | None, str | None]:
+    """The layout of a writer that has written nothing, or why there is none."""
+    key = (
+        type(writer),
+        *(getattr(writer, name, None) for name in _CSV_SETTINGS),
+        *(getattr(writer._caps, name, None) for name in ("escape_literal", "insert_values_writer_type")),
+    )
+    if key not in _layouts:
+        try:
+            layout = _text_layouts.layout_of(writer)
+            _text_layouts.check(writer, type(writer).__bases__[1], layout)  # see `_with_tables`
+            _layouts[key] = layout, None
+        except _text_layouts.NoLayout as ex:
+            _layouts[key] = None, str(ex)
+    return _layouts[key]
+
+
+def _writes_bytes(file: Any) -> Any:
+    """What writes UTF-8 bytes into the file, which may take text, of another encoding too."""
+    if not isinstance(file, io.TextIOBase):
+        return file.write
+    if isinstance(file, io.TextIOWrapper) and codecs.lookup(file.encoding).name == "utf-8":
+        file.flush()
+        return file.buffer.write
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    return lambda piece: file.write(decode(piece))
 
 
 def _is_naive(column: Any, caps: Any) -> bool:
@@ -152,16 +244,6 @@ def _is_naive(column: Any, caps: Any) -> bool:
     if caps is not None and getattr(caps, "supports_naive_datetime", True) is False:
         return False
     return column.get("timezone", True) is False
-
-
-def _from_json(text: str | None) -> Any:
-    """The value of a JSON cell. Text that is no JSON is a string, which dlt leaves as it is."""
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:

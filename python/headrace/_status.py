@@ -22,12 +22,14 @@ class TableStatus(TypedDict):
         reason: Why it did not; None: it did.
         records: Records that the engine took.
         by_dlt: Records among them that dlt took itself (new columns under a contract, typed values, errors).
+        by_rows: Why dlt's writer gets their rows as Python objects; None: the engine writes the load files' text too.
     """
 
     native: bool
     reason: str | None
     records: int
     by_dlt: int
+    by_rows: str | None
 
 
 class ResourceStatus(TypedDict):
@@ -85,16 +87,25 @@ def note_resource(
         }
 
 
-def note(load_id: str, table: str, reason: str | None, records: int = 0, by_dlt: int = 0) -> None:
+def note(
+    load_id: str, table: str, reason: str | None, records: int = 0, by_dlt: int = 0, by_rows: str | None = None
+) -> None:
     """Adds a file's records to its table's."""
     with _lock:
         tables = _load(load_id)["tables"]
         known = tables.get(table)
         if known is None:
-            known = tables[table] = {"native": reason is None, "reason": reason, "records": 0, "by_dlt": 0}
+            known = tables[table] = {
+                "native": reason is None,
+                "reason": reason,
+                "records": 0,
+                "by_dlt": 0,
+                "by_rows": by_rows,
+            }
             from dlt.common import logger
 
             how = "in the engine" if reason is None else f"by dlt: {reason}"
+            how += f", written by dlt row by row: {by_rows}" if by_rows else ""
             logger.info(f"headrace: load {load_id}: `{table}` is normalized {how}")
         known["records"] += records
         known["by_dlt"] += by_dlt
@@ -127,7 +138,7 @@ def _at_home(result: tuple[Any, ...], notes: dict[str, dict[str, TableStatus]]) 
 
     for load_id, tables in notes.items():
         for name, table in tables.items():
-            note(load_id, name, table["reason"], table["records"], table["by_dlt"])
+            note(load_id, name, table["reason"], table["records"], table["by_dlt"], table["by_rows"])
     return TWorkerRV(*result)
 
 
