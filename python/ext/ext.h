@@ -8,6 +8,7 @@
  *   batch.c   TableBatch, columns
  *   text.c    write_text
  *   stages.c  the stages without fetch and run, for tests
+ *   nested.c  ids and links of rows of nested Arrow tables
  *
  * Ownership: Page -> Stream -> Engine by references, so the C engine is freed after all of its pages and streams. The
  * GIL is released around every call that may block or that works on data.
@@ -74,6 +75,10 @@ PyObject *ext_iso_parse(PyObject *module, PyObject *arg);
 PyObject *ext_split_records(PyObject *module, PyObject *args);
 /* of text.c */
 PyObject *ext_write_text(PyObject *module, PyObject *args);
+/* module functions of nested.c */
+PyObject *ext_nested_rows(PyObject *module, PyObject *args);
+PyObject *ext_nested_ids(PyObject *module, PyObject *args);
+PyObject *ext_random_ids(PyObject *module, PyObject *arg);
 /* Fills options' id kind from "random", "key_hash", "row_hash". -1 with an exception set. */
 int ext_id_kind(const char *name, hr_id_kind *kind_out);
 

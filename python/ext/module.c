@@ -121,6 +121,9 @@ static PyMethodDef module_methods[] = {
      PyDoc_STR("A normalized path (snake_case).")},
     {"split_records", ext_split_records, METH_VARARGS, PyDoc_STR("Slices of the elements of a JSON array.")},
     {"write_text", ext_write_text, METH_VARARGS, PyDoc_STR("Writes the rows of an Arrow batch as text.")},
+    {"nested_rows", ext_nested_rows, METH_VARARGS, PyDoc_STR("Parents and places of the rows that lists hold.")},
+    {"nested_ids", ext_nested_ids, METH_VARARGS, PyDoc_STR("Ids of rows nested under others.")},
+    {"random_ids", ext_random_ids, METH_O, PyDoc_STR("Random row ids.")},
     {"iso_parse", ext_iso_parse, METH_O, PyDoc_STR("What dlt reads a text as: datetime, date, time or None.")},
     {NULL, NULL, 0, NULL},
 };

@@ -266,6 +266,19 @@ def write_text(
     LIMIT) with `record`, the row at fault; all rows before it are written.
     """
 
+def nested_rows(offsets: Any, first: int, stop: int) -> tuple[bytes, bytes]:
+    """Of the rows [first, stop) that lists hold one after another: the lists' numbers and the rows' places in them, int64
+    each. `offsets`: a buffer of int64, from 0, one more than lists. Raises `ValueError`.
+    """
+
+def nested_ids(table: str, offsets: Any, data: Any, indices: Any) -> bytes:
+    """dlt's ids of a table's rows, 14 characters each, from their parents' ids (int32 offsets into the text, one more
+    than rows) and their places in their lists (int64): `get_nested_row_hash` of dlt. Raises `ValueError`.
+    """
+
+def random_ids(n_rows: int) -> bytes:
+    """Random row ids, 14 characters each."""
+
 def name_column(key: str, max_length: int = 0) -> str: ...
 def name_path(path: str, max_length: int = 0) -> str: ...
 def iso_parse(text: str) -> tuple[str, tuple[int, ...], int | None] | None:

@@ -17,6 +17,7 @@ _ENVIRONMENT = "HEADRACE__ENABLED"
 _wanted: bool | None = None  # by install and uninstall; None: as configured
 _rest_api_wanted: bool | None = None  # by install; None: as configured
 _environment_before: str | None = None
+_nested = False  # whether `headrace.nested` was called
 
 
 class UnsupportedDltVersion(RuntimeError):
@@ -79,10 +80,25 @@ def place_for_loads() -> None:
         place()
 
 
+def _is_tested() -> bool:
+    """Whether headrace was tested with this dlt; says so if not."""
+    from dlt.common import logger
+
+    try:
+        check_version()
+    except UnsupportedDltVersion as ex:
+        logger.warning(str(ex))
+        return False
+    return True
+
+
 def place() -> None:
-    """Has dlt's normalize step ask here which normalizer takes a table's records, in this process and in its workers."""
+    """Has dlt's normalize step ask here which normalizer takes a table's records, in this process and in its workers, and
+    its extract step what takes Arrow tables.
+    """
     from dlt.normalize import normalize, worker
 
+    _place_extractor()
     vars(worker)["JsonLItemsNormalizer"] = _items_normalizer
     vars(normalize)["w_normalize_files"] = w_normalize_files
 
@@ -139,20 +155,42 @@ def wants_rest_api() -> bool:
     return is_wanted() and (settings().rest_api if _rest_api_wanted is None else _rest_api_wanted)
 
 
+def place_nested() -> None:
+    """Has dlt's extract step look for resources that `headrace.nested` marked."""
+    global _nested
+    check_version()
+    _nested = True
+    _place_extractor()
+
+
+def _place_extractor() -> None:
+    from dlt.extract import extract
+
+    vars(extract)["ArrowExtractor"] = _arrow_extractor
+
+
+def _arrow_extractor(*args: Any, **kwargs: Any) -> Any:
+    """What makes relational tables of nested Arrow, or dlt's own, with dlt's arguments."""
+    from dlt.extract.extractors import ArrowExtractor
+
+    from headrace.config import settings
+
+    if not _nested and not (settings().nested_arrow and is_wanted() and _is_tested()):
+        return ArrowExtractor(*args, **kwargs)
+    from headrace._nested_extract import NestedArrowExtractor
+
+    return NestedArrowExtractor(*args, **kwargs)
+
+
 def _items_normalizer(
     item_storage: Any, load_storage: Any, normalize_storage: Any, schema: Any, load_id: str, *args: Any, **kwargs: Any
 ) -> Any:
     """The engine's normalizer, or dlt's, with dlt's arguments."""
-    from dlt.common import logger
     from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
     args = (item_storage, load_storage, normalize_storage, schema, load_id, *args)
-    if not is_wanted() and (_wanted is False or not _normalize_loads.is_taken(load_id)):
-        return JsonLItemsNormalizer(*args, **kwargs)
-    try:
-        check_version()
-    except UnsupportedDltVersion as ex:
-        logger.warning(str(ex))
+    is_taken = is_wanted() or (_wanted is not False and _normalize_loads.is_taken(load_id))
+    if not is_taken or not _is_tested():
         return JsonLItemsNormalizer(*args, **kwargs)
     from headrace._items import NativeItemsNormalizer
 

@@ -114,7 +114,7 @@ def normalizer_options(schema: Schema, root: str, propagation: Any = None) -> di
     }
 
 
-def _column(
+def inferred_column(
     schema: Schema, caps: DestinationCapabilitiesContext, table: TTableSchema, spec: _core.Column
 ) -> TColumnSchema:
     """What `JsonLItemsNormalizer._infer_column` would give for the column."""
@@ -148,6 +148,6 @@ def tell(schema: Schema, caps: DestinationCapabilitiesContext, batch: _core.Tabl
         return None
     table = schema.tables.get(batch.name) or utils.new_table(batch.name, batch.parent)  # type: ignore[arg-type]
     partial = copy(table)
-    partial["columns"] = {spec[0]: _column(schema, caps, table, spec) for spec in batch.new_columns}
+    partial["columns"] = {spec[0]: inferred_column(schema, caps, table, spec) for spec in batch.new_columns}
     schema.update_table(partial, normalize_identifiers=False)
     return partial

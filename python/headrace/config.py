@@ -14,6 +14,8 @@ class HeadraceConfiguration(BaseConfiguration):
         prefer_parquet: True makes dlt's normalize step write Parquet wherever the destination takes it and neither the
             resource nor the run asks for another format (DuckDB's own choice is INSERT statements, slow to load).
         rest_api: False leaves dlt's own `rest_api` sources as they are when `enabled`.
+        nested_arrow: "tables" makes relational tables of nested Arrow columns of every resource, with the engine enabled
+            (`headrace.nested(resource)` does so for one, enabled or not).
         native: False makes every resource take dlt's own path.
         workers: Worker threads; 0: the machine's cores.
         memory_limit: Bytes that pages and batches may hold together.
@@ -26,6 +28,7 @@ class HeadraceConfiguration(BaseConfiguration):
     enabled: bool = False
     prefer_parquet: bool = False
     rest_api: bool = True
+    nested_arrow: str = ""
     native: bool = True
     workers: int = 0
     memory_limit: int = 256 << 20

@@ -5,7 +5,7 @@
 #include "core.h"
 
 #include "doc_write.h"
-#include "number.h"
+#include "nested_id.h"
 #include "typed_text.h"
 
 #include <stdio.h>
@@ -890,26 +890,7 @@ static hr_batch_column *id_column(hr_normalizer *norm, int32_t table, const char
     return &norm->batch->tables[table].columns[hr__schema_find_column(norm->schema, table, hr__str(name))];
 }
 
-/* Writes "<parent id>_<table>_<index>", of at most id_message_bytes; its size. */
-static size_t id_message(char *message, hr_str parent, hr_str table, uint32_t index) {
-    char *at = message;
-    memcpy(at, parent.data, parent.size_bytes);
-    at += parent.size_bytes;
-    *at++ = '_';
-    memcpy(at, table.data, table.size_bytes);
-    at += table.size_bytes;
-    *at++ = '_';
-    at += hr__uint_repr(index, at);
-    return (size_t)(at - message);
-}
-
-static size_t id_message_bytes(hr_str parent, hr_str table) {
-    return parent.size_bytes + table.size_bytes + 2 + 24;
-}
-
-#define MESSAGE_ROOM 256 /* what does not fit goes to scratch: long names, long ids of a user's */
-
-/* The ids of a child table's rows, four hashes at a time (rule 42). */
+/* The ids of a child table's rows. */
 static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, const hr_batch_column *parent_id) {
     size_t n_rows = norm->batch->tables[table].n_rows;
     const table_rows *rows = &norm->rows[table];
@@ -918,28 +899,18 @@ static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, con
     if (block == NULL) {
         return hr__norm_memory(norm);
     }
-    char messages[4][MESSAGE_ROOM];
-    uint8_t digests[4][HR_ID_BYTES];
-    void *out[4] = {digests[0], digests[1], digests[2], digests[3]};
-    for (size_t row = 0; row < n_rows; row += 4) {
-        size_t n = n_rows - row < 4 ? n_rows - row : 4, sizes[4] = {0};
-        const void *data[4] = {messages[0], messages[1], messages[2], messages[3]};
+    for (size_t row = 0; row < n_rows; row += HR_NESTED_ID_LANES) {
+        size_t n = n_rows - row < HR_NESTED_ID_LANES ? n_rows - row : HR_NESTED_ID_LANES;
+        hr_str parents[HR_NESTED_ID_LANES] = {{NULL, 0}};
+        uint64_t indices[HR_NESTED_ID_LANES] = {0};
         for (size_t i = 0; i < n; i++) {
-            const hr_str parent = {parent_id->cells[row + i].str, parent_id->sizes[row + i]};
-            char *message = messages[i];
-            if (id_message_bytes(parent, name) > MESSAGE_ROOM) {
-                message = hr__arena_alloc(&norm->scratch, id_message_bytes(parent, name));
-                if (message == NULL) {
-                    return hr__norm_memory(norm);
-                }
-            }
-            sizes[i] = id_message(message, parent, name, rows->links[row + i].list_index);
-            data[i] = message;
+            parents[i] = (hr_str){parent_id->cells[row + i].str, parent_id->sizes[row + i]};
+            indices[i] = rows->links[row + i].list_index;
         }
-        hr__shake128_x4(data, sizes, out, HR_ID_BYTES);
-        hr__arena_reset(&norm->scratch);
+        if (hr__nested_ids(name, parents, indices, n, &norm->scratch, block + row * HR_ID_CHARS) != HR_OK) {
+            return hr__norm_memory(norm);
+        }
         for (size_t i = 0; i < n; i++) {
-            hr__base64(digests[i], HR_ID_BYTES, block + (row + i) * HR_ID_CHARS);
             put_text(id, row + i, block + (row + i) * HR_ID_CHARS, HR_ID_CHARS);
         }
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import struct
 from typing import Any
 
 import docgen
@@ -90,6 +91,44 @@ def test_nested_ids_equal_dlts() -> None:
     for row in pa.table(pa.record_batch(child)).to_pylist():
         assert row["_dlt_parent_id"] == root_id
         assert row["_dlt_id"] == get_nested_row_hash(root_id, "items__tags", row["_dlt_list_idx"])
+
+
+def test_rows_of_lists_and_their_ids() -> None:
+    offsets = pa.array([0, 0, 2, 2, 5, 5], pa.int64()).buffers()[1]
+    for first in range(6):
+        for stop in range(first, 6):
+            parents, places = (memoryview(part).cast("q").tolist() for part in _core.nested_rows(offsets, first, stop))
+            assert parents == [1, 1, 3, 3, 3][first:stop]
+            assert places == [0, 1, 0, 1, 2][first:stop]
+    rng = random.Random(3)
+    ids = ["", "é", *("x" * rng.randrange(400) for _ in range(50))]
+    _, starts, text = pa.array(ids).buffers()
+    found = _core.nested_ids("a__é", starts, text, pa.array(range(len(ids)), pa.int64()).buffers()[1])
+    assert [found[14 * i : 14 * i + 14].decode() for i in range(len(ids))] == [
+        get_nested_row_hash(parent, "a__é", i) for i, parent in enumerate(ids)
+    ]
+    assert len({_core.random_ids(10)[14 * i : 14 * i + 14] for i in range(10)}) == 10
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: _core.nested_rows(bytes(7), 0, 0),
+        lambda: _core.nested_rows(b"", 0, 0),
+        lambda: _core.nested_rows(struct.pack("3q", 0, 2, 1), 0, 1),
+        lambda: _core.nested_rows(struct.pack("2q", 1, 2), 0, 1),
+        lambda: _core.nested_rows(struct.pack("2q", 0, 2), 0, 3),
+        lambda: _core.nested_rows(struct.pack("2q", 0, 2), -1, 1),
+        lambda: _core.nested_ids("t", struct.pack("2i", 0, 4), b"abc", bytes(8)),
+        lambda: _core.nested_ids("t", struct.pack("2i", -1, 0), b"abc", bytes(8)),
+        lambda: _core.nested_ids("t", struct.pack("2i", 0, 3), b"abc", struct.pack("q", -1)),
+        lambda: _core.nested_ids("t", struct.pack("1i", 0), b"abc", bytes(8)),
+        lambda: _core.random_ids(-1),
+    ],
+)
+def test_buffers_that_are_not_what_they_should_be(call: Any) -> None:
+    with pytest.raises(ValueError, match="wants"):
+        call()
 
 
 @pytest.mark.parametrize(
