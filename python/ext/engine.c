@@ -360,18 +360,28 @@ static PyType_Spec Stream_spec = {
 /* ---------------------------------------------------------------------------------------------------- Engine */
 
 static PyObject *Engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"workers", "memory_limit", "max_in_flight", "max_in_flight_per_host", "max_depth", "seed",
-                            NULL};
+    static char *names[] = {"workers",       "memory_limit",
+                            "max_in_flight", "max_in_flight_per_host",
+                            "first_window",  "max_pause_ms",
+                            "pacer",         "max_depth",
+                            "seed",          NULL};
+    ext_state *state = ext_state_of_type(type);
+    PyObject *pacer = Py_None;
     hr_engine_options options;
     hr__engine_options_init(&options);
     unsigned long long memory_limit = options.memory_limit_bytes;
     const char *seed = NULL;
     Py_ssize_t seed_size = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$IKIIIz#", names, &options.workers, &memory_limit,
-                                     &options.max_in_flight, &options.max_in_flight_per_host, &options.max_depth, &seed,
-                                     &seed_size)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$IKIIIIOIz#", names, &options.workers, &memory_limit,
+                                     &options.max_in_flight, &options.max_in_flight_per_host, &options.first_window,
+                                     &options.max_pause_ms, &pacer, &options.max_depth, &seed, &seed_size)) {
         return NULL;
     }
+    if (pacer != Py_None && !PyObject_TypeCheck(pacer, state->pacer_type)) {
+        PyErr_SetString(PyExc_TypeError, "pacer must be a Pacer");
+        return NULL;
+    }
+    options.pacer = pacer == Py_None ? NULL : ((PacerObject *)pacer)->pacer;
     options.memory_limit_bytes = memory_limit;
     if (seed != NULL) {
         if (seed_size != sizeof options.seed) {
@@ -527,43 +537,17 @@ static int parse_headers(PyObject *sequence, hr_http_header **headers_out, size_
 }
 
 static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"stream",
-                            "tag",
-                            "method",
-                            "url",
-                            "headers",
-                            "body",
-                            "proxy",
-                            "ca_path",
-                            "cert_path",
-                            "key_path",
-                            "verify_tls",
-                            "connect_timeout_ms",
-                            "read_timeout_ms",
-                            "max_redirects",
-                            "max_attempts",
-                            "backoff_ms",
-                            "max_delay_ms",
-                            "max_body_bytes",
-                            NULL};
+    static char *names[] = {"stream", "tag", "route", "method", "url", "headers", "body", NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     StreamObject *stream;
+    RouteObject *route;
     long long tag;
-    const char *method = "GET", *url = NULL, *body = NULL, *proxy = "", *ca_path = "", *cert_path = "", *key_path = "";
+    const char *method = "GET", *url = NULL, *body = NULL;
     PyObject *header_list = NULL;
     Py_ssize_t url_size = 0, body_size = 0;
-    int verify_tls = 1;
-    unsigned int connect_timeout_ms = 60000, read_timeout_ms = 60000, max_redirects = 30, max_attempts = 5;
-    unsigned int backoff_ms = 1000, max_delay_ms = 300000;
-    unsigned long long max_body_bytes = (unsigned long long)1 << 30;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!L|$ss#Oz#sssspIIIIIIK", names, state->stream_type, &stream, &tag,
-                                     &method, &url, &url_size, &header_list, &body, &body_size, &proxy, &ca_path,
-                                     &cert_path, &key_path, &verify_tls, &connect_timeout_ms, &read_timeout_ms,
-                                     &max_redirects, &max_attempts, &backoff_ms, &max_delay_ms, &max_body_bytes)) {
-        return NULL;
-    }
-    if (url == NULL || header_list == NULL) {
-        PyErr_SetString(PyExc_TypeError, "submit() needs url and headers");
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LO!ss#O|z#", names, state->stream_type, &stream, &tag,
+                                     state->route_type, &route, &method, &url, &url_size, &header_list, &body,
+                                     &body_size)) {
         return NULL;
     }
     hr_http_header *headers;
@@ -571,23 +555,12 @@ static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwa
     if (parse_headers(header_list, &headers, &n_headers) < 0) {
         return NULL;
     }
-    hr_http_request request = {
-        .method = hr__str(method),
-        .url = {url, (size_t)url_size},
-        .headers = headers,
-        .n_headers = n_headers,
-        .body = {body, (size_t)body_size},
-        .proxy = hr__str(proxy),
-        .ca_path = hr__str(ca_path),
-        .cert_path = hr__str(cert_path),
-        .key_path = hr__str(key_path),
-        .verify_tls = verify_tls != 0,
-        .connect_timeout_ms = connect_timeout_ms,
-        .read_timeout_ms = read_timeout_ms,
-        .max_redirects = max_redirects,
-        .retry = {max_attempts, backoff_ms, max_delay_ms},
-        .max_body_bytes = max_body_bytes,
-    };
+    hr_http_request request = route->base;
+    request.method = hr__str(method);
+    request.url = (hr_str){url, (size_t)url_size};
+    request.headers = headers;
+    request.n_headers = n_headers;
+    request.body = (hr_str){body, (size_t)body_size};
     hr_error err;
     int rc = hr__engine_submit(self->engine, stream->stream, tag, &request, &err);
     PyMem_Free(headers);
@@ -660,14 +633,15 @@ static PyObject *Engine_stats(EngineObject *self, PyObject *unused) {
     hr_engine_stats stats;
     hr__engine_stats(self->engine, &stats);
     return Py_BuildValue(
-        "{s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:d,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "requests",
+        "{s:K,s:K,s:K,s:K,s:I,s:I,s:I,s:d,s:d,s:d,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "requests",
         (unsigned long long)stats.http.requests, "retries", (unsigned long long)stats.http.retries, "wire_bytes",
         (unsigned long long)stats.http.wire_bytes, "body_bytes", (unsigned long long)stats.http.body_bytes, "in_flight",
         stats.http.in_flight, "max_in_flight_seen", stats.http.max_in_flight_seen, "queued", stats.http.queued,
-        "throttled_ms", stats.http.throttled_ms, "memory", (unsigned long long)stats.memory_bytes, "memory_peak",
-        (unsigned long long)stats.memory_peak_bytes, "pages", (unsigned long long)stats.pages, "rows",
-        (unsigned long long)stats.rows, "renormalized", (unsigned long long)stats.renormalized, "fast_records",
-        (unsigned long long)stats.fast_records, "reference_records", (unsigned long long)stats.reference_records);
+        "backoff_ms", stats.http.backoff_ms, "throttled_ms", stats.http.throttled_ms, "held_ms", stats.http.held_ms,
+        "memory", (unsigned long long)stats.memory_bytes, "memory_peak", (unsigned long long)stats.memory_peak_bytes,
+        "pages", (unsigned long long)stats.pages, "rows", (unsigned long long)stats.rows, "renormalized",
+        (unsigned long long)stats.renormalized, "fast_records", (unsigned long long)stats.fast_records,
+        "reference_records", (unsigned long long)stats.reference_records);
 }
 
 static PyObject *Engine_cancel(EngineObject *self, PyObject *unused) {

@@ -5,6 +5,7 @@
  *   module.c  module state, Error, the module's functions
  *   engine.c  Engine and Stream
  *   page.c    Page
+ *   route.c   Route, Pacer
  *   batch.c   TableBatch, columns
  *   text.c    write_text
  *   stages.c  the stages without fetch and run, for tests
@@ -23,7 +24,7 @@
 
 typedef struct ext_state {
     PyObject *error; /* the exception class Error */
-    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type;
+    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type, *route_type, *pacer_type;
 } ext_state;
 
 extern struct PyModuleDef ext_module;
@@ -54,6 +55,18 @@ typedef struct PageObject {
     hr_page *page;                     /* NULL: released or accepted */
 } PageObject;
 
+typedef struct PacerObject {
+    PyObject_HEAD hr_pacer *pacer;
+} PacerObject;
+
+#define EXT_ROUTE_TEXTS 16
+
+typedef struct RouteObject {
+    PyObject_HEAD hr_http_request base; /* without method, URL, headers and body; its texts are those below */
+    char *texts[EXT_ROUTE_TEXTS];
+    size_t n_texts;
+} RouteObject;
+
 /* Selector steps from a Python sequence (or None: no selector). *steps_out is malloc'ed (PyMem_Free); its keys are
  * borrowed from the sequence's strings. -1 with an exception set. */
 int ext_steps(PyObject *sequence, hr_step **steps_out, size_t *n_out);
@@ -63,6 +76,7 @@ int ext_schema_seed(PyObject *tables, hr_schema *schema);
 PyObject *ext_batches(ext_state *state, hr_output *output);
 
 int ext_add_engine(PyObject *module, ext_state *state);
+int ext_add_route(PyObject *module, ext_state *state);
 int ext_add_page(PyObject *module, ext_state *state);
 int ext_add_batch(PyObject *module, ext_state *state);
 PyObject *ext_page_new(ext_state *state, EngineObject *owner, hr_page *page); /* takes page, also on failure */

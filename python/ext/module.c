@@ -82,7 +82,8 @@ static int module_exec(PyObject *module) {
         PyModule_AddIntConstant(module, "NAME_JOIN", HR_NAME_JOIN) < 0) {
         return -1;
     }
-    if (ext_add_engine(module, state) < 0 || ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0) {
+    if (ext_add_route(module, state) < 0 || ext_add_engine(module, state) < 0 || ext_add_page(module, state) < 0 ||
+        ext_add_batch(module, state) < 0) {
         return -1;
     }
     return 0;
@@ -95,6 +96,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->stream_type);
     Py_VISIT(state->page_type);
     Py_VISIT(state->batch_type);
+    Py_VISIT(state->route_type);
+    Py_VISIT(state->pacer_type);
     return 0;
 }
 
@@ -105,6 +108,8 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->stream_type);
     Py_CLEAR(state->page_type);
     Py_CLEAR(state->batch_type);
+    Py_CLEAR(state->route_type);
+    Py_CLEAR(state->pacer_type);
     return 0;
 }
 

@@ -231,6 +231,7 @@ static PyObject *latin1(hr_str text) {
     X(url, ext_text(info.url))                                  \
     X(attempts, PyLong_FromUnsignedLong(info.attempts))         \
     X(throttled, PyLong_FromUnsignedLong(info.throttled))       \
+    X(window, PyLong_FromUnsignedLong(info.window))             \
     X(wire_bytes, PyLong_FromUnsignedLongLong(info.wire_bytes)) \
     X(elapsed_ms, PyFloat_FromDouble(info.elapsed_ms))          \
     X(size, PyLong_FromSize_t(info.body.size_bytes))            \

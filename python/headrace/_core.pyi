@@ -85,6 +85,7 @@ class Page:
     headers: list[tuple[str, str]]  # bytes as latin-1
     attempts: int
     throttled: int  # attempts that ended in 429, 503 or a time-out
+    window: int  # requests that its host may be asked at once now
     wire_bytes: int
     elapsed_ms: float
     size: int  # bytes of the decompressed body
@@ -151,6 +152,39 @@ class Stream:
     def is_behind(self) -> bool:
         """Whether twice `batch_bytes` wait for `next_batch`: more pages would only fill the memory."""
 
+class Pacer:
+    """What is known of hosts: how many requests each takes at once and in a time. Engines that are given the same one share
+    it, in any threads; a host is remembered for a minute after its last request, or as long as its limits need.
+    """
+
+class Route:
+    """How a client's requests get to their host. `rate_limits`: pairs (requests, milliseconds), all of which hold, in any
+    stretch of that time; `cost`: what a request counts for; `max_per_second`: evenly; `learn_limits`: whether the server's
+    own words (`RateLimit`, `X-RateLimit-...`) are heeded. Limits are the host's: the strictest of all routes to it holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        proxy: str = "",
+        ca_path: str = "",
+        cert_path: str = "",
+        key_path: str = "",
+        verify_tls: bool = True,
+        connect_timeout_ms: int = 60000,
+        read_timeout_ms: int = 60000,
+        max_redirects: int = 30,
+        max_attempts: int = 5,
+        backoff_ms: int = 1000,
+        max_delay_ms: int = 300000,
+        max_body_bytes: int = 1073741824,
+        rate_limits: Sequence[tuple[int, int]] = (),
+        cost: int = 1,
+        max_in_flight: int = 0,
+        max_per_second: float = 0,
+        learn_limits: bool = True,
+    ) -> None: ...
+
 class Engine:
     def __init__(
         self,
@@ -159,6 +193,9 @@ class Engine:
         memory_limit: int = 268435456,
         max_in_flight: int = 64,
         max_in_flight_per_host: int = 16,
+        first_window: int = 2,
+        max_pause_ms: int = 3600000,
+        pacer: Pacer | None = None,
         max_depth: int = 1024,
         seed: bytes | None = None,
     ) -> None: ...
@@ -196,23 +233,11 @@ class Engine:
         self,
         stream: Stream,
         tag: int,
-        *,
+        route: Route,
         method: str,
         url: str,
         headers: Sequence[tuple[str, bytes]],
         body: bytes | None = None,
-        proxy: str = "",
-        ca_path: str = "",
-        cert_path: str = "",
-        key_path: str = "",
-        verify_tls: bool = True,
-        connect_timeout_ms: int = 60000,
-        read_timeout_ms: int = 60000,
-        max_redirects: int = 30,
-        max_attempts: int = 5,
-        backoff_ms: int = 1000,
-        max_delay_ms: int = 300000,
-        max_body_bytes: int = 1073741824,
     ) -> None: ...
     def submit_bytes(self, stream: Stream, tag: int, body: bytes, url: str = "") -> None:
         """A page whose bytes are already here (tests; a body Python fetched)."""
@@ -223,7 +248,9 @@ class Engine:
     def wake(self) -> None: ...
     def is_full(self) -> bool: ...
     def stats(self) -> dict[str, float]:
-        """requests, retries, wire_bytes, body_bytes, in_flight, max_in_flight_seen, queued, throttled_ms, memory,
+        """requests, retries, wire_bytes, body_bytes, in_flight, max_in_flight_seen, queued, backoff_ms (waited before further attempts,
+        each request's counted), throttled_ms (time in which a host's rate budget or a pause held requests back), held_ms (how
+        long that lasts yet), memory,
         memory_peak, pages, rows, renormalized, fast_records, reference_records.
         """
     def cancel(self) -> None:

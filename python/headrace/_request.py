@@ -85,7 +85,7 @@ class Sender:
         config = client._config
         timeout = getattr(self.session, "timeout", config.request_timeout)
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        self._fixed = {
+        self._fixed: dict[str, Any] = {
             "connect_timeout_ms": _millis(connect),
             "read_timeout_ms": _millis(read),
             "max_redirects": self.session.max_redirects,
@@ -94,7 +94,7 @@ class Sender:
             "max_delay_ms": _millis(config.request_max_retry_delay),
             "max_body_bytes": max_body_bytes,
         }
-        self._environment: dict[tuple[str, str], dict[str, Any]] = {}
+        self._routes: dict[tuple[str, str], _core.Route] = {}
 
     def prepare(self, request: requests.Request) -> requests.PreparedRequest:
         """The request as dlt's client would send it: URL, headers, body, authentication."""
@@ -116,38 +116,32 @@ class Sender:
             original = SimpleNamespace(_original_response=SimpleNamespace(msg=message))
             extract_cookies_to_jar(self.session.cookies, prepared, original)
 
-    def arguments(self, prepared: requests.PreparedRequest) -> dict[str, Any]:
-        """Keyword arguments of `Engine.submit`."""
+    def arguments(self, prepared: requests.PreparedRequest) -> tuple[Any, ...]:
+        """Arguments of `Engine.submit`, from the route on."""
         body = prepared.body
         if isinstance(body, str):
             body = body.encode("utf-8")
         assert prepared.url is not None
         headers = [(_text(k), _sent(v)) for k, v in prepared.headers.items() if _text(k).lower() not in _OWN_HEADERS]
-        return {
-            "method": prepared.method,
-            "url": prepared.url,
-            "headers": headers,
-            "body": body,
-            **self._fixed,
-            **self._network(prepared.url),
-        }
+        return self._route(prepared.url), prepared.method, prepared.url, headers, body
 
-    def _network(self, url: str) -> dict[str, Any]:
-        """Proxy and certificates from the environment, as requests reads them; remembered a host."""
+    def _route(self, url: str) -> _core.Route:
+        """With proxy and certificates from the environment, as requests reads them; remembered a host."""
         parts = urlsplit(url)
         key = (parts.scheme, parts.netloc)
-        if key not in self._environment:
+        if key not in self._routes:
             found = self.session.merge_environment_settings(url, {}, None, None, None)
             verify, cert = found["verify"], found["cert"]
             cert_path, key_path = cert if isinstance(cert, tuple) else (cert or "", "")
-            self._environment[key] = {
-                "proxy": select_proxy(url, found["proxies"]) or "",
-                "verify_tls": verify is not False,
-                "ca_path": verify if isinstance(verify, str) else certifi.where() if verify else "",
-                "cert_path": cert_path,
-                "key_path": key_path,
-            }
-        return self._environment[key]
+            self._routes[key] = _core.Route(
+                proxy=select_proxy(url, found["proxies"]) or "",
+                verify_tls=verify is not False,
+                ca_path=verify if isinstance(verify, str) else certifi.where() if verify else "",
+                cert_path=cert_path,
+                key_path=key_path,
+                **self._fixed,
+            )
+        return self._routes[key]
 
 
 def _millis(value: float | timedelta) -> int:

@@ -59,6 +59,7 @@ _BUILT_IN = (
 _PATHS = ("total_path", "has_more_path", "next_url_path", "cursor_path")
 _FIRST_WINDOW = 2
 _MOST_ITEMS = 16  # pages that wait for steps in Python
+PACER = _core.Pacer()  # what is known of hosts, for all runs of the process: one budget
 _SAME_SIZES, _SAME_PAGES = (
     8,
     100,
@@ -79,10 +80,13 @@ class Run:
             memory_limit=settings.memory_limit,
             max_in_flight=settings.max_in_flight,
             max_in_flight_per_host=settings.max_in_flight_per_host,
+            first_window=settings.first_in_flight_per_host,
+            pacer=PACER,
         )
         self.sessions = Sessions()
         self.lock = threading.RLock()  # everything below and all chains
-        self._windows: dict[str, int] = {}  # requests that a host is asked at once; less after it said no
+        self._windows: dict[str, int] = {}  # requests that a host may be asked at once, by its last answer
+        self._throttled: set[str] = set()
         self._waiting: dict[int, tuple[Chain, int]] = {}
         self._next_tag = 0
         self._users = 0
@@ -115,13 +119,14 @@ class Run:
         self.engine.close()
 
     def window(self, host: str) -> int:
-        """How many requests a host may be asked at once."""
-        return self._windows.get(host, self.settings.max_in_flight_per_host)
+        """How many requests to a host may be under way: in flight, and as many that wait for their turn."""
+        return min(
+            2 * self._windows.get(host, self.settings.first_in_flight_per_host), self.settings.max_in_flight_per_host
+        )
 
-    def _narrow(self, host: str) -> None:
-        if host not in self._windows:
-            logger.info(f"headrace: {host} refuses some requests: fewer are sent at once")
-        self._windows[host] = max(1, self.window(host) // 2)
+    @staticmethod
+    def _say_throttled(host: str) -> None:
+        logger.info(f"headrace: {host} refuses some requests or does not answer: fewer are sent at once")
 
     def submit(self, chain: Chain, number: int, prepared: requests.PreparedRequest) -> None:
         """Sends page `number` of a chain on its way."""
@@ -133,7 +138,7 @@ class Run:
         if isinstance(prepared, Unsent):
             self.sessions.ask(job.client, prepared.made, job.is_parallel, lambda found: self._answer(tag, found))
         else:
-            self.engine.submit(job.fetched, tag, **job.sender.arguments(prepared))
+            self.engine.submit(job.fetched, tag, *job.sender.arguments(prepared))
 
     def new_tag(self) -> int:
         """A number that no page has yet."""
@@ -182,8 +187,10 @@ class Run:
         if job.error is not None:
             page.release()
             return
-        if page.throttled:
-            self._narrow(chain.host)
+        if page.throttled and chain.host not in self._throttled:
+            self._throttled.add(chain.host)
+            self._say_throttled(chain.host)
+        self._windows[chain.host] = page.window
         try:
             if chain.ended:
                 page.release()

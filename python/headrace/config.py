@@ -20,7 +20,8 @@ class HeadraceConfiguration(BaseConfiguration):
         workers: Worker threads; 0: the machine's cores.
         memory_limit: Bytes that pages and batches may hold together.
         max_in_flight: Requests in flight in all.
-        max_in_flight_per_host: Requests in flight to one host.
+        max_in_flight_per_host: Requests in flight to one host, at most: the number adapts to what the host bears.
+        first_in_flight_per_host: Requests in flight to a host before anything is known of it.
         batch_bytes: Bytes of rows that leave the engine together.
         max_body_bytes: Largest answer, after decompression.
     """
@@ -34,6 +35,7 @@ class HeadraceConfiguration(BaseConfiguration):
     memory_limit: int = 256 << 20
     max_in_flight: int = 64
     max_in_flight_per_host: int = 16
+    first_in_flight_per_host: int = 2
     batch_bytes: int = 8 << 20
     max_body_bytes: int = 1 << 30
 

@@ -10,10 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Hosts that are remembered as serial or as_is; more are not (guessed: nobody has so many). */
-#define KEPT_HOSTS 64
-/* Before a request is made again that was refused only because others were in flight (guessed: polite, short). */
-#define PARALLEL_REFUSED_MS 100
+/* Refusals of a request that are no attempt, because others were in flight at its host; from then on they are. */
+#define MOST_OURS 8
 /* is_full is asked again this often even if nobody calls hr__http_wake. */
 #define FULL_CHECK_MS 100
 /* A header buffer larger than this is not kept for the next request. */
@@ -21,33 +19,23 @@
 
 #define DEFAULT_IN_FLIGHT_PER_HOST 16
 #define DEFAULT_IN_FLIGHT 64
+#define DEFAULT_MAX_PAUSE_MS (3600u * 1000)
 #define MAX_IN_FLIGHT 4096
 
-uint64_t hr__http_clock_ms(void) {
+uint64_t hr__http_clock_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t hr__http_clock_ms(void) {
+    return hr__http_clock_us() / 1000;
 }
 
 #define COUNT(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
 #define READ(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
 
 /* ---------------------------------------------------------------------------------------------------- queues */
-
-/* Puts the job behind `before` (NULL: in front). */
-static void queue_insert(hr_http_list *list, hr_http_job *before, hr_http_job *job) {
-    hr_http_job *after = before == NULL ? list->first : before->q_next;
-    job->q_prev = before;
-    job->q_next = after;
-    *(before == NULL ? &list->first : &before->q_next) = job;
-    *(after == NULL ? &list->last : &after->q_prev) = job;
-}
-
-static void queue_remove(hr_http_list *list, hr_http_job *job) {
-    *(job->q_prev == NULL ? &list->first : &job->q_prev->q_next) = job->q_next;
-    *(job->q_next == NULL ? &list->last : &job->q_next->q_prev) = job->q_prev;
-    job->q_prev = job->q_next = NULL;
-}
 
 static void all_append(hr_http *http, hr_http_job *job) {
     job->prev = http->all.last;
@@ -59,81 +47,6 @@ static void all_append(hr_http *http, hr_http_job *job) {
 static void all_remove(hr_http *http, hr_http_job *job) {
     *(job->prev == NULL ? &http->all.first : &job->prev->next) = job->next;
     *(job->next == NULL ? &http->all.last : &job->next->prev) = job->prev;
-}
-
-/* ---------------------------------------------------------------------------------------------------- hosts */
-
-static hr_http_host **bucket_of(hr_http *http, const hr_origin *origin) {
-    uint64_t hash = hr__str_hash(hr__str(origin->host)) + origin->port;
-    return &http->buckets[hash % HR_HTTP_BUCKETS];
-}
-
-static hr_http_host *host_find(hr_http *http, const hr_origin *origin) {
-    hr_http_host *host = *bucket_of(http, origin);
-    while (host != NULL && (host->origin.port != origin->port || strcmp(host->origin.host, origin->host) != 0)) {
-        host = host->next;
-    }
-    return host;
-}
-
-/* NULL: no memory. */
-static hr_http_host *host_get(hr_http *http, const hr_origin *origin) {
-    hr_http_host *host = host_find(http, origin);
-    if (host == NULL) {
-        host = hr__calloc(http->options.alloc, 1, sizeof *host);
-        if (host != NULL) {
-            hr_http_host **bucket = bucket_of(http, origin);
-            host->origin = *origin;
-            host->next = *bucket;
-            *bucket = host;
-        }
-    }
-    return host;
-}
-
-static void host_leave(hr_http *http, hr_http_host *host) {
-    if (--host->n_jobs > 0 || host->serial || host->as_is) {
-        return;
-    }
-    hr_http_host **at = bucket_of(http, &host->origin);
-    while (*at != host) {
-        at = &(*at)->next;
-    }
-    *at = host->next;
-    hr__free(http->options.alloc, host);
-}
-
-static void host_enqueue(hr_http *http, hr_http_job *job) {
-    hr_http_host *host = job->host;
-    if (host->queue.first == NULL) {
-        host->queued_prev = NULL;
-        host->queued_next = http->queued_hosts;
-        if (host->queued_next != NULL) {
-            host->queued_next->queued_prev = host;
-        }
-        http->queued_hosts = host;
-    }
-    hr_http_job *before = host->queue.last; /* a new one: behind all */
-    if (before != NULL && before->number > job->number) {
-        before = NULL; /* one that comes back: near the front */
-        for (hr_http_job *at = host->queue.first; at != NULL && at->number < job->number; at = at->q_next) {
-            before = at;
-        }
-    }
-    queue_insert(&host->queue, before, job);
-    job->state = HR_HTTP_QUEUED;
-}
-
-static void host_dequeue(hr_http *http, hr_http_job *job) {
-    hr_http_host *host = job->host;
-    queue_remove(&host->queue, job);
-    if (host->queue.first == NULL) {
-        *(host->queued_prev == NULL ? &http->queued_hosts : &host->queued_prev->queued_next) = host->queued_next;
-        if (host->queued_next != NULL) {
-            host->queued_next->queued_prev = host->queued_prev;
-        }
-    }
-    job->state = HR_HTTP_STATE_UNSET;
 }
 
 /* ---------------------------------------------------------------------------------------------------- back-pressure */
@@ -168,12 +81,13 @@ static void release(hr_http *http, hr_http_job *job) {
     job->transfer = NULL;
 }
 
-/* The job is no longer in flight; its transfer still holds its answer. */
-static void land(hr_http *http, hr_http_job *job) {
+/* The job is no longer in flight; its transfer still holds its answer. What hr__http_host_end says. */
+static bool land(hr_http *http, hr_http_job *job, hr_pace_end end) {
+    hr_http_transfer *transfer = end == HR_PACE_ACCEPTED || end == HR_PACE_REFUSED ? job->transfer : NULL;
     job->state = HR_HTTP_STATE_UNSET;
-    job->host->in_flight--;
     http->n_in_flight--;
     atomic_store_explicit(&http->in_flight, http->n_in_flight, memory_order_relaxed);
+    return hr__http_host_end(http, job, end, transfer);
 }
 
 /* Hands over the result of a job that is in no queue, and frees the job. err NULL: an answer came. */
@@ -182,7 +96,8 @@ static void job_end(hr_http *http, hr_http_job *job, const hr_error *err) {
                              .reason = {"", 0},
                              .url = hr__str(hr__http_job_url(job)),
                              .attempts = job->attempts,
-                             .throttled = job->throttled};
+                             .throttled = job->throttled,
+                             .window = job->host == NULL ? 1 : hr__http_host_window(http, job->host)};
     hr__buf_init(&result.body, http->options.alloc, 0);
     result.error = err != NULL ? *err : (hr_error){.offset_bytes = -1, .record = -1};
     if (job->transfer != NULL) {
@@ -198,7 +113,7 @@ static void job_end(hr_http *http, hr_http_job *job, const hr_error *err) {
     hr__buf_free(&result.body);
     release(http, job);
     if (job->host != NULL) {
-        host_leave(http, job->host);
+        hr__http_host_leave(http, job->host);
     }
     hr__http_job_free(http->options.alloc, job);
 }
@@ -207,19 +122,18 @@ static void job_cancel(hr_http *http, hr_http_job *job) {
     hr_error err;
     hr__http_error_cancelled(&err);
     if (job->state == HR_HTTP_QUEUED) {
-        host_dequeue(http, job);
+        hr__http_host_dequeue(http, job);
     } else if (job->state == HR_HTTP_WAITING) {
-        queue_remove(&http->waiting, job);
+        hr__http_queue_remove(&http->waiting, job);
     } else if (job->state == HR_HTTP_RUNNING) {
         curl_multi_remove_handle(http->multi, job->transfer->easy);
-        land(http, job);
+        land(http, job, HR_PACE_BROKEN);
     }
     job_end(http, job, &err);
 }
 
-/* Later again, from its first URL. */
+/* Later again, from its first URL. It is not in flight. */
 static void job_wait(hr_http *http, hr_http_job *job, uint32_t delay_ms) {
-    land(http, job);
     release(http, job);
     hr__http_job_rewind(http->options.alloc, job);
     job->wait_from_ms = http->now_ms;
@@ -228,51 +142,62 @@ static void job_wait(hr_http *http, hr_http_job *job, uint32_t delay_ms) {
     while (before != NULL && before->due_ms > job->due_ms) {
         before = before->q_prev;
     }
-    queue_insert(&http->waiting, before, job);
+    hr__http_queue_insert(&http->waiting, before, job);
     job->state = HR_HTTP_WAITING;
     COUNT(http->retries, 1);
-}
-
-static bool may_keep(const hr_http *http, const hr_http_host *host) {
-    return host->serial || host->as_is || http->n_kept_hosts < KEPT_HOSTS;
-}
-
-/* A 429 to one of several requests that were in flight side by side at the host: from now on one at a time. Such an
- * answer is our fault, so it is no attempt. Returns whether it was one. */
-static bool became_serial(hr_http *http, const hr_http_job *job, int status) {
-    hr_http_host *host = job->host;
-    bool alone = job->start == host->n_starts;
-    if (status != 429 || alone || !may_keep(http, host)) {
-        return false;
-    }
-    http->n_kept_hosts += !host->serial && !host->as_is;
-    host->serial = true;
-    return true;
 }
 
 /* A body that libcurl cannot decode ("Content-Encoding: utf-8", gzip in several members, no gzip at all) is asked for
  * once more as it is: requests reads some of them. Whether this is such a failure. */
 static bool became_as_is(hr_http *http, const hr_http_transfer *transfer, CURLcode curl_code) {
     hr_http_job *job = transfer->job;
-    hr_http_host *host = job->host;
     if ((curl_code != CURLE_BAD_CONTENT_ENCODING && curl_code != CURLE_WRITE_ERROR) || transfer->refused != HR_OK ||
         job->as_is || hr__http_transfer_header(transfer, "Content-Encoding").size_bytes == 0) {
         return false;
     }
     job->as_is = true;
-    if (may_keep(http, host)) {
-        http->n_kept_hosts += !host->serial && !host->as_is;
-        host->as_is = true;
-    }
+    hr__pacer_lock(http->options.pacer);
+    job->host->known->as_is = true;
+    hr__pacer_unlock(http->options.pacer);
     return true;
 }
 
 static bool hop_start(hr_http *http, hr_http_job *job, hr_error *err);
 
+/* Takes the job, whose answer is there, out of flight. Whether it is asked for again: then it waits for that. A 429 to
+ * one of several requests that were in flight side by side is our fault, so it is no attempt. */
+static bool refused_again(hr_http *http, hr_http_transfer *transfer) {
+    hr_http_job *job = transfer->job;
+    hr_http_retry retry = job->request.retry;
+    bool refused = transfer->status == 429 || transfer->status == 503;
+    hr_str after = hr__http_transfer_header(transfer, "Retry-After");
+    int64_t now_s = (int64_t)time(NULL);
+    uint32_t after_ms = hr__retry_after_ms(after, now_s, retry.max_delay_ms);
+    bool ours = land(http, job,
+                     refused                   ? HR_PACE_REFUSED
+                     : transfer->status >= 500 ? HR_PACE_BROKEN
+                                               : HR_PACE_ACCEPTED);
+    job->throttled += refused;
+    if (refused && after_ms > 0) {
+        hr__http_host_pause(http, job->host, after_ms);
+    }
+    if (ours && transfer->status == 429 && job->n_ours < MOST_OURS) {
+        job->n_ours++;
+        job->attempts--;
+        job_wait(http, job, 0); /* its host's pace says when */
+        return true;
+    }
+    if (!hr__retry_status(transfer->status) || job->attempts >= retry.max_attempts) {
+        return false;
+    }
+    bool is_paused = refused && after_ms > 0; /* the whole host: the job waits in its queue */
+    job_wait(http, job, is_paused ? 0 : hr__retry_delay_ms(&retry, job->attempts, after, now_s));
+    return true;
+}
+
 /* An answer came whole: the next hop, again later, or the result. */
 static void answered(hr_http *http, hr_http_transfer *transfer) {
     hr_http_job *job = transfer->job;
-    hr_http_retry retry = job->request.retry;
     hr_str location = hr__http_transfer_header(transfer, "Location");
     hr_error err;
     if (hr__redirect_status(transfer->status) && job->request.max_redirects > 0 && location.size_bytes > 0) {
@@ -282,24 +207,14 @@ static void answered(hr_http *http, hr_http_transfer *transfer) {
             err.sys_code = rc == HR_REDIRECT ? CURLE_TOO_MANY_REDIRECTS : 0;
         }
         if (rc != HR_OK || !hop_start(http, job, &err)) {
-            land(http, job);
+            land(http, job, HR_PACE_BROKEN);
             job_end(http, job, &err);
         }
         return;
     }
-    job->throttled += transfer->status == 429 || transfer->status == 503;
-    bool parallel = became_serial(http, job, transfer->status);
-    job->attempts -= parallel;
-    if (parallel || (hr__retry_status(transfer->status) && job->attempts < retry.max_attempts)) {
-        hr_str after = hr__http_transfer_header(transfer, "Retry-After");
-        uint32_t attempt = job->attempts < 1 ? 1 : job->attempts;
-        job_wait(http, job,
-                 parallel && after.size_bytes == 0 ? PARALLEL_REFUSED_MS
-                                                   : hr__retry_delay_ms(&retry, attempt, after, (int64_t)time(NULL)));
-        return;
+    if (!refused_again(http, transfer)) {
+        job_end(http, job, NULL);
     }
-    land(http, job);
-    job_end(http, job, NULL);
 }
 
 /* curl is done with the transfer, or we are. */
@@ -319,13 +234,16 @@ static void finished(hr_http *http, hr_http_transfer *transfer, CURLcode curl_co
     transfer->paused = false;
     if (curl_code == CURLE_OK || transfer->cut) {
         answered(http, transfer);
-    } else if (became_as_is(http, transfer, curl_code)) {
+        return;
+    }
+    bool as_is = became_as_is(http, transfer, curl_code);
+    land(http, job, !as_is && err.code == HR_TIMEOUT ? HR_PACE_SILENT : HR_PACE_BROKEN);
+    if (as_is) {
         job->attempts--;
         job_wait(http, job, 0);
     } else if (err.retriable && job->attempts < retry.max_attempts) {
         job_wait(http, job, hr__retry_delay_ms(&retry, job->attempts, (hr_str){NULL, 0}, 0));
     } else {
-        land(http, job);
         job_end(http, job, &err);
     }
 }
@@ -356,14 +274,12 @@ static bool hop_start(hr_http *http, hr_http_job *job, hr_error *err) {
     return true;
 }
 
+/* Of a job that its host lets start. */
 static void job_start(hr_http *http, hr_http_job *job) {
     hr_error err;
-    host_dequeue(http, job);
+    hr__http_host_dequeue(http, job);
     job->state = HR_HTTP_RUNNING;
     job->attempts++;
-    job->as_is = job->as_is || job->host->as_is;
-    job->host->n_starts++;
-    job->start = job->host->in_flight++ == 0 ? job->host->n_starts : 0;
     http->n_in_flight++;
     atomic_store_explicit(&http->in_flight, http->n_in_flight, memory_order_relaxed);
     if (http->n_in_flight > READ(http->max_in_flight_seen)) {
@@ -376,39 +292,24 @@ static void job_start(hr_http *http, hr_http_job *job) {
         job->transfer->job = job;
     }
     if (rc != HR_OK || !hop_start(http, job, &err)) {
-        land(http, job);
+        land(http, job, HR_PACE_BROKEN);
         job_end(http, job, &err);
     }
 }
 
-/* The oldest queued job whose host has room. */
-static hr_http_job *next_queued(const hr_http *http) {
-    hr_http_job *out = NULL;
-    if (http->n_in_flight >= http->options.max_in_flight) {
-        return NULL;
-    }
-    for (const hr_http_host *host = http->queued_hosts; host != NULL; host = host->queued_next) {
-        uint32_t most = host->serial ? 1 : http->options.max_in_flight_per_host;
-        hr_http_job *job = host->queue.first;
-        if (host->in_flight < most && (out == NULL || job->number < out->number)) {
-            out = job;
-        }
-    }
-    return out;
-}
-
-/* When full only the oldest starts, and beyond the caps: paused transfers may fill them. */
+/* When full only the oldest starts, and beyond the numbers in flight: paused transfers may fill them. */
 static void start_queued(hr_http *http) {
     bool full = http->queued_hosts != NULL && is_full(http);
     http->held = full;
+    http->start_due_ms = UINT64_MAX;
     if (full) {
         hr_http_job *oldest = http->all.first;
-        if (oldest->state == HR_HTTP_QUEUED) {
+        if (oldest->state == HR_HTTP_QUEUED && hr__http_host_may_force(http, oldest)) {
             job_start(http, oldest);
         }
         return;
     }
-    for (hr_http_job *job; (job = next_queued(http)) != NULL;) {
+    for (hr_http_job *job; (job = hr__http_host_next(http)) != NULL;) {
         job_start(http, job);
     }
 }
@@ -424,9 +325,9 @@ static bool take_orders(hr_http *http) {
     pthread_mutex_unlock(&http->lock);
     while (submitted.first != NULL) {
         hr_http_job *job = submitted.first;
-        queue_remove(&submitted, job);
+        hr__http_queue_remove(&submitted, job);
         all_append(http, job);
-        job->host = host_get(http, &job->origin);
+        job->host = hr__http_host_get(http, &job->origin);
         if (job->host == NULL) {
             hr_error err;
             hr__error_memory(&err, HR_STAGE_FETCH);
@@ -434,7 +335,7 @@ static bool take_orders(hr_http *http) {
             continue;
         }
         job->host->n_jobs++;
-        host_enqueue(http, job);
+        hr__http_host_enqueue(http, job);
     }
     while (http->all.first != NULL && http->all.first->number <= READ(http->cancelled_number)) {
         job_cancel(http, http->all.first);
@@ -445,9 +346,9 @@ static bool take_orders(hr_http *http) {
 static void requeue_due(hr_http *http) {
     while (http->waiting.first != NULL && http->waiting.first->due_ms <= http->now_ms) {
         hr_http_job *job = http->waiting.first;
-        queue_remove(&http->waiting, job);
-        COUNT(http->throttled_us, (http->now_ms - job->wait_from_ms) * 1000);
-        host_enqueue(http, job);
+        hr__http_queue_remove(&http->waiting, job);
+        COUNT(http->backoff_us, (http->now_ms - job->wait_from_ms) * 1000);
+        hr__http_host_enqueue(http, job);
     }
 }
 
@@ -502,6 +403,7 @@ static uint64_t next_due_ms(const hr_http *http) {
     if (http->waiting.first != NULL && http->waiting.first->due_ms < due_ms) {
         due_ms = http->waiting.first->due_ms;
     }
+    due_ms = http->start_due_ms < due_ms ? http->start_due_ms : due_ms;
     if ((http->held || http->n_paused > 0) && http->now_ms + FULL_CHECK_MS < due_ms) {
         due_ms = http->now_ms + FULL_CHECK_MS;
     }
@@ -541,7 +443,7 @@ int hr__http_submit(hr_http *http, const hr_http_request *request, hr_error *err
     bool stop = http->stop;
     if (!stop) {
         job->number = ++http->last_number;
-        queue_insert(&http->submitted, http->submitted.last, job);
+        hr__http_queue_insert(&http->submitted, http->submitted.last, job);
         COUNT(http->unfinished, 1);
     }
     pthread_mutex_unlock(&http->lock);
@@ -562,6 +464,7 @@ void hr__http_cancel_all(hr_http *http) {
 
 void hr__http_stats_get(hr_http *http, hr_http_stats *stats_out) {
     uint32_t in_flight = READ(http->in_flight), unfinished = READ(http->unfinished);
+    uint64_t held_until_us = READ(http->held_until_us), now_us = hr__http_clock_us();
     *stats_out = (hr_http_stats){
         .requests = READ(http->requests),
         .retries = READ(http->retries),
@@ -570,7 +473,9 @@ void hr__http_stats_get(hr_http *http, hr_http_stats *stats_out) {
         .in_flight = in_flight,
         .max_in_flight_seen = READ(http->max_in_flight_seen),
         .queued = unfinished > in_flight ? unfinished - in_flight : 0,
+        .backoff_ms = (double)READ(http->backoff_us) / 1000,
         .throttled_ms = (double)READ(http->throttled_us) / 1000,
+        .held_ms = held_until_us > now_us ? (double)(held_until_us - now_us) / 1000 : 0,
     };
 }
 
@@ -636,10 +541,13 @@ int hr__http_new(const hr_http_options *options, hr_http **http_out, hr_error *e
     uint32_t *in_flight = &http->options.max_in_flight, *per_host = &http->options.max_in_flight_per_host;
     *in_flight = *in_flight == 0 ? DEFAULT_IN_FLIGHT : *in_flight > MAX_IN_FLIGHT ? MAX_IN_FLIGHT : *in_flight;
     *per_host = *per_host == 0 ? DEFAULT_IN_FLIGHT_PER_HOST : *per_host;
+    uint32_t *max_pause_ms = &http->options.max_pause_ms;
+    *max_pause_ms = *max_pause_ms == 0 ? DEFAULT_MAX_PAUSE_MS : *max_pause_ms;
+    http->options.pacer = options->pacer != NULL ? hr__pacer_ref(options->pacer) : hr__pacer_new();
     http->check_ms = UINT64_MAX;
     http->ca_file = find_ca_file();
     pthread_mutex_init(&http->lock, NULL); /* Linux and macOS: cannot fail with default attributes */
-    int rc = hr__http_sockets_init(http, err);
+    int rc = http->options.pacer == NULL ? hr__error_memory(err, HR_STAGE_FETCH) : hr__http_sockets_init(http, err);
     if (rc != HR_OK) {
         goto fail;
     }
@@ -678,15 +586,9 @@ void hr__http_free(hr_http *http) {
     for (uint32_t i = 0; http->transfers != NULL && i < http->n_transfers; i++) {
         hr__http_transfer_free(http->transfers[i]);
     }
-    for (size_t i = 0; i < HR_HTTP_BUCKETS; i++) { /* the serial ones */
-        while (http->buckets[i] != NULL) {
-            hr_http_host *next = http->buckets[i]->next;
-            hr__free(alloc, http->buckets[i]);
-            http->buckets[i] = next;
-        }
-    }
     hr__http_sockets_free(http);
     hr__free(alloc, http->transfers);
+    hr__pacer_unref(http->options.pacer);
     pthread_mutex_destroy(&http->lock);
     hr__free(alloc, http);
 }

@@ -8,7 +8,7 @@
 #ifndef HR_FETCH_HTTP_H
 #define HR_FETCH_HTTP_H
 
-#include "base.h"
+#include "pacer.h"
 
 typedef struct hr_http hr_http;
 
@@ -39,6 +39,7 @@ typedef struct hr_http_request {
     uint32_t max_redirects;                       /* 30, as requests; 0: do not follow, return the 3xx */
     hr_http_retry retry;
     uint64_t max_body_bytes; /* after decompression; more is HR_LIMIT */
+    hr_pace_limits limits;   /* of its host */
     void *tag;               /* the caller's, handed back in the result */
 } hr_http_request;
 
@@ -54,6 +55,7 @@ typedef struct hr_http_result {
     hr_buf body;  /* decompressed, with HR_HTTP_BODY_PADDING readable bytes after size_bytes */
     uint32_t attempts;
     uint32_t throttled;  /* attempts that ended in 429, 503 or a time-out: the host wants to be asked less */
+    uint32_t window;     /* requests that its host may be asked at once now */
     uint64_t wire_bytes; /* received for the body of the last attempt, compressed */
     double elapsed_ms;   /* of the last attempt */
     hr_error error;      /* code HR_OK: an answer came whole, whatever its status */
@@ -65,6 +67,9 @@ typedef struct hr_http_options {
     const hr_allocator *alloc;
     uint32_t max_in_flight_per_host; /* default 16 */
     uint32_t max_in_flight;          /* default 64 */
+    uint32_t first_window;           /* in flight to a host before anything is known of it; default 2 */
+    uint32_t max_pause_ms;           /* longest wait for a limit that the server told; default an hour */
+    hr_pacer *pacer;                 /* what is known of hosts; NULL: one of its own */
     /* @locality loop thread. Takes ownership of result->body (it may move it out by setting body.data to NULL). */
     void (*done)(void *ctx, hr_http_result *result);
     /* @locality loop thread. May be NULL. True: memory is short, do not start new requests and pause all receiving
@@ -76,7 +81,9 @@ typedef struct hr_http_options {
 typedef struct hr_http_stats {
     uint64_t requests, retries, wire_bytes, body_bytes;
     uint32_t in_flight, max_in_flight_seen, queued;
-    double throttled_ms; /* spent waiting for Retry-After and back-off */
+    double backoff_ms;   /* waited before attempts, each request's counted */
+    double throttled_ms; /* time in which a host had a request to get that its rate budget or a pause held back */
+    double held_ms;      /* how long that will last yet, for the host that waits the longest; 0: none does */
 } hr_http_stats;
 
 /* Starts the loop thread. */

@@ -2,7 +2,8 @@
  *
  * What the files http*.c share.
  *
- *   http.c           life, submit, the loop thread: who may start, who waits
+ *   http.c           life, submit, the loop thread: who waits, what follows an answer
+ *   http_host.c      hosts: their queues, who may start (pace.h says when)
  *   http_request.c   a request checked and copied into one block: the job
  *   http_transfer.c  a job on a curl handle: options, receiving, how it ended
  *   http_socket.c    curl's sockets and timer on poll(2)
@@ -67,7 +68,8 @@ struct hr_http_job {
     const char *cookie; /* the Cookie header's value; NULL: none */
 
     uint32_t attempts, throttled;
-    uint64_t start;                /* its host's n_starts when the attempt started; 0: others were in flight then */
+    uint32_t n_ours;               /* refusals that were no attempt */
+    hr_pace_ticket ticket;         /* while running */
     uint64_t due_ms, wait_from_ms; /* while waiting */
     bool as_is;                    /* bodies are taken as they come, without undoing Content-Encoding */
     /* the hop, after redirects of this attempt */
@@ -78,15 +80,14 @@ struct hr_http_job {
     bool hop_get;
 };
 
-/* A host exists as long as it has unfinished jobs; a serial or as_is one for good. */
+/* A host exists as long as it has unfinished jobs; what is known of it stays with the pacer. */
 struct hr_http_host {
     hr_http_host *next;                      /* in its bucket */
     hr_http_host *queued_prev, *queued_next; /* hosts with a queue */
     hr_http_list queue;                      /* by number */
     uint32_t in_flight, n_jobs;
-    uint64_t n_starts;
-    bool serial; /* answered 429 to parallel requests: asked one at a time from then on */
-    bool as_is;  /* sent a body that libcurl could not decode: its bodies are taken as they come from then on */
+    uint64_t held_from_us; /* since when the budget holds its queue back; 0: it does not */
+    hr_pacer_host *known;  /* of the pacer */
     hr_origin origin;
 };
 
@@ -142,7 +143,7 @@ struct hr_http {
     hr_http_list waiting; /* by due_ms */
     hr_http_host *buckets[HR_HTTP_BUCKETS];
     hr_http_host *queued_hosts;
-    uint32_t n_kept_hosts;
+    uint64_t start_due_ms;        /* when a queued host may be asked; UINT64_MAX: an end is waited for */
     hr_http_transfer **transfers; /* options.max_in_flight + 1; the first n_transfers exist */
     hr_http_transfer *idle;
     uint32_t n_transfers, n_in_flight, n_paused;
@@ -154,11 +155,37 @@ struct hr_http {
     uint64_t curl_due_ms; /* UINT64_MAX: no timer */
 
     /* counters: written by the loop thread, read by any; relaxed */
-    _Atomic uint64_t requests, retries, wire_bytes, body_bytes, throttled_us;
+    _Atomic uint64_t requests, retries, wire_bytes, body_bytes, backoff_us, throttled_us, held_until_us;
     _Atomic uint32_t in_flight, max_in_flight_seen, unfinished;
 };
 
-uint64_t hr__http_clock_ms(void); /* monotonic */
+uint64_t hr__http_clock_us(void); /* monotonic */
+uint64_t hr__http_clock_ms(void);
+
+/* ---- http_host.c */
+/* The host of the origin, made if it is not there. NULL: no memory. */
+hr_http_host *hr__http_host_get(hr_http *http, const hr_origin *origin);
+/* One of its jobs is done; with the last it ends. */
+void hr__http_host_leave(hr_http *http, hr_http_host *host);
+/* Puts the job into its host's queue, by number. */
+void hr__http_host_enqueue(hr_http *http, hr_http_job *job);
+void hr__http_host_dequeue(hr_http *http, hr_http_job *job);
+/* The oldest queued job that may start now, by its host's pace; then it counts as in flight there. NULL: none; sets
+ * http->start_due_ms and counts the time in which budgets hold something back. */
+hr_http_job *hr__http_host_next(hr_http *http);
+/* The same for the one job that may start when memory is short: the budget holds for it, the number in flight does not.
+ */
+bool hr__http_host_may_force(hr_http *http, hr_http_job *job);
+/* The job is no longer in flight. transfer: with the answer, or NULL. Returns whether it was refused because of those
+ * in flight beside it. */
+bool hr__http_host_end(hr_http *http, hr_http_job *job, hr_pace_end end, hr_http_transfer *transfer);
+void hr__http_host_pause(hr_http *http, hr_http_host *host, uint64_t ms);
+uint32_t hr__http_host_window(hr_http *http, hr_http_host *host);
+
+/* ---- queues, http_host.c */
+/* Puts the job behind `before` (NULL: in front). */
+void hr__http_queue_insert(hr_http_list *list, hr_http_job *before, hr_http_job *job);
+void hr__http_queue_remove(hr_http_list *list, hr_http_job *job);
 
 /* ---- http_request.c */
 HR_MUST_CHECK int hr__http_job_new(const hr_allocator *alloc, const hr_http_request *request, hr_http_job **job_out,
@@ -180,6 +207,8 @@ void hr__http_transfer_free(hr_http_transfer *transfer);
 HR_MUST_CHECK int hr__http_transfer_start(hr_http_transfer *transfer, hr_error *err);
 /* The value of a header of the last answer; data NULL: not there. */
 hr_str hr__http_transfer_header(const hr_http_transfer *transfer, const char *name);
+/* The headers of the last answer. */
+const hr_http_header *hr__http_transfer_headers(hr_http_transfer *transfer, size_t *n_out);
 /* Fills status, reason, url, headers and counts of the result; the body moves into it. */
 void hr__http_transfer_result(hr_http_transfer *transfer, hr_http_result *result);
 /* Ends what is silent for longer than its read timeout: true. Else sets when to look again. */

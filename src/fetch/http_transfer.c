@@ -439,6 +439,17 @@ bool hr__http_transfer_is_silent(hr_http_transfer *transfer, uint64_t now_ms) {
     return transfer->silent;
 }
 
+const hr_http_header *hr__http_transfer_headers(hr_http_transfer *transfer, size_t *n_out) {
+    const char *text = transfer->text.data;
+    for (size_t i = 0; i < transfer->n_headers; i++) {
+        const hr_http_span *span = &transfer->spans[i];
+        transfer->views[i] =
+            (hr_http_header){{text + span->name_at, span->name_size}, {text + span->value_at, span->value_size}};
+    }
+    *n_out = transfer->n_headers;
+    return transfer->views;
+}
+
 void hr__http_transfer_result(hr_http_transfer *transfer, hr_http_result *result) {
     const char *text = transfer->text.data;
     curl_off_t wire = 0;
@@ -449,13 +460,7 @@ void hr__http_transfer_result(hr_http_transfer *transfer, hr_http_result *result
     if (transfer->reason_size != 0) {
         result->reason = (hr_str){text + transfer->reason_at, transfer->reason_size};
     }
-    for (size_t i = 0; i < transfer->n_headers; i++) {
-        const hr_http_span *span = &transfer->spans[i];
-        transfer->views[i] =
-            (hr_http_header){{text + span->name_at, span->name_size}, {text + span->value_at, span->value_size}};
-    }
-    result->headers = transfer->views;
-    result->n_headers = transfer->n_headers;
+    result->headers = hr__http_transfer_headers(transfer, &result->n_headers);
     if (result->error.code == HR_OK) { /* the padding is zero: read, but never as data */
         if (hr__buf_reserve(&transfer->body, HR_HTTP_BODY_PADDING) != HR_OK) {
             hr__error_memory(&result->error, HR_STAGE_FETCH);

@@ -33,13 +33,14 @@ static int64_t after_seconds(hr_str value, int64_t now_s) {
     return seconds;
 }
 
-uint32_t hr__retry_delay_ms(const hr_http_retry *retry, uint32_t attempt, hr_str retry_after, int64_t now_s) {
+uint32_t hr__retry_after_ms(hr_str retry_after, int64_t now_s, uint32_t max_ms) {
     int64_t seconds = after_seconds(retry_after, now_s);
-    uint64_t delay_ms;
-    if (seconds > 0) {
-        delay_ms = (uint64_t)seconds * 1000;
-    } else {
-        delay_ms = attempt > 31 ? UINT32_MAX : (uint64_t)retry->backoff_ms << (attempt - 1);
-    }
+    return seconds <= 0 ? 0 : seconds > max_ms / 1000 ? max_ms : (uint32_t)seconds * 1000;
+}
+
+uint32_t hr__retry_delay_ms(const hr_http_retry *retry, uint32_t attempt, hr_str retry_after, int64_t now_s) {
+    uint32_t after_ms = hr__retry_after_ms(retry_after, now_s, retry->max_delay_ms);
+    uint64_t delay_ms = attempt > 31 ? UINT32_MAX : (uint64_t)retry->backoff_ms << (attempt - 1);
+    delay_ms = after_ms > 0 ? after_ms : delay_ms;
     return delay_ms > retry->max_delay_ms ? retry->max_delay_ms : (uint32_t)delay_ms;
 }

@@ -229,6 +229,7 @@ static int page_take_answer(hr_page *page, hr_http_result *result) {
     page->status = result->status;
     page->attempts = result->attempts;
     page->throttled = result->throttled;
+    page->window = result->window;
     page->encoded = result->encoded;
     page->wire_bytes = result->wire_bytes;
     page->elapsed_ms = result->elapsed_ms;
@@ -321,6 +322,9 @@ int hr__engine_new(const hr_engine_options *options, hr_engine **engine_out, hr_
         .alloc = alloc,
         .max_in_flight = engine->options.max_in_flight,
         .max_in_flight_per_host = engine->options.max_in_flight_per_host,
+        .first_window = engine->options.first_window,
+        .max_pause_ms = engine->options.max_pause_ms,
+        .pacer = engine->options.pacer,
         .done = http_done,
         .is_full = http_is_full,
         .ctx = engine,

@@ -26,6 +26,8 @@ typedef struct hr_page hr_page;
     X(memory_limit_bytes, uint64_t, (uint64_t)256 << 20, "bytes held by pages, tapes and batches") \
     X(max_in_flight, uint32_t, 64, "requests in flight in all")                                    \
     X(max_in_flight_per_host, uint32_t, 16, "requests in flight a host")                           \
+    X(first_window, uint32_t, 2, "requests in flight a host before anything is known of it")       \
+    X(max_pause_ms, uint32_t, 3600000, "longest wait for a rate limit that a server told")         \
     X(max_depth, uint32_t, 1024, "nesting of a document")                                          \
     X(max_records, uint32_t, 50000000, "records a page")                                           \
     X(max_selector_steps, uint32_t, 64, "steps of a data selector")
@@ -34,7 +36,8 @@ typedef struct hr_engine_options {
 #define HR_X(field, type, value, text) type field;
     HR_ENGINE_LIMITS(HR_X)
 #undef HR_X
-    bool seeded; /* ids from `seed` (tests); false: from the operating system */
+    hr_pacer *pacer; /* what is known of hosts, shared with other engines; NULL: its own */
+    bool seeded;     /* ids from `seed` (tests); false: from the operating system */
     uint8_t seed[32];
 } hr_engine_options;
 
@@ -95,7 +98,7 @@ typedef struct hr_page_info {
     hr_str reason, url;
     const hr_http_header *headers;
     size_t n_headers;
-    uint32_t attempts, throttled;
+    uint32_t attempts, throttled, window;
     uint64_t wire_bytes;
     double elapsed_ms;
     hr_str body;

@@ -193,6 +193,7 @@ void hr__page_info(const hr_page *page, hr_page_info *info_out) {
         .n_headers = page->n_headers,
         .attempts = page->attempts,
         .throttled = page->throttled,
+        .window = page->window,
         .encoded = page->encoded,
         .wire_bytes = page->wire_bytes,
         .elapsed_ms = page->elapsed_ms,

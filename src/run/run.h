@@ -41,7 +41,7 @@ struct hr_page {
     hr_page *next;     /* in the one list that holds the page */
     int64_t tag;
     int status;
-    uint32_t attempts, throttled;
+    uint32_t attempts, throttled, window;
     uint64_t wire_bytes;
     double elapsed_ms;
     hr_str reason, url; /* in arena */

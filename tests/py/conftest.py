@@ -20,6 +20,7 @@ sys.path.insert(1, str(Path(__file__).parent.parent / "servers"))
 import pytest
 from faults import Faults
 from fetcher import Fetcher
+from headrace import _core, _run
 from http2 import Http2
 from servers import Answer, Api, Request
 
@@ -71,6 +72,12 @@ def http2(faults: Faults) -> Iterator[Callable[..., Http2]]:
     yield start
     for server in started:
         server.__exit__()
+
+
+@pytest.fixture(autouse=True)
+def nothing_known_of_hosts(monkeypatch: Any) -> None:
+    """Ports come again: what was learned of a host is not for the next test."""
+    monkeypatch.setattr(_run, "PACER", _core.Pacer())
 
 
 class _Lines(logging.Handler):

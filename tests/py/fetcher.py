@@ -15,8 +15,10 @@ class Fetcher:
         self.next_tag = 0
 
     def submit(self, url: str, **options: Any) -> int:
-        settings: dict[str, Any] = {"method": "GET", "headers": [], "max_attempts": 1, "backoff_ms": 1}
-        self.engine.submit(self.stream, self.next_tag, url=url, **(settings | options))
+        request = {"method": "GET", "headers": [], "body": None} | options
+        parts = {name: request.pop(name) for name in ("method", "headers", "body")}
+        route = _core.Route(**({"max_attempts": 1, "backoff_ms": 1} | {k: v for k, v in request.items()}))
+        self.engine.submit(self.stream, self.next_tag, route, url=url, **parts)
         self.next_tag += 1
         return self.next_tag - 1
 

@@ -16,7 +16,7 @@ def ids(page: _core.Page) -> list[int]:
 
 def test_requests_share_one_connection_as_streams(fetcher: Any, faults: Faults, http2: Any) -> None:
     server = http2()
-    one = fetcher()
+    one = fetcher(first_window=16)
     for _ in range(8):  # each is answered only when all are there: only streams side by side can do that
         one.submit(f"{server.url}/together?n=8&page=1", ca_path=faults.cert)
     assert [ids(page) for page in one.pages(8)] == [list(range(10, 20))] * 8

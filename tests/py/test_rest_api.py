@@ -488,9 +488,11 @@ def test_an_object_where_a_list_was(api: Any, tmp_path: Path, native_only: Any) 
 
 def test_server_that_refuses_parallel_requests(api: Any, tmp_path: Path) -> None:
     server: Any = None
+    refused: list[str] = []
 
     def handler(request: Request) -> Answer:
         if server.in_flight > 1:
+            refused.append(request.path)
             return Answer({"code": 0}, status=429)
         return paged(request)
 
@@ -498,6 +500,7 @@ def test_server_that_refuses_parallel_requests(api: Any, tmp_path: Path) -> None
     pipeline = make_pipeline(tmp_path, "serial")
     pipeline.run(rest_api.rest_api_source(config(server.url), name="api"), loader_file_format="parquet")
     assert pipeline.last_trace.last_normalize_info.row_counts["items"] == N_PAGES * PAGE_SIZE
+    assert len(refused) <= 3
 
 
 def test_workers_memory_and_batches_do_not_change_the_tables(api: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -108,7 +108,8 @@ def test_python_parents_in_pieces(api: Any, tmp_path: Path, piece: int, native_o
     run_both(make, tmp_path)
 
 
-def test_pieces_of_parents_are_asked_side_by_side(api: Any, tmp_path: Path) -> None:
+def test_pieces_of_parents_are_asked_side_by_side(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HEADRACE__FIRST_IN_FLIGHT_PER_HOST", "16")
     together = threading.Barrier(4)
 
     def handler(request: Request) -> Answer:

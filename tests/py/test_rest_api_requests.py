@@ -379,7 +379,7 @@ def test_header_values_leave_as_requests_sends_them(api: Any, tmp_path: Path, na
 @pytest.mark.parametrize("failure", ["close", "500", "503", "429"])
 def test_only_a_busy_host_is_asked_less(api: Any, tmp_path: Path, monkeypatch: Any, failure: str) -> None:
     narrowed: list[str] = []
-    monkeypatch.setattr(Run, "_narrow", lambda self, host: narrowed.append(host))
+    monkeypatch.setattr(Run, "_say_throttled", narrowed.append)
     failed: list[str] = []
 
     def handler(request: Request) -> Answer:

@@ -22,7 +22,7 @@ typedef struct outcome {
     char headers[8192]; /* "name: value\n" each, cut */
     size_t n_headers;
     hr_buf body;
-    uint32_t attempts;
+    uint32_t attempts, throttled;
     bool encoded;
     uint64_t wire_bytes;
     hr_error error;
@@ -58,6 +58,7 @@ static void fixture_done(void *ctx, hr_http_result *result) {
     }
     out->n_headers = result->n_headers;
     out->attempts = result->attempts;
+    out->throttled = result->throttled;
     out->encoded = result->encoded;
     out->wire_bytes = result->wire_bytes;
     out->error = result->error;

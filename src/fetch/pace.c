@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Two controls side by side, because a refusal does not say which limit it is of:
+ *
+ *   window   requests in flight: doubles a round trip until the first refusal, halves with it, then grows by one a
+ *            round. A number in flight that was refused is the ceiling: it is tried again after 64, 256 and no more
+ *            accepted requests.
+ *   rate     starts a second. A host that refuses what was alone in flight, or at a number in flight that it took often
+ *            before, does not count what is parallel but what comes in a time. Between two refusals it took as many as
+ *            it allows: that is the rate, tried higher after 50, 100, ... accepted requests.
+ *
+ * What is configured or told by the server is kept exactly, without trying.
+ */
+#include "pace.h"
+
+/* In flight at first: with one there would be nothing to learn from (TCP starts with 10, but for packets). */
+#define FIRST_WINDOW 2
+/* Accepted requests before a refused number in flight is tried again, times 4 each time; how often at all. */
+#define CEILING_CREDIT 64u
+#define CEILING_TRIES 3u
+/* Answers that take twice as long as they did and this longer are a sign of a queue (guessed: above a machine's noise).
+ * What they did is forgotten over so many answers: endpoints differ. */
+#define SLOW_US ((uint64_t)100000)
+#define BASE_ANSWERS 1024
+/* Accepted at a level, times it, before a refusal there is taken for one of the rate (guessed; a lucky few are accepted
+ * beyond a limit of parallel requests, when answers are on their way). */
+#define RATE_EVIDENCE 4u
+#define LEAST_PAUSE_US ((uint64_t)5000)
+#define MOST_PAUSE_US ((uint64_t)60000000)
+/* A start may come this early: the loop wakes by milliseconds. */
+#define EARLY_US ((uint64_t)5000)
+/* What was not started in time is caught up with, this much of it. */
+#define LATE_US ((uint64_t)10000)
+#define FIRST_HOLD 50u
+#define MOST_HOLD 1600u
+#define CLOSE_ANSWERS 10u
+/* After a refusal the bucket is given the time for so many requests. */
+#define REFILL 3
+#define FIRST_STEP 1.2
+#define LEAST_STEP 1.01
+#define MOST_STEP 1.5
+/* Resets that differ by less are the same: servers tell whole seconds. */
+#define SAME_RESET_US ((uint64_t)1000000)
+
+static uint64_t max_u64(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+void hr__pace_init(hr_pace *pace, uint32_t max_window, uint32_t first_window) {
+    *pace = (hr_pace){.max_window = max_window, .n_hold = FIRST_HOLD, .step = FIRST_STEP};
+    pace->window = first_window == 0 ? FIRST_WINDOW : first_window;
+    pace->window = pace->window > max_window ? max_window : pace->window;
+}
+
+void hr__pace_limit(hr_pace *pace, const hr_pace_limits *limits) {
+    if (limits->max_window != 0 && limits->max_window < pace->max_window) {
+        pace->max_window = limits->max_window;
+        pace->window = pace->window > pace->max_window ? pace->max_window : pace->window;
+    }
+    if (limits->max_per_second > 0 && (pace->max_rate == 0 || limits->max_per_second < pace->max_rate)) {
+        pace->max_rate = limits->max_per_second;
+    }
+    for (uint32_t i = 0; i < limits->n_rules; i++) {
+        const hr_pace_rule *rule = &limits->rules[i];
+        bool known = rule->requests == 0 || rule->per_ms == 0;
+        for (uint32_t j = 0; j < pace->n_windows && !known; j++) {
+            const hr_pace_rule *other = &pace->windows[j].rule;
+            known = other->requests == rule->requests && other->per_ms == rule->per_ms;
+        }
+        if (!known && pace->n_windows < HR_PACE_RULES) {
+            pace->windows[pace->n_windows++] = (hr_pace_window){.rule = *rule};
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- rules */
+
+static uint64_t slot_us(const hr_pace_window *window) {
+    uint64_t us = (uint64_t)window->rule.per_ms * 1000 / HR_PACE_SLOTS;
+    return us == 0 ? 1 : us;
+}
+
+/* When the rule lets a request start. What is in flight counts until it has ended, then from when the server may have
+ * counted it at the latest. */
+static uint64_t rule_due_us(const hr_pace_window *window, uint64_t now_us, uint64_t in_flight, uint64_t cost) {
+    uint64_t unit = slot_us(window), now = now_us / unit, most = window->rule.requests;
+    uint64_t used = in_flight + (cost > most ? most : cost);
+    for (size_t i = 0; i <= HR_PACE_SLOTS; i++) {
+        used += window->slots[i].number + HR_PACE_SLOTS >= now ? window->slots[i].cost : 0;
+    }
+    if (used <= most) {
+        return now_us;
+    }
+    for (uint64_t number = now < HR_PACE_SLOTS ? 0 : now - HR_PACE_SLOTS; number <= now + 1; number++) {
+        size_t i = (size_t)(number % (HR_PACE_SLOTS + 1));
+        used -= window->slots[i].number == number ? window->slots[i].cost : 0;
+        if (used <= most) {
+            return (number + HR_PACE_SLOTS + 1) * unit;
+        }
+    }
+    return UINT64_MAX;
+}
+
+static void rule_charge(hr_pace_window *window, uint64_t at_us, uint64_t cost) {
+    uint64_t number = at_us / slot_us(window), most = window->rule.requests;
+    size_t i = (size_t)(number % (HR_PACE_SLOTS + 1));
+    if (window->slots[i].number < number) {
+        window->slots[i].number = number;
+        window->slots[i].cost = 0;
+    }
+    if (window->slots[i].number == number) { /* else it is out of the rule's time already */
+        window->slots[i].cost += cost > most ? most : cost;
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- starting */
+
+static double rate_of(const hr_pace *pace) {
+    return pace->rate == 0 || (pace->max_rate != 0 && pace->max_rate < pace->rate) ? pace->max_rate : pace->rate;
+}
+
+static uint64_t gap_us(double rate) {
+    double us = 1e6 / rate;
+    return us > (double)MOST_PAUSE_US * 60 ? MOST_PAUSE_US * 60 : (uint64_t)us;
+}
+
+/* What the server told allows: the rest of its time's quota less what is in flight; after the reset one, which asks. */
+static uint64_t quota_due_us(const hr_pace *pace, uint64_t now_us, uint64_t cost) {
+    if (!pace->has_quota) {
+        return now_us;
+    }
+    if (now_us >= pace->reset_us) {
+        return pace->in_flight == 0 ? now_us : UINT64_MAX;
+    }
+    if (pace->cost_in_flight + cost <= pace->left) {
+        return now_us;
+    }
+    return pace->in_flight > 0 ? UINT64_MAX : pace->reset_us;
+}
+
+uint64_t hr__pace_due_us(const hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_hold *hold_out) {
+    *hold_out = HR_PACE_WINDOW;
+    if (pace->in_flight >= (pace->is_probing ? 1 : pace->window)) {
+        return UINT64_MAX;
+    }
+    cost = cost == 0 ? 1 : cost;
+    uint64_t due_us = max_u64(now_us, pace->paused_until_us);
+    due_us = max_u64(due_us, quota_due_us(pace, now_us, cost));
+    for (uint32_t i = 0; i < pace->n_windows; i++) {
+        due_us = max_u64(due_us, rule_due_us(&pace->windows[i], now_us, pace->cost_in_flight, cost));
+    }
+    if (rate_of(pace) > 0) {
+        uint64_t early = gap_us(rate_of(pace)) / 4;
+        early = early > EARLY_US ? EARLY_US : early;
+        due_us = pace->next_us > now_us + early ? max_u64(due_us, pace->next_us - early) : due_us;
+    }
+    *hold_out = due_us <= now_us ? HR_PACE_FREE : HR_PACE_RATE;
+    return due_us;
+}
+
+void hr__pace_start(hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_ticket *ticket_out) {
+    cost = cost == 0 ? 1 : cost;
+    double rate = rate_of(pace);
+    if (rate > 0) {
+        uint64_t gap = gap_us(rate);
+        pace->n_held += pace->rate > 0 && pace->next_us + gap > now_us; /* it was the rate that held it back */
+        pace->next_us = max_u64(pace->next_us, pace->next_us == 0 ? now_us : now_us - LATE_US) + gap;
+    }
+    pace->round_us = pace->n_starts == 0 ? now_us : pace->round_us;
+    pace->in_flight++;
+    pace->cost_in_flight += cost;
+    *ticket_out =
+        (hr_pace_ticket){.number = ++pace->n_starts, .started_us = now_us, .level = pace->in_flight, .cost = cost};
+}
+
+void hr__pace_pause(hr_pace *pace, uint64_t until_us) {
+    pace->paused_until_us = max_u64(pace->paused_until_us, until_us);
+}
+
+/* ---------------------------------------------------------------------------------------------------- ending */
+
+/* Whether answers take so much longer than they did that more in flight would only wait at the server. */
+static bool is_slow(hr_pace *pace, uint64_t first_byte_us) {
+    if (first_byte_us != 0) {
+        pace->least_us = pace->least_us == 0 || first_byte_us < pace->least_us ? first_byte_us : pace->least_us;
+        pace->usual_us = pace->usual_us == 0 ? first_byte_us : (7 * pace->usual_us + first_byte_us) / 8;
+        if (pace->base_us == 0 || pace->usual_us < pace->base_us) {
+            pace->base_us = pace->usual_us;
+        }
+        pace->base_us += (pace->usual_us - pace->base_us) / BASE_ANSWERS;
+    }
+    return pace->usual_us > 2 * pace->base_us + SLOW_US;
+}
+
+static void grow(hr_pace *pace, uint32_t level) {
+    if (pace->window >= pace->max_window || 2 * level <= pace->window) {
+        return; /* it was not the window that kept the number low */
+    }
+    uint32_t needed = pace->is_steady ? pace->window : 0;
+    if (pace->ceiling != 0 && pace->window + 1 >= pace->ceiling) {
+        if (pace->n_ceiling >= CEILING_TRIES) {
+            return;
+        }
+        needed = CEILING_CREDIT << (2 * (pace->n_ceiling - 1));
+    }
+    if (++pace->credit > needed || !pace->is_steady) {
+        pace->window++;
+        pace->credit = 0;
+    }
+}
+
+static void accepted(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t first_byte_us) {
+    if (ticket->number > pace->reduced_at) {
+        pace->is_probing = false;
+        pace->n_refused = 0;
+    }
+    pace->n_round++;
+    pace->accepted_at[ticket->level < HR_PACE_LEVELS ? ticket->level : HR_PACE_LEVELS - 1]++;
+    if (!is_slow(pace, first_byte_us)) {
+        grow(pace, ticket->level);
+    }
+    if (pace->rate > 0 && pace->n_held >= pace->n_hold) {
+        pace->borne_rate = pace->rate;
+        pace->rate *= pace->step;
+        pace->step = 1 + (pace->step - 1) * 1.5 > MOST_STEP ? MOST_STEP : 1 + (pace->step - 1) * 1.5;
+        pace->n_held = 0;
+    }
+}
+
+/* Whether so many in flight were taken before: then it is not their number that is refused. */
+static bool is_of_rate(const hr_pace *pace, uint32_t level) {
+    uint32_t n = 0;
+    for (uint32_t i = level; i < HR_PACE_LEVELS; i++) {
+        n += pace->accepted_at[i];
+    }
+    return level == 1 || n >= RATE_EVIDENCE * level;
+}
+
+/* Between two refusals a bucket of tokens was emptied twice: what was accepted is what flowed in, or less if it was
+ * full for a while. The rate before the last step was borne. Refusals in close succession tell of an empty bucket, not
+ * of a rate: they need a pause. */
+static void reduce_rate(hr_pace *pace, uint64_t now_us) {
+    double seconds = (double)(now_us - pace->round_us) / 1e6;
+    bool is_close = pace->n_round < CLOSE_ANSWERS && pace->rate > 0;
+    pace->n_close = is_close ? pace->n_close + 1 : 0;
+    if (is_close) {
+        pace->rate *= pace->n_close > 2 ? 0.9 : 1;
+    } else if (seconds > 0) {
+        double found = (pace->n_round + (pace->n_round < CLOSE_ANSWERS)) / seconds;
+        pace->rate = pace->rate == 0 || found < pace->rate ? found : pace->rate * 0.95;
+        pace->rate = pace->rate < pace->borne_rate ? pace->borne_rate : pace->rate;
+        pace->n_hold = pace->n_round >= pace->n_hold && pace->n_hold < MOST_HOLD ? pace->n_hold * 2 : pace->n_hold;
+        pace->step = 1 + (pace->step - 1) / 2 < LEAST_STEP ? LEAST_STEP : 1 + (pace->step - 1) / 2;
+    }
+    pace->borne_rate = 0;
+    pace->n_held = 0;
+    pace->next_us = now_us + (pace->rate > 0 ? REFILL * gap_us(pace->rate) : 0);
+}
+
+static void lower_ceiling(hr_pace *pace, uint32_t level) {
+    if (pace->ceiling == 0 || level < pace->ceiling) {
+        pace->ceiling = level;
+        pace->n_ceiling = pace->n_ceiling == 0 ? 1 : pace->n_ceiling;
+    }
+    if (pace->window >= pace->ceiling) {
+        pace->window = pace->ceiling - 1;
+    }
+}
+
+static void halve(hr_pace *pace) {
+    pace->window = pace->window > 1 ? pace->window / 2 : 1;
+    pace->is_steady = true;
+    pace->credit = 0;
+    pace->reduced_at = pace->n_starts;
+}
+
+/* One of a round is answered for all: those that were started before the window became smaller. */
+static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us) {
+    uint32_t level = ticket->level;
+    if (ticket->number <= pace->reduced_at) {
+        if (pace->ceiling != 0 && level > 1 && pace->round_is_parallel) {
+            lower_ceiling(pace, level);
+        }
+        return level > 1;
+    }
+    bool of_rate = is_of_rate(pace, level);
+    pace->round_is_parallel = !of_rate;
+    if (of_rate) {
+        halve(pace);
+        reduce_rate(pace, now_us);
+        uint32_t n = pace->n_refused + pace->n_close;
+        uint64_t pause_us = max_u64(LEAST_PAUSE_US, pace->usual_us) << (n < 16 ? n : 16);
+        hr__pace_pause(pace, now_us + (pause_us > MOST_PAUSE_US ? MOST_PAUSE_US : pause_us));
+    } else {
+        bool tried = pace->ceiling != 0 && level >= pace->ceiling; /* back to what was known to work */
+        pace->n_ceiling += tried;
+        uint32_t window = pace->ceiling - 1;
+        halve(pace);
+        pace->window = tried ? window : pace->window;
+        lower_ceiling(pace, level);
+    }
+    pace->n_refused++;
+    pace->is_probing = true;
+    pace->round_us = now_us;
+    pace->n_round = 0;
+    memset(pace->accepted_at, 0, sizeof pace->accepted_at);
+    return level > 1;
+}
+
+bool hr__pace_end_request(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us, hr_pace_end end,
+                          uint64_t first_byte_us) {
+    pace->in_flight--;
+    pace->cost_in_flight -= ticket->cost;
+    bool ours = false;
+    if (end == HR_PACE_ACCEPTED) {
+        accepted(pace, ticket, first_byte_us);
+    } else if (end == HR_PACE_REFUSED) {
+        ours = refused(pace, ticket, now_us);
+    } else if (end == HR_PACE_SILENT && ticket->number > pace->reduced_at) {
+        halve(pace);
+    }
+    uint64_t counted_us = pace->least_us == 0 || now_us < pace->least_us ? now_us : now_us - pace->least_us;
+    counted_us = max_u64(counted_us, ticket->started_us);
+    for (uint32_t i = 0; i < pace->n_windows; i++) {
+        rule_charge(&pace->windows[i], counted_us, ticket->cost);
+    }
+    if (pace->has_quota && ticket->started_us >= pace->reset_us && end == HR_PACE_ACCEPTED) {
+        pace->has_quota = false; /* hr__pace_told says what holds now, if anything */
+    }
+    return ours;
+}
+
+void hr__pace_told(hr_pace *pace, uint64_t now_us, const hr_rate_told *told, uint64_t max_pause_us) {
+    if (!told->has_left || !told->has_reset) {
+        return;
+    }
+    uint64_t reset_us = told->reset_ms > max_pause_us / 1000 ? max_pause_us : told->reset_ms * 1000;
+    reset_us += now_us;
+    if (!pace->has_quota || reset_us > pace->reset_us + SAME_RESET_US || now_us >= pace->reset_us) {
+        pace->has_quota = true;
+        pace->left = told->left;
+        pace->reset_us = reset_us;
+    } else if (told->left < pace->left) {
+        pace->left = told->left;
+    }
+}
