@@ -537,17 +537,18 @@ static int parse_headers(PyObject *sequence, hr_http_header **headers_out, size_
 }
 
 static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"stream", "tag", "route", "method", "url", "headers", "body", NULL};
+    static char *names[] = {"stream", "tag", "route", "method", "url", "headers", "body", "delay_ms", NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     StreamObject *stream;
     RouteObject *route;
     long long tag;
     const char *method = "GET", *url = NULL, *body = NULL;
+    unsigned int delay_ms = 0;
     PyObject *header_list = NULL;
     Py_ssize_t url_size = 0, body_size = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LO!ss#O|z#", names, state->stream_type, &stream, &tag,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LO!ss#O|z#I", names, state->stream_type, &stream, &tag,
                                      state->route_type, &route, &method, &url, &url_size, &header_list, &body,
-                                     &body_size)) {
+                                     &body_size, &delay_ms)) {
         return NULL;
     }
     hr_http_header *headers;
@@ -561,6 +562,7 @@ static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwa
     request.headers = headers;
     request.n_headers = n_headers;
     request.body = (hr_str){body, (size_t)body_size};
+    request.delay_ms = delay_ms;
     hr_error err;
     int rc = hr__engine_submit(self->engine, stream->stream, tag, &request, &err);
     PyMem_Free(headers);

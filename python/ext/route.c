@@ -73,7 +73,7 @@ static int parse_rules(PyObject *sequence, hr_pace_limits *limits) {
     return rc;
 }
 
-/* A copy of text that lives as long as the route. NULL with an exception set. */
+/* A copy of text that lives as long as the route. False with an exception set. */
 static bool keep(RouteObject *self, const char *text, hr_str *to) {
     size_t size = strlen(text);
     char *copy = PyMem_Malloc(size + 1);
@@ -87,36 +87,89 @@ static bool keep(RouteObject *self, const char *text, hr_str *to) {
     return true;
 }
 
+/* Pairs (from, to) of statuses. -1 with an exception set. */
+static int parse_statuses(PyObject *sequence, hr_http_retry *retry) {
+    PyObject *list = sequence == NULL ? PyTuple_New(0)
+                                      : PySequence_Fast(sequence, "retry_statuses must be a sequence of (from, to)");
+    if (list == NULL) {
+        return -1;
+    }
+    int rc = 0;
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(list);
+    if (n > HR_RETRY_STATUSES) {
+        PyErr_Format(PyExc_ValueError, "at most %d stretches of statuses, not %zd", HR_RETRY_STATUSES, n);
+        rc = -1;
+    }
+    for (Py_ssize_t i = 0; i < n && rc == 0; i++) {
+        rc = PyArg_ParseTuple(PySequence_Fast_GET_ITEM(list, i), "HH;statuses are (from, to)", &retry->statuses[i].from,
+                              &retry->statuses[i].to)
+                 ? 0
+                 : -1;
+        retry->n_statuses += rc == 0;
+    }
+    Py_DECREF(list);
+    return rc;
+}
+
 static PyObject *Route_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {
-        "proxy",           "ca_path",       "cert_path",     "key_path",       "verify_tls",   "connect_timeout_ms",
-        "read_timeout_ms", "max_redirects", "max_attempts",  "backoff_ms",     "max_delay_ms", "max_body_bytes",
-        "rate_limits",     "cost",          "max_in_flight", "max_per_second", "learn_limits", NULL};
-    const char *proxy = "", *ca_path = "", *cert_path = "", *key_path = "";
-    PyObject *rules = NULL;
-    int verify_tls = 1, learn_limits = 1;
+    static char *names[] = {"proxy",
+                            "ca_path",
+                            "cert_path",
+                            "key_path",
+                            "resolve",
+                            "interface",
+                            "allowed_hosts",
+                            "min_tls",
+                            "verify_tls",
+                            "connect_timeout_ms",
+                            "read_timeout_ms",
+                            "max_redirects",
+                            "max_attempts",
+                            "backoff_ms",
+                            "max_delay_ms",
+                            "max_total_ms",
+                            "retry_statuses",
+                            "retry_unsafe",
+                            "breaker",
+                            "breaker_ms",
+                            "max_body_bytes",
+                            "rate_limits",
+                            "cost",
+                            "max_in_flight",
+                            "max_per_second",
+                            "learn_limits",
+                            NULL};
+    const char *proxy = "", *ca_path = "", *cert_path = "", *key_path = "", *resolve = "", *interface = "";
+    const char *allowed_hosts = "";
+    PyObject *rules = NULL, *statuses = NULL;
+    int verify_tls = 1, learn_limits = 1, unsafe = 0;
     unsigned long long max_body_bytes = (unsigned long long)1 << 30;
     hr_http_request base = {.connect_timeout_ms = 60000,
                             .read_timeout_ms = 60000,
                             .max_redirects = 30,
                             .retry = {.max_attempts = 5, .backoff_ms = 1000, .max_delay_ms = 300000}};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$sssspIIIIIIKOIIdp", names, &proxy, &ca_path, &cert_path,
-                                     &key_path, &verify_tls, &base.connect_timeout_ms, &base.read_timeout_ms,
-                                     &base.max_redirects, &base.retry.max_attempts, &base.retry.backoff_ms,
-                                     &base.retry.max_delay_ms, &max_body_bytes, &rules, &base.limits.cost,
-                                     &base.limits.max_window, &base.limits.max_per_second, &learn_limits) ||
-        parse_rules(rules, &base.limits) < 0) {
+    hr_http_retry *retry = &base.retry;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "|$sssssssIpIIIIIIIOpIIKOIIdp", names, &proxy, &ca_path, &cert_path, &key_path, &resolve,
+            &interface, &allowed_hosts, &base.min_tls, &verify_tls, &base.connect_timeout_ms, &base.read_timeout_ms,
+            &base.max_redirects, &retry->max_attempts, &retry->backoff_ms, &retry->max_delay_ms, &retry->max_total_ms,
+            &statuses, &unsafe, &retry->breaker, &retry->breaker_ms, &max_body_bytes, &rules, &base.limits.cost,
+            &base.limits.max_window, &base.limits.max_per_second, &learn_limits) ||
+        parse_rules(rules, &base.limits) < 0 || parse_statuses(statuses, retry) < 0) {
         return NULL;
     }
     base.verify_tls = verify_tls != 0;
     base.max_body_bytes = max_body_bytes;
     base.limits.ignore_headers = learn_limits == 0;
+    retry->unsafe = unsafe != 0;
     RouteObject *self = (RouteObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
     if (!keep(self, proxy, &base.proxy) || !keep(self, ca_path, &base.ca_path) ||
-        !keep(self, cert_path, &base.cert_path) || !keep(self, key_path, &base.key_path)) {
+        !keep(self, cert_path, &base.cert_path) || !keep(self, key_path, &base.key_path) ||
+        !keep(self, resolve, &base.resolve) || !keep(self, interface, &base.interface) ||
+        !keep(self, allowed_hosts, &base.allowed_hosts)) {
         Py_DECREF(self);
         return NULL;
     }

@@ -161,6 +161,10 @@ class Route:
     """How a client's requests get to their host. `rate_limits`: pairs (requests, milliseconds), all of which hold, in any
     stretch of that time; `cost`: what a request counts for; `max_per_second`: evenly; `learn_limits`: whether the server's
     own words (`RateLimit`, `X-RateLimit-...`) are heeded. Limits are the host's: the strictest of all routes to it holds.
+    `retry_statuses`: pairs (from, to), empty: 429 and 500 to 599; `retry_unsafe`: also a POST or PATCH that may have been
+    acted on; `max_total_ms`: no attempt begins later after the first; `breaker`: after so many requests in a row without an
+    answer the host is left alone for `breaker_ms` (0: never). `resolve`: lines "host:port:address"; `allowed_hosts`: lines
+    "host" or "*.domain", no others are asked; `min_tls`: 10, 11, 12, 13, or 0 for libcurl's own.
     """
 
     def __init__(
@@ -170,6 +174,10 @@ class Route:
         ca_path: str = "",
         cert_path: str = "",
         key_path: str = "",
+        resolve: str = "",
+        interface: str = "",
+        allowed_hosts: str = "",
+        min_tls: int = 0,
         verify_tls: bool = True,
         connect_timeout_ms: int = 60000,
         read_timeout_ms: int = 60000,
@@ -177,6 +185,11 @@ class Route:
         max_attempts: int = 5,
         backoff_ms: int = 1000,
         max_delay_ms: int = 300000,
+        max_total_ms: int = 0,
+        retry_statuses: Sequence[tuple[int, int]] = (),
+        retry_unsafe: bool = False,
+        breaker: int = 0,
+        breaker_ms: int = 0,
         max_body_bytes: int = 1073741824,
         rate_limits: Sequence[tuple[int, int]] = (),
         cost: int = 1,
@@ -238,6 +251,7 @@ class Engine:
         url: str,
         headers: Sequence[tuple[str, bytes]],
         body: bytes | None = None,
+        delay_ms: int = 0,
     ) -> None: ...
     def submit_bytes(self, stream: Stream, tag: int, body: bytes, url: str = "") -> None:
         """A page whose bytes are already here (tests; a body Python fetched)."""

@@ -40,7 +40,9 @@ _PATIENCE_SHARE = 0.02  # of the records: if dlt takes more, it takes the rest o
 _WAIT_MS = 5
 _MAX_VIOLATIONS = 1000  # of contracts that are counted
 _READ_BYTES = 1 << 20
-_PIECE_BYTES = 250_000  # with its tape and rows in a core's cache; its buffer has 256 KiB, last record and padding included
+_PIECE_BYTES = (
+    250_000  # with its tape and rows in a core's cache; its buffer has 256 KiB, last record and padding included
+)
 
 
 class _Piece(NamedTuple):

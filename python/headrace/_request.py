@@ -24,8 +24,12 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError
 
 from headrace import _core
+from headrace._options import options_of
+from headrace.config import HeadraceConfiguration
 from headrace.exceptions import engine_error
 
+_BREAKER, _BREAKER_MS = 5, 60_000  # requests in a row without an answer before a host is left alone, and how long
+_PORTS = {"http": ":80", "https": ":443"}
 _OWN_HEADERS = ("accept-encoding", "connection", "content-length", "transfer-encoding")
 
 
@@ -67,6 +71,18 @@ def copy_request(request: requests.Request) -> requests.Request:
     return other
 
 
+def origin_of(url: str) -> tuple[str, str]:
+    """Scheme and host with port, in lower case, the scheme's own port left out."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    return parts.scheme.lower(), host.removesuffix(_PORTS.get(parts.scheme.lower(), ":"))
+
+
+def may_have_credentials(of: tuple[str, str], to: tuple[str, str]) -> bool:
+    """Whether what was for one origin may go to another: the same, or its https (requests' `should_strip_auth`)."""
+    return of == to or (of[0], to) == ("http", ("https", of[1]))
+
+
 class Unsent(requests.PreparedRequest):
     """A request that a session of the user's will prepare and send: as it will be, but for the authentication."""
 
@@ -78,8 +94,9 @@ class Unsent(requests.PreparedRequest):
 class Sender:
     """Prepares one client's requests for the engine."""
 
-    def __init__(self, client: RESTClient, max_body_bytes: int, in_python: bool) -> None:
+    def __init__(self, client: RESTClient, settings: HeadraceConfiguration, in_python: bool) -> None:
         self.client = client
+        self.options = options_of(client)
         self.in_python = in_python  # the session itself sends
         self.session = client.session
         config = client._config
@@ -92,9 +109,34 @@ class Sender:
             "max_attempts": config.request_max_attempts,
             "backoff_ms": _millis(config.request_backoff_factor),
             "max_delay_ms": _millis(config.request_max_retry_delay),
-            "max_body_bytes": max_body_bytes,
+            "max_body_bytes": settings.max_body_bytes,
+            "breaker": _BREAKER,
+            "breaker_ms": _BREAKER_MS,
+            **self._limits(settings),
         }
         self._routes: dict[tuple[str, str], _core.Route] = {}
+
+    def _limits(self, settings: HeadraceConfiguration) -> dict[str, Any]:
+        """This process's part of the rate limits."""
+        share = max(1, settings.rate_share)
+        given = (settings.max_requests_per_second, self.options.route.get("max_per_second", 0))
+        rates = [rate for rate in given if rate > 0]
+        return {
+            "rate_limits": [
+                (requests // share, per_ms) if requests >= share else (1, per_ms * share // requests)
+                for requests, per_ms in self.options.rules
+            ],
+            "max_per_second": min(rates) / share if rates else 0,
+        }
+
+    def again_ms(self, attempts: int, used_s: float) -> int | None:
+        """Milliseconds before a request is made again for what its answer holds; None: no more. `attempts`: so far."""
+        said = self._fixed | self.options.route
+        delay: int = min(said["backoff_ms"] << min(attempts - 1, 31), said["max_delay_ms"])
+        total = said.get("max_total_ms", 0)
+        if attempts >= said["max_attempts"] or (total and used_s * 1000 + delay > total):
+            return None
+        return delay
 
     def prepare(self, request: requests.Request) -> requests.PreparedRequest:
         """The request as dlt's client would send it: URL, headers, body, authentication."""
@@ -116,7 +158,7 @@ class Sender:
             original = SimpleNamespace(_original_response=SimpleNamespace(msg=message))
             extract_cookies_to_jar(self.session.cookies, prepared, original)
 
-    def arguments(self, prepared: requests.PreparedRequest) -> tuple[Any, ...]:
+    def arguments(self, prepared: requests.PreparedRequest) -> tuple[_core.Route, Any, str, Any, Any]:
         """Arguments of `Engine.submit`, from the route on."""
         body = prepared.body
         if isinstance(body, str):
@@ -133,14 +175,15 @@ class Sender:
             found = self.session.merge_environment_settings(url, {}, None, None, None)
             verify, cert = found["verify"], found["cert"]
             cert_path, key_path = cert if isinstance(cert, tuple) else (cert or "", "")
-            self._routes[key] = _core.Route(
-                proxy=select_proxy(url, found["proxies"]) or "",
-                verify_tls=verify is not False,
-                ca_path=verify if isinstance(verify, str) else certifi.where() if verify else "",
-                cert_path=cert_path,
-                key_path=key_path,
-                **self._fixed,
-            )
+            environment = {
+                "proxy": select_proxy(url, found["proxies"]) or "",
+                "verify_tls": verify is not False,
+                "ca_path": verify if isinstance(verify, str) else certifi.where() if verify else "",
+                "cert_path": cert_path,
+                "key_path": key_path,
+            }
+            own = {name: value for name, value in self.options.route.items() if name != "max_per_second"}
+            self._routes[key] = _core.Route(**(environment | self._fixed | own))
         return self._routes[key]
 
 

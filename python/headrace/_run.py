@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -38,11 +39,20 @@ from orjson import Fragment
 
 from headrace import _core
 from headrace._reasons import Way
-from headrace._request import GivenResponse, NativeResponse, Sender, Unsent, copy_request, selector_steps
+from headrace._request import (
+    GivenResponse,
+    NativeResponse,
+    Sender,
+    Unsent,
+    copy_request,
+    may_have_credentials,
+    origin_of,
+    selector_steps,
+)
 from headrace._sessions import Sessions
 from headrace._sessions import width as session_width
 from headrace.config import HeadraceConfiguration
-from headrace.exceptions import ResourceFailed, mask_url, page_error
+from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_url, page_error
 
 if TYPE_CHECKING:
     from headrace._incremental import Cursor
@@ -58,6 +68,7 @@ _BUILT_IN = (
 )
 _PATHS = ("total_path", "has_more_path", "next_url_path", "cursor_path")
 _FIRST_WINDOW = 2
+_CREDENTIALS = ("authorization", "cookie")
 _MOST_ITEMS = 16  # pages that wait for steps in Python
 PACER = _core.Pacer()  # what is known of hosts, for all runs of the process: one budget
 _SAME_SIZES, _SAME_PAGES = (
@@ -81,6 +92,7 @@ class Run:
             max_in_flight=settings.max_in_flight,
             max_in_flight_per_host=settings.max_in_flight_per_host,
             first_window=settings.first_in_flight_per_host,
+            max_pause_ms=int(settings.max_rate_pause * 1000),
             pacer=PACER,
         )
         self.sessions = Sessions()
@@ -128,8 +140,8 @@ class Run:
     def _say_throttled(host: str) -> None:
         logger.info(f"headrace: {host} refuses some requests or does not answer: fewer are sent at once")
 
-    def submit(self, chain: Chain, number: int, prepared: requests.PreparedRequest) -> None:
-        """Sends page `number` of a chain on its way."""
+    def submit(self, chain: Chain, number: int, prepared: requests.PreparedRequest, delay_ms: int = 0) -> None:
+        """Sends page `number` of a chain on its way, not before `delay_ms`."""
         tag = self._next_tag
         self._next_tag += 1
         self._waiting[tag] = (chain, number)
@@ -138,7 +150,7 @@ class Run:
         if isinstance(prepared, Unsent):
             self.sessions.ask(job.client, prepared.made, job.is_parallel, lambda found: self._answer(tag, found))
         else:
-            self.engine.submit(job.fetched, tag, *job.sender.arguments(prepared))
+            self.engine.submit(job.fetched, tag, *job.sender.arguments(prepared), delay_ms=delay_ms)
 
     def new_tag(self) -> int:
         """A number that no page has yet."""
@@ -190,7 +202,8 @@ class Run:
         if page.throttled and chain.host not in self._throttled:
             self._throttled.add(chain.host)
             self._say_throttled(chain.host)
-        self._windows[chain.host] = page.window
+        if page.window:  # else it came from a session
+            self._windows[chain.host] = page.window
         try:
             if chain.ended:
                 page.release()
@@ -233,6 +246,10 @@ class Chain:
         self._last: tuple[int, int] = (0, 0)  # size and records of the page before
         self._last_digest = b""
         self._is_short = False  # fewer are sent ahead than the window allows, for the same reason
+        self._again: dict[
+            int, tuple[int, float]
+        ] = {}  # attempts and first time of pages asked for again for what they hold
+        self._origin = ("", "")
 
     def start(self) -> None:
         """Makes the first request."""
@@ -240,6 +257,7 @@ class Chain:
             self.paginator.init_request(self.request)
         prepared = self.job.sender.prepare(self.request)
         self.host = urlsplit(prepared.url or "").netloc
+        self._origin = origin_of(prepared.url or "")
         self._seen.add(_digest(prepared))
         self._send(prepared)
 
@@ -301,6 +319,8 @@ class Chain:
             self.job.sender.keep_cookies(page, prepared)
         try:
             self._check(page, response)
+            if self.job.sender.options.on_content and self._asks_again(page, prepared, number):
+                return
             self._select(page, response)
         except IgnoreResponseException:
             self.end()
@@ -319,6 +339,29 @@ class Chain:
             self.paginator = self.job.client.detect_paginator(response, [None] * min(page.n_records, 1))
         self._page_on(page, response, is_last=cursor is not None and cursor.closed)
         self.ready.append((page, keep))
+
+    def _asks_again(self, page: _core.Page, prepared: requests.PreparedRequest, number: int) -> bool:
+        """Whether the page holds what the configuration names as a reason to ask again: then it is on its way."""
+        options = self.job.sender.options
+        body = json.loads(page.body())
+        met = next((one for one in options.on_content if one.meets(body)), None)
+        if met is None:
+            self._again.pop(number, None)
+            return False
+        attempts, began = self._again.get(number, (0, time.monotonic()))
+        delay_ms = self.job.sender.again_ms(attempts + 1, time.monotonic() - began)
+        if delay_ms is None:
+            raise ResourceFailedTransient(
+                f"fetch: resource `{self.job.name}`, {mask_url(prepared.url or '')}, page {number}: the answer still has what"
+                f" `retry.on_content` names at `{met.text}` after {attempts + 1} attempts. Raise max_attempts or max_delay"
+                " there if the API needs longer."
+            )
+        self._again[number] = (attempts + 1, began)
+        page.release()
+        self._sent[number] = prepared
+        self._next = number  # its turn again; those that came behind it wait
+        self.job.run.submit(self, number, prepared, delay_ms)
+        return True
 
     def _look_for_a_loop(self, page: _core.Page, prepared: requests.PreparedRequest, number: int) -> None:
         """Ends what would never end: an API that does not know the paginator's parameter gives its first page for ever."""
@@ -417,6 +460,7 @@ class Chain:
         if type(paginator) in _AHEAD:
             self._go_ahead(response)
             return
+        self._keep_credentials()
         prepared = self.job.sender.prepare(self.request)
         digest = _digest(prepared)
         if digest in self._seen:
@@ -429,6 +473,21 @@ class Chain:
             self._send(prepared)
         else:
             self._held = prepared
+
+    def _keep_credentials(self) -> None:
+        """Takes them off a request whose URL a server chose and that goes to another origin."""
+        url = str(self.request.url or "")
+        origin = origin_of(url)
+        if may_have_credentials(self._origin, origin) or self.job.sender.options.allowed_hosts:
+            return
+        if self.request.auth is not None or any(name.lower() in _CREDENTIALS for name in self.request.headers or {}):
+            logger.warning(
+                f"headrace: resource `{self.job.name}`: the next page is at {mask_url(url)}, another origin than"
+                f" {self.host}: it is asked for without credentials. Name its host in network.allowed_hosts if it may have them."
+            )
+        self.request.auth = None
+        headers = self.request.headers or {}
+        self.request.headers = {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
 
     def _reads_envelope(self) -> bool:
         """Whether the paginator's paths end outside of the records."""
@@ -543,7 +602,7 @@ class Job:
         self.name = name
         self.schema_name = schema_name
         self.client = client
-        self.sender = Sender(client, run.settings.max_body_bytes, asks_in_python)
+        self.sender = Sender(client, run.settings, asks_in_python)
         self.data_selector = data_selector or client.data_selector
         self.has_selector = bool(self.data_selector)
         steps = selector_steps(self.data_selector) if self.has_selector else None
@@ -749,7 +808,10 @@ class Job:
         if found is None:
             if self.error is not None:
                 raise self.error
-            logger.info(f"headrace: resource `{self.name}`: {self.counts}, {self.run.engine.stats()}")
+            stats = self.run.engine.stats()
+            logger.info(f"headrace: resource `{self.name}`: {self.counts}, {stats}")
+            if stats["throttled_ms"] >= 1000:
+                logger.info(f"headrace: throttled for {stats['throttled_ms'] / 1000:.1f} s by rate limits and pauses")
         elif found:
             with self.run.lock:
                 self.advance()  # pages that were held back until these were taken

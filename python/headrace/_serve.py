@@ -10,6 +10,7 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
+from dlt.common import logger
 from dlt.common.runtime import signals
 from dlt.common.schema import Schema
 from dlt.extract.resource import DltResource
@@ -23,6 +24,7 @@ from headrace._steps import PythonSteps
 from headrace._writer import PackageWriter, release_unused
 from headrace.config import settings
 
+_LONG_WAIT_S = 10  # worth a warning
 _ALONE_MS, _TOGETHER_MS = 100, 10  # how long a generator waits for its rows before another resource may go on
 
 
@@ -234,7 +236,9 @@ class Progress:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._shown = dict.fromkeys(job.counts, 0)
-        self._in_flight = -1
+        self._in_flight = (-1, 0)
+        self._throttled_s = 0
+        self._is_told = False  # that it waits for long
         try:
             self._collector: Any = dlt.current.pipeline().collector
         except Exception:
@@ -248,7 +252,18 @@ class Progress:
             if value > self._shown[key]:
                 self._collector.update(f"{self._job.name} {key}", value - self._shown[key])
                 self._shown[key] = value
-        in_flight = int(self._job.run.engine.stats()["in_flight"])
-        if in_flight != self._in_flight:
-            self._in_flight = in_flight
-            self._collector.update("requests in flight", 0, message=str(in_flight))
+        stats = self._job.run.engine.stats()
+        in_flight, held_s = int(stats["in_flight"]), int(stats["held_ms"] / 1000)
+        if (in_flight, held_s) != self._in_flight:
+            self._in_flight = (in_flight, held_s)
+            waits = f", rate limit for {held_s} s yet" if held_s else ""
+            self._collector.update("requests in flight", 0, message=f"{in_flight}{waits}")
+        throttled_s = int(stats["throttled_ms"] / 1000)
+        if throttled_s > self._throttled_s:
+            self._collector.update("seconds throttled", throttled_s - self._throttled_s)
+            self._throttled_s = throttled_s
+        if held_s > _LONG_WAIT_S and not self._is_told:
+            logger.warning(
+                f"headrace: a rate limit is used up: nothing is asked for {held_s} s, until it is filled again"
+            )
+        self._is_told = held_s > _LONG_WAIT_S

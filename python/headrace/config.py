@@ -22,6 +22,9 @@ class HeadraceConfiguration(BaseConfiguration):
         max_in_flight: Requests in flight in all.
         max_in_flight_per_host: Requests in flight to one host, at most: the number adapts to what the host bears.
         first_in_flight_per_host: Requests in flight to a host before anything is known of it.
+        max_requests_per_second: Requests to one host that start in a second, evenly; 0: no limit of ours.
+        rate_share: Processes that share the rate limits (several pipelines at once): each takes its part.
+        max_rate_pause: Seconds that are waited at most for a rate limit that a server told.
         batch_bytes: Bytes of rows that leave the engine together.
         max_body_bytes: Largest answer, after decompression.
     """
@@ -36,6 +39,9 @@ class HeadraceConfiguration(BaseConfiguration):
     max_in_flight: int = 64
     max_in_flight_per_host: int = 16
     first_in_flight_per_host: int = 2
+    max_requests_per_second: float = 0
+    rate_share: int = 1
+    max_rate_pause: float = 3600
     batch_bytes: int = 8 << 20
     max_body_bytes: int = 1 << 30
 

@@ -26,6 +26,10 @@ class HeadraceError(DltException):
     """Base of what headrace raises."""
 
 
+class ConfigurationError(HeadraceError, TerminalException, ValueError):
+    """One of headrace's own keys in a source's configuration is wrong."""
+
+
 class ResourceFailed(HeadraceError, TerminalException):
     """A page of a resource could not be fetched, decoded or normalised, and trying again will not help."""
 

@@ -132,10 +132,8 @@ static void job_cancel(hr_http *http, hr_http_job *job) {
     job_end(http, job, &err);
 }
 
-/* Later again, from its first URL. It is not in flight. */
-static void job_wait(hr_http *http, hr_http_job *job, uint32_t delay_ms) {
-    release(http, job);
-    hr__http_job_rewind(http->options.alloc, job);
+/* Not before delay_ms. The job is in no queue. */
+static void job_delay(hr_http *http, hr_http_job *job, uint32_t delay_ms) {
     job->wait_from_ms = http->now_ms;
     job->due_ms = http->now_ms + delay_ms;
     hr_http_job *before = http->waiting.last;
@@ -144,7 +142,21 @@ static void job_wait(hr_http *http, hr_http_job *job, uint32_t delay_ms) {
     }
     hr__http_queue_insert(&http->waiting, before, job);
     job->state = HR_HTTP_WAITING;
+}
+
+/* Later again, from its first URL. It is not in flight. */
+static void job_wait(hr_http *http, hr_http_job *job, uint32_t delay_ms) {
+    release(http, job);
+    hr__http_job_rewind(http->options.alloc, job);
+    job_delay(http, job, delay_ms);
     COUNT(http->retries, 1);
+}
+
+/* Whether the job may be made once more, after delay_ms. is_refused: the server has done nothing for it. */
+static bool may_again(const hr_http *http, const hr_http_job *job, uint32_t delay_ms, bool is_refused) {
+    const hr_http_retry *retry = &job->request.retry;
+    return job->attempts < retry->max_attempts && hr__retry_method(retry, job->request.method, is_refused) &&
+           hr__retry_in_time(retry, http->now_ms - job->begun_ms, delay_ms);
 }
 
 /* A body that libcurl cannot decode ("Content-Encoding: utf-8", gzip in several members, no gzip at all) is asked for
@@ -187,11 +199,12 @@ static bool refused_again(hr_http *http, hr_http_transfer *transfer) {
         job_wait(http, job, 0); /* its host's pace says when */
         return true;
     }
-    if (!hr__retry_status(transfer->status) || job->attempts >= retry.max_attempts) {
+    uint32_t delay_ms = hr__retry_delay_ms(&retry, job->attempts, after, now_s);
+    if (!hr__retry_status(&retry, transfer->status) || !may_again(http, job, delay_ms, refused)) {
         return false;
     }
-    bool is_paused = refused && after_ms > 0; /* the whole host: the job waits in its queue */
-    job_wait(http, job, is_paused ? 0 : hr__retry_delay_ms(&retry, job->attempts, after, now_s));
+    job_wait(http, job,
+             refused && after_ms > 0 ? 0 : delay_ms); /* 0: the whole host has a pause, it waits in its queue */
     return true;
 }
 
@@ -213,6 +226,7 @@ static void answered(hr_http *http, hr_http_transfer *transfer) {
         return;
     }
     if (!refused_again(http, transfer)) {
+        hr__http_host_count(http, job, true);
         job_end(http, job, NULL);
     }
 }
@@ -220,9 +234,11 @@ static void answered(hr_http *http, hr_http_transfer *transfer) {
 /* curl is done with the transfer, or we are. */
 static void finished(hr_http *http, hr_http_transfer *transfer, CURLcode curl_code) {
     hr_http_job *job = transfer->job;
-    hr_http_retry retry = job->request.retry;
-    curl_off_t wire = 0;
+    uint32_t delay_ms = hr__retry_delay_ms(&job->request.retry, job->attempts, (hr_str){NULL, 0}, 0);
+    curl_off_t wire = 0, sent_us = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
+    curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
+    bool is_sent = sent_us > 0;
     COUNT(http->wire_bytes, (uint64_t)wire);
     hr_error err;
     if (curl_code != CURLE_OK && !transfer->cut) { /* before the handle is removed: it knows the socket's error */
@@ -241,9 +257,10 @@ static void finished(hr_http *http, hr_http_transfer *transfer, CURLcode curl_co
     if (as_is) {
         job->attempts--;
         job_wait(http, job, 0);
-    } else if (err.retriable && job->attempts < retry.max_attempts) {
-        job_wait(http, job, hr__retry_delay_ms(&retry, job->attempts, (hr_str){NULL, 0}, 0));
+    } else if (err.retriable && may_again(http, job, delay_ms, !is_sent)) {
+        job_wait(http, job, delay_ms);
     } else {
+        hr__http_host_count(http, job, !err.retriable || transfer->status != 0);
         job_end(http, job, &err);
     }
 }
@@ -280,6 +297,7 @@ static void job_start(hr_http *http, hr_http_job *job) {
     hr__http_host_dequeue(http, job);
     job->state = HR_HTTP_RUNNING;
     job->attempts++;
+    job->begun_ms = job->begun_ms == 0 ? http->now_ms : job->begun_ms;
     http->n_in_flight++;
     atomic_store_explicit(&http->in_flight, http->n_in_flight, memory_order_relaxed);
     if (http->n_in_flight > READ(http->max_in_flight_seen)) {
@@ -294,6 +312,24 @@ static void job_start(hr_http *http, hr_http_job *job) {
     if (rc != HR_OK || !hop_start(http, job, &err)) {
         land(http, job, HR_PACE_BROKEN);
         job_end(http, job, &err);
+    }
+}
+
+/* Ends what is queued for hosts that are left alone. */
+static void end_left_alone(hr_http *http) {
+    hr_http_host *next = NULL;
+    for (hr_http_host *host = http->queued_hosts; host != NULL; host = next) {
+        next = host->queued_next;
+        uint64_t left_ms = hr__http_host_left_ms(http, host);
+        host->n_jobs++; /* so that it outlives its jobs */
+        while (left_ms > 0 && host->queue.first != NULL) {
+            hr_http_job *job = host->queue.first;
+            hr_error err;
+            hr__http_error_left_alone(job, left_ms, &err);
+            hr__http_host_dequeue(http, job);
+            job_end(http, job, &err);
+        }
+        hr__http_host_leave(http, host);
     }
 }
 
@@ -335,7 +371,11 @@ static bool take_orders(hr_http *http) {
             continue;
         }
         job->host->n_jobs++;
-        hr__http_host_enqueue(http, job);
+        if (job->request.delay_ms > 0) {
+            job_delay(http, job, job->request.delay_ms);
+        } else {
+            hr__http_host_enqueue(http, job);
+        }
     }
     while (http->all.first != NULL && http->all.first->number <= READ(http->cancelled_number)) {
         job_cancel(http, http->all.first);
@@ -419,6 +459,7 @@ static void *loop_main(void *arg) {
         }
         requeue_due(http);
         resume_paused(http);
+        end_left_alone(http);
         start_queued(http);
         end_silent(http);
         hr__http_sockets_run(http, next_due_ms(http));

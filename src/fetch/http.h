@@ -16,12 +16,23 @@ typedef struct hr_http_header {
     hr_str name, value; /* borrowed */
 } hr_http_header;
 
-/* How a request is retried (dlt-semantics 4.5). Delays: backoff_ms * 2^(attempt-1), at most max_delay_ms; Retry-After
- * (seconds or an HTTP date) in a 429 or 5xx answer takes its place, clamped to [0, max_delay_ms]. */
+#define HR_RETRY_STATUSES 16
+
+/* How a request is retried (docs/retries.md; dlt-semantics 4.5). Delays: backoff_ms * 2^(attempt-1), at most
+ * max_delay_ms; Retry-After (seconds or an HTTP date) in a 429 or 5xx answer takes its place, clamped to
+ * [0, max_delay_ms]. */
 typedef struct hr_http_retry {
     uint32_t max_attempts; /* 1: never again */
     uint32_t backoff_ms;
     uint32_t max_delay_ms;
+    uint32_t max_total_ms; /* no attempt begins later than this after the first; 0: no limit */
+    uint32_t n_statuses;
+    struct {
+        uint16_t from, to;
+    } statuses[HR_RETRY_STATUSES]; /* made again; n_statuses 0: 429 and 500 to 599 */
+    bool unsafe;                   /* also a POST or PATCH that the server may have acted on */
+    uint32_t breaker;              /* requests in a row that got no answer, before their host is left alone; 0: never */
+    uint32_t breaker_ms;           /* how long */
 } hr_http_retry;
 
 /* One request. All pointers are borrowed for the call of hr__http_submit only. */
@@ -34,6 +45,11 @@ typedef struct hr_http_request {
     hr_str proxy;               /* URL; empty string: none, whatever the environment says */
     hr_str ca_path;             /* file or folder of CA certificates; empty: libcurl's own */
     hr_str cert_path, key_path; /* client certificate; empty: none */
+    hr_str resolve;             /* lines "host:port:address": asked there whatever the name server says */
+    hr_str interface;           /* name or address of the interface to send from; empty: any */
+    hr_str allowed_hosts;       /* lines "host" or "*.domain": others are not asked; empty: all */
+    uint32_t min_tls;           /* 10, 11, 12, 13; 0: libcurl's own */
+    uint32_t delay_ms;          /* not before */
     bool verify_tls;
     uint32_t connect_timeout_ms, read_timeout_ms; /* read: longest silence; 0: none */
     uint32_t max_redirects;                       /* 30, as requests; 0: do not follow, return the 3xx */

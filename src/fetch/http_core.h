@@ -68,6 +68,7 @@ struct hr_http_job {
     const char *cookie; /* the Cookie header's value; NULL: none */
 
     uint32_t attempts, throttled;
+    uint64_t begun_ms;             /* of the first attempt; 0: none yet */
     uint32_t n_ours;               /* refusals that were no attempt */
     hr_pace_ticket ticket;         /* while running */
     uint64_t due_ms, wait_from_ms; /* while waiting */
@@ -117,6 +118,7 @@ struct hr_http_transfer {
     uint64_t discarded_bytes;
     uint64_t begun_ms, active_ms, check_ms; /* read timeout: begun, last byte, look again at */
     uint64_t seen_bytes;                    /* up and down, at active_ms or at the last check */
+    struct curl_slist *resolve;             /* of the job's; freed with the next */
     char message[CURL_ERROR_SIZE];
 };
 
@@ -179,6 +181,10 @@ bool hr__http_host_may_force(hr_http *http, hr_http_job *job);
 /* The job is no longer in flight. transfer: with the answer, or NULL. Returns whether it was refused because of those
  * in flight beside it. */
 bool hr__http_host_end(hr_http *http, hr_http_job *job, hr_pace_end end, hr_http_transfer *transfer);
+/* A request ended for good: with an answer, or without. */
+void hr__http_host_count(hr_http *http, const hr_http_job *job, bool is_answered);
+/* How long the host is left alone yet, since requests to it got no answer; 0: it is not. */
+uint64_t hr__http_host_left_ms(hr_http *http, const hr_http_host *host);
 void hr__http_host_pause(hr_http *http, hr_http_host *host, uint64_t ms);
 uint32_t hr__http_host_window(hr_http *http, hr_http_host *host);
 
@@ -195,6 +201,8 @@ void hr__http_job_free(const hr_allocator *alloc, hr_http_job *job);
 void hr__http_job_rewind(const hr_allocator *alloc, hr_http_job *job);
 /* Scheme, host and port of a URL. CURLUE_OK, or why it is none. */
 CURLUcode hr__http_origin_get(const char *url, hr_origin *origin_out);
+/* Whether its allowed_hosts name the origin. */
+bool hr__http_job_allows(const hr_http_job *job, const hr_origin *origin);
 /* Makes Location (relative or not) the job's next hop, by the rules of redirect.h. HR_OK, HR_REDIRECT or HR_MEMORY. */
 HR_MUST_CHECK int hr__http_job_redirect(const hr_allocator *alloc, hr_http_job *job, int status, hr_str location,
                                         hr_error *err);
@@ -224,5 +232,6 @@ void hr__http_sockets_run(hr_http *http, uint64_t due_ms);
 /* ---- http_error.c: fills err; returns its code. */
 int hr__http_error_fill(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *err);
 int hr__http_error_cancelled(hr_error *err);
+int hr__http_error_left_alone(const hr_http_job *job, uint64_t left_ms, hr_error *err);
 
 #endif

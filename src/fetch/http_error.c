@@ -174,6 +174,14 @@ static int fill(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *
         peer proxy = connected_of(transfer);
         return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH, "%s not found (DNS)", proxy.text);
     }
+    case CURLE_PROXY: {
+        peer proxy = connected_of(transfer);
+        return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH, "%s does not let us through to %s: %s", proxy.text,
+                             server.text, curl_words(transfer, curl_code));
+    }
+    case CURLE_INTERFACE_FAILED:
+        return hr__error_set(err, HR_ARGUMENT, HR_STAGE_FETCH, "nothing can be sent from interface %s",
+                             transfer->job->request.interface.data);
     case CURLE_COULDNT_CONNECT:
         return not_connected(transfer, err);
     case CURLE_PARTIAL_FILE:
@@ -233,4 +241,13 @@ int hr__http_error_fill(const hr_http_transfer *transfer, CURLcode curl_code, hr
 
 int hr__http_error_cancelled(hr_error *err) {
     return hr__error_set(err, HR_CANCELLED, HR_STAGE_FETCH, "the run was cancelled");
+}
+
+int hr__http_error_left_alone(const hr_http_job *job, uint64_t left_ms, hr_error *err) {
+    hr__error_set(
+        err, HR_NETWORK, HR_STAGE_FETCH,
+        "%s:%u gave no answer to %u requests in a row, so it is not asked for another %llu ms (circuit breaker)",
+        job->origin.host, job->origin.port, job->host->known->n_unanswered, (unsigned long long)left_ms);
+    err->retriable = true;
+    return HR_NETWORK;
 }

@@ -217,6 +217,25 @@ bool hr__http_host_end(hr_http *http, hr_http_job *job, hr_pace_end end, hr_http
     return ours;
 }
 
+void hr__http_host_count(hr_http *http, const hr_http_job *job, bool is_answered) {
+    hr_pacer_host *known = job->host->known;
+    const hr_http_retry *retry = &job->request.retry;
+    hr__pacer_lock(http->options.pacer);
+    known->n_unanswered = is_answered ? 0 : known->n_unanswered + 1;
+    if (retry->breaker != 0 && known->n_unanswered >= retry->breaker) { /* again with the next that fails */
+        known->left_until_us = hr__http_clock_us() + (uint64_t)retry->breaker_ms * 1000;
+    }
+    hr__pacer_unlock(http->options.pacer);
+}
+
+uint64_t hr__http_host_left_ms(hr_http *http, const hr_http_host *host) {
+    uint64_t now_us = hr__http_clock_us();
+    hr__pacer_lock(http->options.pacer);
+    uint64_t until_us = host->known->left_until_us;
+    hr__pacer_unlock(http->options.pacer);
+    return until_us > now_us ? (until_us - now_us) / 1000 + 1 : 0;
+}
+
 void hr__http_host_pause(hr_http *http, hr_http_host *host, uint64_t ms) {
     hr__pacer_lock(http->options.pacer);
     hr__pace_pause(&host->known->pace, hr__http_clock_us() + ms * 1000);

@@ -186,6 +186,9 @@ static void pack_request(hr_http_job *job, const hr_http_request *request, char 
     mine->ca_path = pack(&at, request->ca_path);
     mine->cert_path = pack(&at, request->cert_path);
     mine->key_path = pack(&at, request->key_path);
+    mine->resolve = pack(&at, request->resolve);
+    mine->interface = pack(&at, request->interface);
+    mine->allowed_hosts = pack(&at, request->allowed_hosts);
     mine->headers = NULL;
     mine->n_headers = 0;
     for (size_t i = 0; i < request->n_headers; i++) {
@@ -214,7 +217,7 @@ int hr__http_job_new(const hr_allocator *alloc, const hr_http_request *request, 
     size = plus(size, nodes_size);
     const hr_str texts[] = {request->method,    request->url,      request->proxy,     request->ca_path,
                             request->cert_path, request->key_path, hr__str("Expect:"), hr__str("Content-Type:"),
-                            request->body};
+                            request->body,      request->resolve,  request->interface, request->allowed_hosts};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         size = plus(size, texts[i].size_bytes);
     }
@@ -239,6 +242,9 @@ int hr__http_job_new(const hr_allocator *alloc, const hr_http_request *request, 
         rc = CURLUE_UNSUPPORTED_SCHEME;
     } else if (rc != CURLUE_OK) {
         hr__error_set(err, HR_ARGUMENT, HR_STAGE_FETCH, "malformed URL: %s", curl_url_strerror(rc));
+    } else if (!hr__http_job_allows(job, &job->origin)) {
+        hr__error_set(err, HR_ARGUMENT, HR_STAGE_FETCH, "%s is not one of the allowed hosts", job->origin.host);
+        rc = CURLUE_BAD_HOSTNAME;
     }
     if (rc != CURLUE_OK) {
         hr__http_job_free(alloc, job);
@@ -257,6 +263,35 @@ void hr__http_job_free(const hr_allocator *alloc, hr_http_job *job) {
 }
 
 /* ---------------------------------------------------------------------------------------------------- redirects */
+
+/* "*.example.com" is every host below example.com, not that itself. */
+static bool is_host(hr_str pattern, hr_str host) {
+    if (pattern.size_bytes > 2 && pattern.data[0] == '*' && pattern.data[1] == '.') {
+        pattern = (hr_str){pattern.data + 1, pattern.size_bytes - 1};
+        if (host.size_bytes <= pattern.size_bytes) {
+            return false;
+        }
+        host = (hr_str){host.data + host.size_bytes - pattern.size_bytes, pattern.size_bytes};
+    }
+    return pattern.size_bytes == host.size_bytes && strncasecmp(pattern.data, host.data, host.size_bytes) == 0;
+}
+
+bool hr__http_job_allows(const hr_http_job *job, const hr_origin *origin) {
+    hr_str rest = job->request.allowed_hosts;
+    if (rest.size_bytes == 0) {
+        return true;
+    }
+    while (rest.size_bytes > 0) {
+        const char *end = memchr(rest.data, '\n', rest.size_bytes);
+        size_t size = end == NULL ? rest.size_bytes : (size_t)(end - rest.data);
+        if (is_host((hr_str){rest.data, size}, hr__str(origin->host))) {
+            return true;
+        }
+        size += end != NULL;
+        rest = (hr_str){rest.data + size, rest.size_bytes - size};
+    }
+    return false;
+}
 
 const char *hr__http_job_url(const hr_http_job *job) {
     return job->hop_url != NULL ? job->hop_url : job->request.url.data;
@@ -328,6 +363,10 @@ int hr__http_job_redirect(const hr_allocator *alloc, hr_http_job *job, int statu
     } else if (rc != CURLUE_OK) {
         out = hr__error_set(err, HR_REDIRECT, HR_STAGE_FETCH, "%s:%u redirected to a malformed URL: %s", from->host,
                             from->port, curl_url_strerror(rc));
+    } else if (!hr__http_job_allows(job, &to)) {
+        out = hr__error_set(err, HR_REDIRECT, HR_STAGE_FETCH,
+                            "%s:%u redirected to %s, which is not one of the allowed hosts", from->host, from->port,
+                            to.host);
     }
     hr__free(alloc, terminated);
     if (out != HR_OK) {

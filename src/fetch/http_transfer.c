@@ -22,6 +22,8 @@
 #define READ_BUFFER_BYTES (64L << 10)
 /* A transfer is given up as lost this long after its connect timeout, which is libcurl's own to keep (guessed). */
 #define LOST_MS 1000
+/* A host name has 253 bytes at most; then port and addresses. */
+#define RESOLVE_BYTES 1024
 /* "No limit" for a connect: curl's 0 would be 300 s. */
 #define NO_CONNECT_TIMEOUT_MS (24L * 3600 * 1000)
 
@@ -141,7 +143,10 @@ static int body_begins(hr_http_transfer *transfer) {
     transfer->body_began = true;
     bool redirect = hr__redirect_status(transfer->status) && job->request.max_redirects > 0 &&
                     hr__http_transfer_header(transfer, "Location").size_bytes > 0;
-    bool again = hr__retry_status(transfer->status) && job->attempts < job->request.retry.max_attempts;
+    bool again =
+        hr__retry_status(&job->request.retry, transfer->status) && job->attempts < job->request.retry.max_attempts &&
+        job->request.retry.max_total_ms == 0 &&
+        hr__retry_method(&job->request.retry, job->request.method, transfer->status == 429 || transfer->status == 503);
     transfer->discards = redirect || again;
     if (transfer->discards) {
         return HR_OK;
@@ -305,6 +310,54 @@ static CURLcode set_method(CURL *easy, const hr_http_job *job) {
     return rc;
 }
 
+/* The lines of the request's resolve as curl wants them. */
+static CURLcode set_resolve(hr_http_transfer *transfer) {
+    CURL *easy = transfer->easy;
+    CURLcode rc = CURLE_OK;
+    hr_str rest = transfer->job->request.resolve;
+    while (rest.size_bytes > 0) {
+        const char *end = memchr(rest.data, '\n', rest.size_bytes);
+        size_t size = end == NULL ? rest.size_bytes : (size_t)(end - rest.data);
+        char line[RESOLVE_BYTES];
+        if (size >= sizeof line) {
+            return CURLE_BAD_FUNCTION_ARGUMENT;
+        }
+        memcpy(line, rest.data, size);
+        line[size] = '\0';
+        struct curl_slist *longer = curl_slist_append(transfer->resolve, line);
+        if (longer == NULL) {
+            return CURLE_OUT_OF_MEMORY;
+        }
+        transfer->resolve = longer;
+        size += end != NULL;
+        rest = (hr_str){rest.data + size, rest.size_bytes - size};
+    }
+    SET(CURLOPT_RESOLVE, transfer->resolve);
+    return rc;
+}
+
+/* By which way, beside the proxy. */
+static CURLcode set_way(hr_http_transfer *transfer) {
+    CURL *easy = transfer->easy;
+    const hr_http_request *request = &transfer->job->request;
+    CURLcode rc = CURLE_OK;
+    curl_slist_free_all(transfer->resolve);
+    transfer->resolve = NULL;
+    if (request->resolve.size_bytes > 0) {
+        rc = set_resolve(transfer);
+    }
+    if (request->interface.size_bytes > 0) {
+        SET(CURLOPT_INTERFACE, request->interface.data);
+    }
+    if (request->min_tls != 0) {
+        static const long versions[] = {CURL_SSLVERSION_TLSv1_0, CURL_SSLVERSION_TLSv1_1, CURL_SSLVERSION_TLSv1_2,
+                                        CURL_SSLVERSION_TLSv1_3};
+        uint32_t version = request->min_tls < 10 ? 10 : request->min_tls > 13 ? 13 : request->min_tls;
+        SET(CURLOPT_SSLVERSION, versions[version - 10]);
+    }
+    return rc;
+}
+
 static CURLcode set_options(hr_http_transfer *transfer) {
     CURL *easy = transfer->easy;
     hr_http_job *job = transfer->job;
@@ -336,6 +389,7 @@ static CURLcode set_options(hr_http_transfer *transfer) {
         request->connect_timeout_ms == 0 ? NO_CONNECT_TIMEOUT_MS : (long)request->connect_timeout_ms);
     SET(CURLOPT_PROXY, request->proxy.data); /* "": none; set always, so that the environment is not read */
     SET(CURLOPT_NOPROXY, "");
+    rc = rc != CURLE_OK ? rc : set_way(transfer);
     if (!transfer->cookies_on) { /* cookies of a redirect go with the next hop; kept in the handle from now on */
         /* An empty cookie starts the cookie engine too. CURLOPT_COOKIEFILE "" is the documented way, but
          * curl_easy_reset loses its list (7.88: 17 bytes a handle). */
@@ -379,6 +433,7 @@ void hr__http_transfer_free(hr_http_transfer *transfer) {
     }
     const hr_allocator *alloc = transfer->http->options.alloc;
     curl_easy_cleanup(transfer->easy);
+    curl_slist_free_all(transfer->resolve);
     hr__buf_free(&transfer->body);
     hr__buf_free(&transfer->text);
     hr__free(alloc, transfer->spans);

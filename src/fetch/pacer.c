@@ -106,6 +106,10 @@ hr_pacer_host *hr__pacer_enter(hr_pacer *pacer, const char *name, uint32_t port,
         host->pace.max_window = max_window;
         host->pace.window = host->pace.window > max_window ? max_window : host->pace.window;
     }
+    if (host != NULL && host->n_users == 0) { /* the breaker is a run's */
+        host->n_unanswered = 0;
+        host->left_until_us = 0;
+    }
     if (host != NULL) {
         host->n_users++;
     }

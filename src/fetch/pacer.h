@@ -13,6 +13,8 @@ typedef struct hr_pacer hr_pacer;
 typedef struct hr_pacer_host {
     struct hr_pacer_host *next;
     hr_pace pace;
+    uint32_t n_unanswered;  /* requests in a row that ended without an answer, all attempts used */
+    uint64_t left_until_us; /* left alone until then: the circuit breaker is open */
     bool as_is; /* sent a body that libcurl could not decode: its bodies are taken as they come from then on */
     uint32_t n_users;
     uint64_t idle_us; /* since when n_users is 0 */

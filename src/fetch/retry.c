@@ -6,8 +6,27 @@
 
 #include <curl/curl.h>
 
-bool hr__retry_status(int status) {
-    return status == 429 || (status >= 500 && status <= 599);
+bool hr__retry_status(const hr_http_retry *retry, int status) {
+    for (uint32_t i = 0; i < retry->n_statuses; i++) {
+        if (status >= retry->statuses[i].from && status <= retry->statuses[i].to) {
+            return true;
+        }
+    }
+    return retry->n_statuses == 0 && (status == 429 || (status >= 500 && status <= 599));
+}
+
+bool hr__retry_method(const hr_http_retry *retry, hr_str method, bool is_refused) {
+    static const char *const idempotent[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+    for (size_t i = 0; i < sizeof idempotent / sizeof *idempotent; i++) {
+        if (hr__str_eq(method, hr__str(idempotent[i]))) {
+            return true;
+        }
+    }
+    return is_refused || retry->unsafe;
+}
+
+bool hr__retry_in_time(const hr_http_retry *retry, uint64_t used_ms, uint32_t delay_ms) {
+    return retry->max_total_ms == 0 || used_ms + delay_ms <= retry->max_total_ms;
 }
 
 /* Seconds asked for; -1: nothing usable. */

@@ -6,11 +6,13 @@ dlt itself reads the configuration and makes the resources; headrace serves them
 
 from typing import Any
 
+import dlt
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 from dlt.sources import rest_api as _dlt
-from dlt.sources.rest_api.typing import RESTAPIConfig
+from dlt.sources.rest_api.typing import ClientConfig, EndpointResource, EndpointResourceBase, RESTAPIConfig
 
+from headrace._options import set_options, take
 from headrace._plan import install
 
 __all__ = ["RESTAPIConfig", "rest_api", "rest_api_resources", "rest_api_source"]
@@ -24,17 +26,27 @@ def _native_source(source: DltSource) -> DltSource:
 
 def rest_api_source(config: RESTAPIConfig, *args: Any, **kwargs: Any) -> DltSource:
     """A source from a REST API configuration: the arguments of `dlt.sources.rest_api.rest_api_source`."""
-    return _native_source(_dlt.rest_api_source(config, *args, **kwargs))
+    taken, options = take(config)
+    source = _dlt.rest_api_source(taken, *args, **kwargs)
+    set_options(list(source.resources.values()), options)
+    return _native_source(source)
 
 
 def rest_api_resources(config: RESTAPIConfig) -> list[DltResource]:
     """Resources from a REST API configuration, as `dlt.sources.rest_api.rest_api_resources` makes them."""
-    resources = _dlt.rest_api_resources(config)
+    taken, options = take(config)
+    resources = _dlt.rest_api_resources(taken)
+    set_options(resources, options)
     for resource in resources:
         install(resource)
     return resources
 
 
-rest_api = _dlt.rest_api.clone()
-"""The source whose configuration may come from config.toml: `dlt.sources.rest_api.rest_api`."""
-rest_api.add_postprocessor(_native_source)
+@dlt.source
+def rest_api(
+    client: ClientConfig = dlt.config.value,
+    resources: list[str | EndpointResource | DltResource] = dlt.config.value,
+    resource_defaults: EndpointResourceBase | None = None,
+) -> list[DltResource]:
+    """The source whose configuration may come from config.toml: `dlt.sources.rest_api.rest_api`."""
+    return rest_api_resources({"client": client, "resources": resources, "resource_defaults": resource_defaults})

@@ -135,6 +135,46 @@ HR_CASE(a_host_that_refuses_parallel_requests_is_asked_one_at_a_time) {
     many_free(&all);
 }
 
+HR_CASE(a_host_that_gives_no_answer_is_left_alone) {
+    fixture fix = {.drop_bodies = false};
+    many all = {.n = 0};
+    uint32_t n_attempts = 0, n_left_alone = 0;
+    HR_CHECK_INT(fixture_start(&fix, (hr_http_options){.max_in_flight_per_host = 1}), HR_OK);
+    stat_of(&fix, "max_in_flight", true);
+    for (int i = 0; i < 8; i++) {
+        hr_http_request request = next_get(&all, i == 1 ? "/status/500" : "/close");
+        request.retry =
+            (hr_http_retry){.max_attempts = 2, .backoff_ms = 1, .max_delay_ms = 1, .breaker = 3, .breaker_ms = 60000};
+        submit(&fix, &all, request);
+    }
+    fixture_wait(&fix, 9);
+    for (int i = 0; i < 8; i++) {
+        HR_CHECK_INT(all.outs[i].error.code, i == 1 ? HR_OK : HR_NETWORK);
+        n_attempts += all.outs[i].attempts;
+        n_left_alone += holds(hr__str(all.outs[i].error.message), "gave no answer to 3 requests in a row");
+        HR_CHECK_INT(all.outs[i].error.retriable, i != 1);
+    }
+    HR_CHECK(n_attempts < 16); /* 500 is an answer: three others open it, and those behind are not asked for */
+    HR_CHECK(n_left_alone > 0);
+    fixture_stop(&fix);
+    many_free(&all);
+}
+
+HR_CASE(a_delayed_request_waits) {
+    fixture fix = {.drop_bodies = false};
+    HR_CHECK_INT(fixture_start(&fix, (hr_http_options){0}), HR_OK);
+    char url[512];
+    hr_http_request request = faults_get(url, "/json");
+    request.delay_ms = 150;
+    uint64_t begun_ms = clock_ms();
+    outcome out = fetch(&fix, request);
+    HR_CHECK_INT(out.status, 200);
+    HR_CHECK_INT(out.attempts, 1);
+    HR_CHECK(clock_ms() - begun_ms >= 149);
+    outcome_free(&out);
+    fixture_stop(&fix);
+}
+
 /* ---------------------------------------------------------------------------------------------------- memory is short
  */
 
@@ -251,6 +291,8 @@ int main(void) {
     HR_RUN(limits_in_all_and_a_host_are_kept);
     HR_RUN(requests_start_in_order_of_submission);
     HR_RUN(a_host_that_refuses_parallel_requests_is_asked_one_at_a_time);
+    HR_RUN(a_host_that_gives_no_answer_is_left_alone);
+    HR_RUN(a_delayed_request_waits);
     HR_RUN(when_full_only_the_oldest_goes_on);
     HR_RUN(transfers_pause_and_go_on);
     HR_RUN(cancelling_and_ending_are_quick_wherever_requests_are);

@@ -1,0 +1,241 @@
+"""What headrace's own keys in a rest_api configuration say; they are taken out before dlt looks at it.
+
+    client:   rate_limit, max_requests_per_second, max_in_flight, retry, network
+    endpoint: retry, rate_cost
+
+docs/rate-limits.md, docs/retries.md and docs/networks.md describe them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dlt.common import jsonpath
+from dlt.extract.resource import DltResource
+from dlt.sources.helpers.rest_client.client import RESTClient
+
+from headrace.exceptions import ConfigurationError
+
+_MARK = "__headrace_options__"
+_ANY = object()
+_CLIENT = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network")
+_ENDPOINT = ("retry", "rate_cost")
+_RULE = ("requests", "per")
+_RETRY = ("max_attempts", "backoff", "max_delay", "max_total", "statuses", "methods", "on_content", "breaker")
+_NETWORK = ("proxy", "ca_bundle", "client_cert", "min_tls", "resolve", "interface", "allowed_hosts")
+_TLS = {"1.0": 10, "1.1": 11, "1.2": 12, "1.3": 13}
+_UNSAFE = {"POST", "PATCH"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An answer whose body has this value at this path is asked for again; `value` _ANY: any value."""
+
+    path: Any
+    text: str
+    value: Any
+
+    def meets(self, body: Any) -> bool:
+        """Whether the body says so."""
+        found = [match.value for match in self.path.find(body)]
+        return bool(found) if self.value is _ANY else self.value in found
+
+
+@dataclass(frozen=True)
+class Options:
+    """Arguments of `Route` that the configuration gives, and what is decided in Python.
+
+    Attributes:
+        route: Arguments of `_core.Route`.
+        rules: Rate limits, (requests, milliseconds).
+        on_content: When an answer is asked for again because of what it holds.
+        allowed_hosts: Hosts that may be asked; empty: any.
+    """
+
+    route: dict[str, Any] = field(default_factory=dict)
+    rules: tuple[tuple[int, int], ...] = ()
+    on_content: tuple[Condition, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+
+
+_NONE = Options()
+
+
+def options_of(client: RESTClient) -> Options:
+    """What was said for the client; nothing if it is not ours."""
+    found: Options = getattr(client, _MARK, _NONE)
+    return found
+
+
+def set_options(resources: Sequence[DltResource], options: Mapping[str, Options]) -> None:
+    """Leaves each resource's options with its client."""
+    for resource in resources:
+        client = resource.explicit_args.get("client") if resource.args_bound else None
+        if client is not None and resource.name in options:
+            setattr(client, _MARK, options[resource.name])
+
+
+def take(config: Mapping[str, Any]) -> tuple[Any, dict[str, Options]]:
+    """The configuration as dlt knows it, and the options of each resource by its name."""
+    client, of_client = _split(config.get("client") or {}, _CLIENT)
+    defaults, of_defaults = _split_resource(config.get("resource_defaults") or {}, "resource_defaults")
+    base = _endpoint(_client(_NONE, of_client), of_defaults, "resource_defaults.endpoint")
+    resources: list[Any] = []
+    options: dict[str, Options] = {}
+    for given in config.get("resources") or []:
+        if isinstance(given, str):
+            options[given] = base
+            resources.append(given)
+        elif isinstance(given, Mapping):
+            resource, own = _split_resource(given, str(given.get("name")))
+            options[str(given.get("name"))] = _endpoint(base, own, f"resources.{given.get('name')}.endpoint")
+            resources.append(resource)
+        else:
+            resources.append(given)
+    taken = dict(config) | {"client": client, "resources": resources}
+    if config.get("resource_defaults"):
+        taken["resource_defaults"] = defaults
+    return taken, options
+
+
+def _split(given: Any, keys: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:
+    if not isinstance(given, Mapping):
+        return given, {}
+    own = {key: given[key] for key in keys if given.get(key) is not None}
+    return {key: value for key, value in given.items() if key not in keys}, own
+
+
+def _split_resource(given: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
+    endpoint, own = _split(given.get("endpoint"), _ENDPOINT)
+    return (dict(given) | {"endpoint": endpoint} if own else given), own
+
+
+# ---- each key
+
+
+def _known(given: Any, keys: tuple[str, ...], where: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"`{where}` must be a dictionary, not {type(given).__name__}")
+    for key in given:
+        if key not in keys:
+            raise ConfigurationError(f"`{where}.{key}` is not known. Known are: {', '.join(keys)}")
+    return given
+
+
+def _number(given: Any, where: str, least: float = 0) -> float:
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not least <= given <= 1e9:
+        raise ConfigurationError(f"`{where}` must be a number of at least {least:g}, not {given!r}")
+    return given
+
+
+def _millis(given: Any, where: str) -> int:
+    return min(int(_number(given, where) * 1000), 0xFFFFFFFF)
+
+
+def _client(base: Options, own: Mapping[str, Any]) -> Options:
+    route = dict(base.route)
+    rules: list[tuple[int, int]] = []
+    limits = own.get("rate_limit", [])
+    for limit in limits if isinstance(limits, list) else [limits]:
+        rule = _known(limit, _RULE, "client.rate_limit")
+        if set(rule) != set(_RULE):
+            raise ConfigurationError("`client.rate_limit` needs `requests` and `per` (seconds)")
+        requests = int(_number(rule["requests"], "client.rate_limit.requests", 1))
+        rules.append((requests, max(1, _millis(rule["per"], "client.rate_limit.per"))))
+    if len(rules) > 4:
+        raise ConfigurationError("`client.rate_limit` may have 4 limits at most")
+    if "max_requests_per_second" in own:
+        route["max_per_second"] = float(_number(own["max_requests_per_second"], "client.max_requests_per_second"))
+    if "max_in_flight" in own:
+        route["max_in_flight"] = int(_number(own["max_in_flight"], "client.max_in_flight", 1))
+    made = replace(base, route=route, rules=tuple(rules))
+    made = _network(made, _known(own.get("network", {}), _NETWORK, "client.network"))
+    return _retry(made, own.get("retry", {}), "client.retry")
+
+
+def _endpoint(base: Options, own: Mapping[str, Any], where: str) -> Options:
+    made = _retry(base, own.get("retry", {}), f"{where}.retry")
+    if "rate_cost" in own:
+        made = replace(made, route=made.route | {"cost": int(_number(own["rate_cost"], f"{where}.rate_cost", 1))})
+    return made
+
+
+def _statuses(given: Any, where: str) -> list[tuple[int, int]]:
+    out = []
+    for one in given if isinstance(given, list) else [given]:
+        first, _, last = str(one).partition("-")
+        if not first.isdigit() or not (last or first).isdigit() or len(first) != 3 or len(last or first) != 3:
+            raise ConfigurationError(
+                f"`{where}` must hold statuses (429) or stretches of them ('500-599'), not {one!r}"
+            )
+        out.append((int(first), int(last or first)))
+    if len(out) > 16:
+        raise ConfigurationError(f"`{where}` may have 16 entries at most")
+    return out
+
+
+def _retry(base: Options, given: Any, where: str) -> Options:
+    own = _known(given, _RETRY, where)
+    route = dict(base.route)
+    if "max_attempts" in own:
+        route["max_attempts"] = int(_number(own["max_attempts"], f"{where}.max_attempts", 1))
+    for key, name in (("backoff", "backoff_ms"), ("max_delay", "max_delay_ms"), ("max_total", "max_total_ms")):
+        if key in own:
+            route[name] = _millis(own[key], f"{where}.{key}")
+    if "statuses" in own:
+        route["retry_statuses"] = _statuses(own["statuses"], f"{where}.statuses")
+    if "methods" in own:
+        methods = own["methods"] if isinstance(own["methods"], list) else [own["methods"]]
+        route["retry_unsafe"] = bool(_UNSAFE & {str(method).upper() for method in methods})
+    if "breaker" in own:
+        breaker = own["breaker"]
+        if breaker is False:
+            route["breaker"] = 0
+        else:
+            breaker = _known(breaker, ("requests", "seconds"), f"{where}.breaker")
+            route["breaker"] = int(_number(breaker.get("requests", 5), f"{where}.breaker.requests", 1))
+            route["breaker_ms"] = _millis(breaker.get("seconds", 60), f"{where}.breaker.seconds")
+    conditions = base.on_content
+    if "on_content" in own:
+        listed = own["on_content"] if isinstance(own["on_content"], list) else [own["on_content"]]
+        conditions = tuple(_condition(one, f"{where}.on_content") for one in listed)
+    return replace(base, route=route, on_content=conditions)
+
+
+def _condition(given: Any, where: str) -> Condition:
+    own = _known(given, ("path", "value"), where)
+    if "path" not in own:
+        raise ConfigurationError(f"`{where}` needs a `path` (a jsonpath)")
+    return Condition(jsonpath.compile_path(own["path"]), str(own["path"]), own.get("value", _ANY))
+
+
+def _lines(given: Any, where: str) -> list[str]:
+    listed = given if isinstance(given, list) else [given]
+    if not all(isinstance(one, str) and one and "\n" not in one for one in listed):
+        raise ConfigurationError(f"`{where}` must be a text or a list of texts")
+    return listed
+
+
+def _network(base: Options, own: Mapping[str, Any]) -> Options:
+    route = dict(base.route)
+    for key, name in (("proxy", "proxy"), ("interface", "interface"), ("ca_bundle", "ca_path")):
+        if key in own:
+            route[name] = str(own[key])
+    if "client_cert" in own:
+        pair = _lines(own["client_cert"], "client.network.client_cert")
+        route["cert_path"], route["key_path"] = pair[0], pair[1] if len(pair) > 1 else ""
+    if "min_tls" in own:
+        if str(own["min_tls"]) not in _TLS:
+            raise ConfigurationError(
+                f"`client.network.min_tls` must be one of {', '.join(_TLS)}, not {own['min_tls']!r}"
+            )
+        route["min_tls"] = _TLS[str(own["min_tls"])]
+    if "resolve" in own:
+        route["resolve"] = "\n".join(_lines(own["resolve"], "client.network.resolve"))
+    if "allowed_hosts" not in own:
+        return replace(base, route=route)
+    hosts = _lines(own["allowed_hosts"], "client.network.allowed_hosts")
+    route["allowed_hosts"] = "\n".join(hosts)
+    return replace(base, route=route, allowed_hosts=tuple(hosts))
