@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SHAKE-128, base64, ChaCha20 row ids. Keccak once for one lane, in hash_avx2.c for four.
+ * SHAKE-128, base64, ChaCha20 row ids. Keccak once for one lane, in hash_avx2.c for four, in hash_avx512.c for eight.
  */
 #include "hash.h"
 
-#include "hash_avx2.h"
+#include "hash_vector.h"
 
 #include <errno.h>
 #include <sys/random.h>
@@ -56,21 +56,24 @@ void hr__shake128(const void *data, size_t size_bytes, void *out, size_t out_byt
     }
 }
 
-bool hr__shake128_is_vector(void) {
-    return hr__has_avx2();
+const char *hr__shake128_kind(void) {
+    return hr__has_avx512() ? "AVX-512" : hr__has_avx2() ? "AVX2" : "portable";
 }
 
-void hr__shake128_x4(const void *const data[4], const size_t size_bytes[4], void *const out[4], size_t out_bytes) {
-    bool small = hr__has_avx2() && out_bytes <= RATE;
-    for (int i = 0; i < 4; i++) {
+void hr__shake128_x8(const void *const data[8], const size_t size_bytes[8], void *const out[8], size_t out_bytes) {
+    bool small = out_bytes <= RATE;
+    for (int i = 0; i < 8; i++) {
         small = small && size_bytes[i] < RATE;
     }
-    if (small) {
+    if (small && hr__has_avx512()) {
+        hr__shake128_x8_avx512(data, size_bytes, out, out_bytes);
+    } else if (small && hr__has_avx2()) {
         hr__shake128_x4_avx2(data, size_bytes, out, out_bytes);
-        return;
-    }
-    for (int i = 0; i < 4; i++) {
-        hr__shake128(data[i], size_bytes[i], out[i], out_bytes);
+        hr__shake128_x4_avx2(data + 4, size_bytes + 4, out + 4, out_bytes);
+    } else {
+        for (int i = 0; i < 8; i++) {
+            hr__shake128(data[i], size_bytes[i], out[i], out_bytes);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SHAKE-128 (FIPS 202) for dlt's deterministic ids, one at a time and four at a time (AVX2 chosen at run time; the
- * portable path gives the same bytes), standard base64 without padding, and a random stream for row ids.
+ * SHAKE-128 (FIPS 202) for dlt's deterministic ids, one at a time and eight at a time (AVX-512 or AVX2, chosen at
+ * run time; the portable path gives the same bytes), standard base64 without padding, and a random stream for row ids.
  */
 #ifndef HR_BASE_HASH_H
 #define HR_BASE_HASH_H
@@ -12,9 +12,9 @@
 #define HR_ID_CHARS 14 /* its base64 without padding */
 
 void hr__shake128(const void *data, size_t size_bytes, void *out, size_t out_bytes);
-/* Four messages at once, out_bytes (<= 168) each. Messages of 168 bytes or more are allowed (hashed one by one). */
-void hr__shake128_x4(const void *const data[4], const size_t size_bytes[4], void *const out[4], size_t out_bytes);
-bool hr__shake128_is_vector(void); /* whether x4 runs on AVX2 here */
+/* Eight messages at once, out_bytes (<= 168) each. Messages of 168 bytes or more are allowed (hashed one by one). */
+void hr__shake128_x8(const void *const data[8], const size_t size_bytes[8], void *const out[8], size_t out_bytes);
+const char *hr__shake128_kind(void); /* what x8 runs on here */
 /* Base64, standard alphabet, no padding. out has (size*4+2)/3 bytes; returns that length. */
 size_t hr__base64(const void *data, size_t size_bytes, char *out);
 

@@ -53,7 +53,7 @@ int hr__nested_ids(hr_str table, const hr_str parents[], const uint64_t indices[
         sizes[i] = put_message(message, parents[i], table, indices[i]);
         data[i] = message;
     }
-    hr__shake128_x4(data, sizes, digest_at, HR_ID_BYTES);
+    hr__shake128_x8(data, sizes, digest_at, HR_ID_BYTES);
     for (size_t i = 0; i < n_rows; i++) {
         hr__base64(digests[i], HR_ID_BYTES, out + i * HR_ID_CHARS);
     }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Ids of rows that are nested under others: base64 of the SHAKE-128 of "<parent's id>_<table>_<index in its list>"
- * (dlt-semantics rule 42), four hashes at a time.
+ * (dlt-semantics rule 42), eight hashes at a time.
  */
 #ifndef HR_NORMALIZE_NESTED_ID_H
 #define HR_NORMALIZE_NESTED_ID_H
 
 #include "base.h"
 
-#define HR_NESTED_ID_LANES 4
+#define HR_NESTED_ID_LANES 8
 
 /* The ids of n_rows <= HR_NESTED_ID_LANES rows of a table, HR_ID_CHARS each, to out. scratch is reset. HR_OK or
  * HR_MEMORY (err is not filled). */

@@ -78,10 +78,10 @@ def test_shake128_equals_hashlib() -> None:
         got = ask([f"shake {n_out} {hexed(m)}" for m in messages])
         assert got == [hashlib.shake_128(m).hexdigest(n_out) for m in messages]
     for n_out in (1, 4, 10, 32, 168):
-        fours = [[rng.choice(messages) for _ in range(4)] for _ in range(count(300, 5000))]
-        fours += [[rng.randbytes(rng.randrange(168)) for _ in range(4)] for _ in range(count(300, 5000))]
-        got = ask([f"shake4 {n_out} " + " ".join(map(hexed, four)) for four in fours])
-        assert got == [" ".join(hashlib.shake_128(m).hexdigest(n_out) for m in four) for four in fours]
+        eights = [[rng.choice(messages) for _ in range(8)] for _ in range(count(300, 5000))]
+        eights += [[rng.randbytes(rng.randrange(168)) for _ in range(8)] for _ in range(count(300, 5000))]
+        got = ask([f"shake8 {n_out} " + " ".join(map(hexed, eight)) for eight in eights])
+        assert got == [" ".join(hashlib.shake_128(m).hexdigest(n_out) for m in eight) for eight in eights]
 
 
 def test_nested_row_id_equals_dlts() -> None:

@@ -4,6 +4,7 @@
  * compared with hashlib in tests/py/test_leaf_oracle.py.)
  */
 #include "hash.h"
+#include "hash_vector.h"
 #include "hrtest.h"
 
 static hr_str hex_of(const uint8_t *data, size_t size, char *room) {
@@ -54,31 +55,38 @@ HR_CASE(nested_row_id_is_dlts) {
     HR_CHECK_STR(((hr_str){id, sizeof id}), "Ihjej8ClZ6IIEw");
 }
 
-HR_CASE(four_at_once_equal_one_at_a_time) {
-    printf("  x4 is %s\n", hr__shake128_is_vector() ? "AVX2" : "portable");
+HR_CASE(eight_at_once_equal_one_at_a_time) {
+    printf("  x8 is %s\n", hr__shake128_kind());
     static const size_t n_outs[] = {1, 8, 10, 16, 17, 168};
-    char messages[4][400];
+    char messages[8][400];
     for (size_t i = 0; i < sizeof messages; i++) {
         messages[i / 400][i % 400] = (char)(i * 131 + i / 7);
     }
     for (size_t size = 0; size <= 400; size++) {
-        const void *data[4];
-        uint8_t got[4][168], want[168];
-        void *out[4];
+        const void *data[8];
+        uint8_t got[8][168], want[168];
+        void *out[8];
         /* One message of every size among others: shorter, empty, longer than a block. */
-        const size_t sizes[4] = {size, size / 2, 0, size > 170 ? 169 : 400 - size};
+        const size_t sizes[8] = {size, size / 2, 0, size > 170 ? 169 : 400 - size, size / 5, 1, 167, 168};
         size_t n_out = n_outs[size % (sizeof n_outs / sizeof *n_outs)];
-        for (int m = 0; m < 4; m++) {
+        for (int m = 0; m < 8; m++) {
             data[m] = messages[m];
             out[m] = got[m];
         }
-        const size_t small[4] = {size % 168, size / 3, 0, 167};
+        const size_t small[8] = {size % 168, size / 3, 0, 167, size % 9, size * 7 % 168, 8, size % 64};
         for (int pass = 0; pass < 2; pass++) {
             const size_t *used = pass == 0 ? sizes : small;
-            hr__shake128_x4(data, used, out, n_out);
-            for (int m = 0; m < 4; m++) {
+            hr__shake128_x8(data, used, out, n_out);
+            for (int m = 0; m < 8; m++) {
                 hr__shake128(data[m], used[m], want, n_out);
                 HR_CHECK(memcmp(got[m], want, n_out) == 0);
+            }
+            if (pass == 1 && hr__has_avx2()) {
+                hr__shake128_x4_avx2(data + 4, used + 4, out + 4, n_out);
+                for (int m = 4; m < 8; m++) {
+                    hr__shake128(data[m], used[m], want, n_out);
+                    HR_CHECK(memcmp(got[m], want, n_out) == 0);
+                }
             }
         }
     }
@@ -147,7 +155,7 @@ int main(void) {
     HR_RUN(shake128_gives_known_answers);
     HR_RUN(shake128_output_may_be_longer_than_a_block);
     HR_RUN(nested_row_id_is_dlts);
-    HR_RUN(four_at_once_equal_one_at_a_time);
+    HR_RUN(eight_at_once_equal_one_at_a_time);
     HR_RUN(base64_has_no_padding);
     HR_RUN(random_ids_are_chacha20);
     HR_RUN(random_ids_depend_on_seed_and_stream_only);

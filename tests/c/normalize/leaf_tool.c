@@ -4,7 +4,7 @@
  * line on stdout. Bytes are hexadecimal, "-" stands for none.
  *
  *   column MAX KEY | path MAX PATH | join MAX PART...   -> bytes, or "error CODE"
- *   shake N BYTES | shake4 N BYTES BYTES BYTES BYTES    -> digests
+ *   shake N BYTES | shake8 N BYTES (eight times)       -> digests
  *   double TEXT                                         -> its bits, Python's repr, orjson's
  *   iso TEXT                                            -> kind y mo d h mi s us offset|none micros|range
  *   infer JSON | coerce TYPE PRECISION SCALE JSON       -> type | "ok VALUE", "variant", "CODE message" (in hex)
@@ -78,24 +78,24 @@ static void names(hr_arena *arena, char **words, size_t n) {
     }
 }
 
-static void shake(char **words, bool four) {
+static void shake(char **words, bool eight) {
     size_t size = (size_t)atol(words[1]);
-    uint8_t out[4][1024];
-    const void *data[4] = {0};
-    void *to[4];
-    size_t sizes[4] = {0};
-    for (int i = 0; i < (four ? 4 : 1); i++) {
+    uint8_t out[8][1024];
+    const void *data[8] = {0};
+    void *to[8];
+    size_t sizes[8] = {0};
+    for (int i = 0; i < (eight ? 8 : 1); i++) {
         hr_str text = unhex(words[2 + i]);
         data[i] = tight(text);
         sizes[i] = text.size_bytes;
         to[i] = out[i];
     }
-    if (four) {
-        hr__shake128_x4(data, sizes, to, size);
+    if (eight) {
+        hr__shake128_x8(data, sizes, to, size);
     } else {
         hr__shake128(data[0], sizes[0], out[0], size);
     }
-    for (int i = 0; i < (four ? 4 : 1); i++) {
+    for (int i = 0; i < (eight ? 8 : 1); i++) {
         printf(i == 0 ? "" : " ");
         put_hex(out[i], size);
         free((void *)data[i]);
@@ -213,7 +213,7 @@ int main(void) {
         }
         switch (words[0][0]) {
         case 's':
-            shake(words, words[0][5] == '4');
+            shake(words, words[0][5] == '8');
             break;
         case 'd':
             number(unhex(words[1]));
