@@ -174,7 +174,8 @@ out:
 PyObject *ext_split_records(PyObject *module, PyObject *args) {
     Py_buffer body;
     Py_ssize_t target;
-    if (!PyArg_ParseTuple(args, "y*n", &body, &target)) {
+    int likely = 0;
+    if (!PyArg_ParseTuple(args, "y*n|p", &body, &target, &likely)) {
         return NULL;
     }
     const hr_allocator *alloc = &hr__allocator_libc;
@@ -185,7 +186,8 @@ PyObject *ext_split_records(PyObject *module, PyObject *args) {
     int rc;
     Py_BEGIN_ALLOW_THREADS rc = hr__json_decoder_new(&options, &decoder, NULL);
     if (rc == HR_OK) {
-        rc = hr__json_split(decoder, body.buf, (size_t)body.len, target < 1 ? 1 : (size_t)target, &slices, &n);
+        rc = (likely ? hr__json_cut : hr__json_split)(decoder, body.buf, (size_t)body.len,
+                                                      target < 1 ? 1 : (size_t)target, &slices, &n);
     }
     hr__json_decoder_free(decoder);
     Py_END_ALLOW_THREADS PyBuffer_Release(&body);

@@ -290,9 +290,10 @@ def normalize_json(
     `./dev bench normalize`).
     """
 
-def split_records(body: bytes | memoryview, target_bytes: int) -> list[tuple[int, int]]:
+def split_records(body: bytes | memoryview, target_bytes: int, likely: bool = False) -> list[tuple[int, int]]:
     """Cuts the text of a JSON array into slices [from, to) of whole elements, each of `target_bytes` or a little more; []
-    when it is no array or cannot be cut. Whether the elements are well-formed is not looked at.
+    when it is no array or cannot be cut. Whether the elements are well-formed is not looked at. `likely`: cuts where
+    records are likely to begin, without reading all of it; if each slice decodes, they were cut right.
     """
 
 def write_text(

@@ -2,7 +2,8 @@
  *
  * Blocks that are mappings, and those kept for the next. See pages.h.
  *
- *   block -> [size asked for, bytes mapped (0: of libc's heap), links while it is kept; unused to 64][the caller's bytes]
+ *   block -> [size asked for, bytes mapped (0: of libc's heap), links while it is kept; unused to 64][the caller's
+ * bytes]
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* mremap */
@@ -17,7 +18,7 @@
 
 struct hr_pages_block {
     size_t size_bytes, mapped_bytes;
-    hr_pages_block *newer, *older;   /* of all that are kept */
+    hr_pages_block *newer, *older; /* of all that are kept */
     hr_pages_block *class_newer, *class_older;
 };
 static_assert(sizeof(hr_pages_block) <= HEADER, "the header holds the links");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * pages: memory of a run. Large blocks are mappings of their own, and the next large block takes the place of one that was
- * freed: the kernel clears each page once a run, not once a block (a quarter of the CPU of dlt's normalize step, measured),
- * and what is not kept goes back to the system at once, whatever else the heap holds.
+ * pages: memory of a run. Large blocks are mappings of their own, and the next large block takes the place of one that
+ * was freed: the kernel clears each page once a run, not once a block (a quarter of the CPU of dlt's normalize step,
+ * measured), and what is not kept goes back to the system at once, whatever else the heap holds.
  */
 #ifndef HR_BASE_PAGES_H
 #define HR_BASE_PAGES_H
@@ -18,9 +18,9 @@
 typedef struct hr_pages_block hr_pages_block;
 
 typedef struct hr_pages {
-    size_t min_mapped_bytes; /* smaller blocks come from libc's heap */
-    size_t keep_bytes;       /* so much is kept of what was freed */
-    pthread_mutex_t lock;    /* a leaf: taken inside any other lock, takes none */
+    size_t min_mapped_bytes;                   /* smaller blocks come from libc's heap */
+    size_t keep_bytes;                         /* so much is kept of what was freed */
+    pthread_mutex_t lock;                      /* a leaf: taken inside any other lock, takes none */
     hr_pages_block *classes[HR_PAGES_CLASSES]; /* lock; kept blocks of a size, the newest first */
     hr_pages_block *newest, *oldest;           /* lock; all kept blocks */
     size_t n_kept, kept_bytes;                 /* lock */

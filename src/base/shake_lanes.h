@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SHAKE-128 of N_LANES one-block messages at once, written once for any vector: lane i of all states side by side in one
- * LANE. The including file defines what keccak.h wants and N_LANES.
+ * SHAKE-128 of N_LANES one-block messages at once, written once for any vector: lane i of all states side by side in
+ * one LANE. The including file defines what keccak.h wants and N_LANES.
  */
 #include "keccak.h"
 

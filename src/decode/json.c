@@ -5,6 +5,9 @@
  * stack. Before the walk there is room for all tokens: a value takes at least one offset of the index, and each value
  * but the first of its container one more, the separator's.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
 #include "json.h"
 
 #include "index.h"
@@ -698,4 +701,95 @@ int hr__json_split(hr_json_decoder *decoder, const char *body, size_t size_bytes
         *n_out = sp.n;
     }
     return rc;
+}
+
+/* ---------------------------------------------------------------------------------------------------- cut */
+
+#define CUT_KEY_MAX ((size_t)64)
+#define CUT_STEP ((size_t)4 << 10)
+/* So far a likely boundary is looked behind: a list within a record that is longer, of objects that begin with the
+ * records' own first key, is taken for the records. */
+#define CUT_WINDOW ((size_t)16 << 10)
+/* So many boundaries a slice are looked at. */
+#define CUT_TRIES 256
+
+/* What stands between two records, if they begin with the same key: `},{"id":`. False: the text does not begin so. */
+static bool cut_pattern(const char *body, size_t size_bytes, char pattern[CUT_KEY_MAX + 8], size_t *size_out) {
+    if (size_bytes < 4 || memcmp(body, "[{\"", 3) != 0) {
+        return false;
+    }
+    size_t room = size_bytes - 3 < CUT_KEY_MAX ? size_bytes - 3 : CUT_KEY_MAX;
+    const char *quote = memchr(body + 3, '"', room);
+    if (quote == NULL || memchr(body + 3, '\\', (size_t)(quote - body) - 3) != NULL) {
+        return false;
+    }
+    memcpy(pattern, "},", 2);
+    memcpy(pattern + 2, body + 1, (size_t)(quote - body));
+    pattern[2 + (quote - body)] = ':';
+    *size_out = 3 + (size_t)(quote - body);
+    return true;
+}
+
+/* Whether what stands behind `from` (outside a string) closes nothing that was opened before it, for CUT_WINDOW bytes
+ * or up to `end`; if not, *to_out is where it closes. */
+static int cut_look(hr_json_decoder *decoder, const char *body, size_t from, size_t end, size_t *to_out, bool *is_out) {
+    hr_json_index *index = &decoder->index;
+    size_t depth = 0;
+    hr__json_start(decoder);
+    for (size_t to = 0, size = end - from < CUT_WINDOW ? end - from : CUT_WINDOW; to < size;) {
+        to = size - to > CUT_STEP ? to + CUT_STEP : size;
+        index->n = index->n_escapes = 0;
+        HR_TRY(index_more(decoder, body + from, to, to == size));
+        for (size_t i = 0; i < index->n; i++) {
+            char c = body[from + index->at[i]];
+            depth += c == '[' || c == '{';
+            if (c == ']' || c == '}') {
+                if (depth == 0) {
+                    *to_out = from + index->at[i];
+                    *is_out = false;
+                    return HR_OK;
+                }
+                depth--;
+            }
+        }
+    }
+    *is_out = true;
+    return HR_OK;
+}
+
+int hr__json_cut(hr_json_decoder *decoder, const char *body, size_t size_bytes, size_t target_bytes,
+                 hr_slice **slices_out, size_t *n_out) {
+    const hr_allocator *alloc = decoder->options.alloc;
+    char pattern[CUT_KEY_MAX + 8];
+    size_t pattern_bytes;
+    size_t n = 0, cap = 0, end = size_bytes;
+    *slices_out = NULL;
+    *n_out = 0;
+    while (end != 0 && (body[end - 1] == '\n' || body[end - 1] == ' ')) {
+        end--;
+    }
+    if (end == 0 || body[end - 1] != ']' || !cut_pattern(body, --end, pattern, &pattern_bytes)) {
+        return HR_OK;
+    }
+    for (size_t from = 1, tries = 0, at = from + target_bytes;;) {
+        const char *found = at < end ? memmem(body + at, end - at, pattern, pattern_bytes) : NULL;
+        size_t comma = found == NULL ? end : (size_t)(found - body) + 1;
+        bool is_boundary = found == NULL;
+        if (!is_boundary) {
+            HR_TRY(cut_look(decoder, body, comma + 1, end, &at, &is_boundary));
+        }
+        if (is_boundary) {
+            HR_TRY(hr__grow(alloc, (void **)slices_out, &cap, n + 1, sizeof **slices_out));
+            (*slices_out)[n++] = (hr_slice){from, comma};
+            from = comma + 1;
+            at = from + target_bytes;
+            tries = 0;
+        } else if (++tries == CUT_TRIES) {
+            return HR_OK;
+        }
+        if (found == NULL) {
+            *n_out = n;
+            return HR_OK;
+        }
+    }
 }

@@ -43,4 +43,11 @@ typedef struct hr_slice {
  * string stays open, it is not UTF-8. Whether the elements are well-formed is not looked at. HR_OK or HR_MEMORY. */
 HR_MUST_CHECK int hr__json_split(hr_json_decoder *decoder, const char *body, size_t size_bytes, size_t target_bytes,
                                  hr_slice **slices_out, size_t *n_out);
+/* The same without reading all of it: cuts at what is likely to stand between two records, which begin with the same
+ * key
+ * (`},{"id":`). When every slice decodes (in brackets), they hold the document's elements; a slice that does not may
+ * have been cut wrongly, and from its start on hr__json_split tells. *n_out is 0 when the text does not look so. */
+HR_MUST_CHECK int hr__json_cut(hr_json_decoder *decoder, const char *body, size_t size_bytes, size_t target_bytes,
+                               hr_slice **slices_out, size_t *n_out);
+
 #endif

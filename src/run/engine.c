@@ -11,7 +11,8 @@
 
 /* ---------------------------------------------------------------------------------------------------- account */
 
-/* Of what is freed so much is kept for the next blocks: a few pages with their tapes and rows (measured: no gain beyond). */
+/* Of what is freed so much is kept for the next blocks: a few pages with their tapes and rows (measured: no gain
+ * beyond). */
 #define ACCOUNT_KEEP_BYTES ((size_t)48 << 20)
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -15,8 +15,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- memory account: an allocator that counts what is live. Consumers of Arrow buffers may keep them for longer than the
- * engine: the account lives as long as its last block. */
+/* ---- memory account: an allocator that counts what is live. Consumers of Arrow buffers may keep them for longer than
+ * the engine: the account lives as long as its last block. */
 typedef struct hr_account {
     _Atomic int64_t bytes, peak_bytes; /* relaxed: statistics and a threshold, they order nothing */
     _Atomic int64_t refs;              /* the engine's and one a block */

@@ -20,6 +20,7 @@ import pytest
 from dlt.common.wei import Wei
 from dlt.normalize.exceptions import NormalizeJobFailed
 from dlt.pipeline.exceptions import PipelineStepFailed
+from headrace import _items
 from oracle import assert_equal, make_pipeline
 
 
@@ -205,6 +206,36 @@ def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
         "by_dlt": 0,
         "by_rows": None,
     }
+
+
+@pytest.mark.parametrize("n_parts", [3, 3000])
+def test_lines_are_cut_between_records(n_parts: int, tmp_path: Path) -> None:
+    """Lists of 3000 objects that begin with the records' own key are longer than what a cut looks at: it is made again."""
+    n_records = 20 if n_parts == 3000 else 9000
+
+    def run_long(name: str) -> dlt.Pipeline:
+        @dlt.resource(name="orders")
+        def resource() -> Iterator[Any]:
+            for first in (0, n_records):
+                parts = [{"id": number, "text": '},{"id":'} for number in range(n_parts)]
+                yield [{"id": number, "parts": parts, "text": "x" * 80} for number in range(first, first + n_records)]
+
+        pipeline = make_pipeline(tmp_path / name, name)
+        with mock.patch.dict(os.environ, {"DATA_WRITER__BUFFER_MAX_ITEMS": str(n_records)}):
+            pipeline.run(resource(), loader_file_format="parquet")
+        return pipeline
+
+    by_dlt = run_long("by_dlt")
+    headrace.install()
+    with mock.patch.object(
+        _items._Pieces, "cut_again", autospec=True, side_effect=_items._Pieces.cut_again
+    ) as cut_again:
+        by_engine = run_long("by_engine")
+    n_again = cut_again.call_count
+    assert (n_again > 0) is (n_parts == 3000)
+    table = headrace.status()[by_engine.last_trace.last_normalize_info.loads_ids[-1]]["tables"]["orders"]
+    assert (table["native"], table["records"], table["by_dlt"]) == (True, 2 * n_records, 0)
+    assert_equal(by_dlt, by_engine)
 
 
 def test_a_type_that_comes_up_is_left_to_dlt(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * pages: blocks keep their bytes when they grow, shrink and become mappings or cease to be; what was freed serves again, up
- * to a limit.
+ * pages: blocks keep their bytes when they grow, shrink and become mappings or cease to be; what was freed serves
+ * again, up to a limit.
  */
 #include "hrtest.h"
 #include "pages.h"

@@ -459,8 +459,76 @@ static int decode_once(const hr_allocator *alloc) {
     return rc;
 }
 
+/* 200 records; lists of n_parts objects that begin with the records' first key, in record 77. */
+static char *records_text(size_t n_parts) {
+    char *text = malloc(200 * 200 + n_parts * 40 + HR_BODY_PADDING), *to = text;
+    *to++ = '[';
+    for (int i = 0; i < 200; i++) {
+        to += sprintf(to, "%s{\"id\":%d,\"text\":\"},{\\\"id\\\":\",\"parts\":[", i == 0 ? "" : ",", i);
+        for (size_t k = 0; k < (i == 77 ? n_parts : 2); k++) {
+            to += sprintf(to, "%s{\"id\":%zu,\"x\":[{\"id\":1}]}", k == 0 ? "" : ",", k);
+        }
+        to += sprintf(to, "]}");
+    }
+    memcpy(to, "]\n", 3);
+    return text;
+}
+
+/* Cuts the text; how many slices do not decode. Also on failure nothing stays allocated. */
+static int cut_records(const hr_allocator *alloc, const char *text, size_t *n_out, size_t *n_bad_out) {
+    hr_json_decoder *decoder = NULL;
+    hr_slice *slices = NULL;
+    int rc = hr__json_decoder_new(&(hr_json_options){.alloc = alloc}, &decoder, NULL);
+    *n_out = *n_bad_out = 0;
+    rc = rc != HR_OK ? rc : hr__json_cut(decoder, text, strlen(text), 1000, &slices, n_out);
+    for (size_t i = 0; i < *n_out && rc == HR_OK; i++) {
+        size_t length = slices[i].to - slices[i].from;
+        char *slice = malloc(length + 2 + HR_BODY_PADDING);
+        hr_doc doc;
+        hr__doc_init(&doc, alloc);
+        sprintf(slice, "[%.*s]", (int)length, text + slices[i].from);
+        rc = hr__json_decode(decoder, slice, length + 2, &doc, NULL);
+        *n_bad_out += rc == HR_SYNTAX;
+        rc = rc == HR_SYNTAX ? HR_OK : rc;
+        HR_CHECK(i + 1 == *n_out ? text[slices[i].to] == ']' : slices[i + 1].from == slices[i].to + 1);
+        hr__doc_free(&doc);
+        free(slice);
+    }
+    hr__free(alloc, slices);
+    hr__json_decoder_free(decoder);
+    return rc;
+}
+
+HR_CASE(likely_cuts_are_between_records_or_show) {
+    size_t n, n_bad;
+    char *text = records_text(300); /* 9 KB: looked over */
+    HR_CHECK_INT(cut_records(&hr__allocator_libc, text, &n, &n_bad), HR_OK);
+    HR_CHECK(n > 15);
+    HR_CHECK_INT(n_bad, 0);
+    free(text);
+    text = records_text(3000); /* longer than what is looked at */
+    HR_CHECK_INT(cut_records(&hr__allocator_libc, text, &n, &n_bad), HR_OK);
+    HR_CHECK(n > 15 && n_bad > 1);
+    free(text);
+    static const char *const others[] = {"",           "[", "[]", "{}", "[1,2]", "[{}]", "[{\"a", "[{\"a\\\"\":1}]",
+                                         "[{\"id\":1}"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        HR_CHECK_INT(cut_records(&hr__allocator_libc, others[i], &n, &n_bad), HR_OK);
+        HR_CHECK_INT(n, 0);
+    }
+}
+
+static int cut_once(const hr_allocator *alloc) {
+    size_t n, n_bad;
+    char *text = records_text(300);
+    int rc = cut_records(alloc, text, &n, &n_bad);
+    free(text);
+    return rc;
+}
+
 HR_CASE(every_allocation_may_fail) {
     hrtest_sweep(decode_once, 200);
+    hrtest_sweep(cut_once, 200);
 }
 
 int main(int argc, char **argv) {
@@ -474,6 +542,7 @@ int main(int argc, char **argv) {
     HR_RUN(densest_bodies_fit_their_tape);
     HR_RUN(depth_is_limited);
     HR_RUN(body_of_4_gib_is_refused_unread);
+    HR_RUN(likely_cuts_are_between_records_or_show);
     HR_RUN(every_allocation_may_fail);
     return HR_DONE();
 }
