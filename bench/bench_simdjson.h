@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * simdjson behind a C interface, for comparison in bench_decode.
+ * simdjson behind a C interface, for comparison.
  */
 #ifndef HR_BENCH_BENCH_SIMDJSON_H
 #define HR_BENCH_BENCH_SIMDJSON_H
