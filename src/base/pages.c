@@ -126,7 +126,7 @@ static void kept_put(hr_pages *pages, hr_pages_block *block) {
         block->older = NULL;
         dropped = block;
     }
-    while (pages->kept_bytes > pages->keep_bytes) {
+    while (pages->kept_bytes > pages->keep_bytes && pages->oldest != NULL) {
         hr_pages_block *oldest = pages->oldest;
         kept_unlink(pages, oldest);
         oldest->older = dropped;

@@ -13,7 +13,7 @@
 
 /* Sizes of mappings: eight steps a doubling (n = 8 to 15 times 2^k), so that blocks of about one size take each other's
  * place. */
-#define HR_PAGES_CLASSES (64 * 8)
+#define HR_PAGES_CLASSES ((size_t)64 * 8)
 
 typedef struct hr_pages_block hr_pages_block;
 

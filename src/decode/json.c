@@ -768,7 +768,11 @@ int hr__json_cut(hr_json_decoder *decoder, const char *body, size_t size_bytes, 
     while (end != 0 && (body[end - 1] == '\n' || body[end - 1] == ' ')) {
         end--;
     }
-    if (end == 0 || body[end - 1] != ']' || !cut_pattern(body, --end, pattern, &pattern_bytes)) {
+    if (end == 0 || body[end - 1] != ']') {
+        return HR_OK;
+    }
+    end--;
+    if (!cut_pattern(body, end, pattern, &pattern_bytes)) {
         return HR_OK;
     }
     for (size_t from = 1, tries = 0, at = from + target_bytes;;) {

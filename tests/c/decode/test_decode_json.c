@@ -461,7 +461,7 @@ static int decode_once(const hr_allocator *alloc) {
 
 /* 200 records; lists of n_parts objects that begin with the records' first key, in record 77. */
 static char *records_text(size_t n_parts) {
-    char *text = malloc(200 * 200 + n_parts * 40 + HR_BODY_PADDING), *to = text;
+    char *text = malloc((size_t)40000 + n_parts * 40 + HR_BODY_PADDING), *to = text;
     *to++ = '[';
     for (int i = 0; i < 200; i++) {
         to += sprintf(to, "%s{\"id\":%d,\"text\":\"},{\\\"id\\\":\",\"parts\":[", i == 0 ? "" : ",", i);
