@@ -72,7 +72,8 @@ def options_of(client: RESTClient) -> Options:
 def set_options(resources: Sequence[DltResource], options: Mapping[str, Options]) -> None:
     """Leaves each resource's options with its client."""
     for resource in resources:
-        client = resource.explicit_args.get("client") if resource.args_bound else None
+        arguments = resource.explicit_args if resource.args_bound else None
+        client = arguments.get("client") if arguments else None  # else it is no resource of rest_api's
         if client is not None and resource.name in options:
             setattr(client, _MARK, options[resource.name])
 

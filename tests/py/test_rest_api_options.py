@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dlt
 import dlt.sources.rest_api as dlt_rest_api
 import headrace.sources.rest_api as rest_api
 import pytest
@@ -93,6 +94,12 @@ def test_what_is_wrong_is_named(client: Any, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         rest_api.rest_api_source(config("http://h", client))
     assert said in str(caught.value)
+
+
+def test_a_resource_of_another_kind_stays_as_it_is(api: Any, tmp_path: Path) -> None:
+    made = config(api(paged).url, {"max_in_flight": 2})
+    made["resources"].append(dlt.resource([{"id": 1}], name="other"))
+    assert run(made, tmp_path) == list(range(N_PAGES))
 
 
 # ---- rate limits

@@ -1,0 +1,144 @@
+"""`./dev bench inflight`: how close fetching comes to N x L / in flight, and what a small request costs.
+
+    pages     500 pages at 50 ms, page_number with a total, in flight 16      mark: 1.2 x N x L / 16
+    parents   10,000 parents x 1 page at 20 ms, in flight 32                  mark: 1.3 x N x L / 32
+    cursor    200 pages at 50 ms, each names the next                         mark: 1.1 x N x L
+    small     20,000 pages of 2 KB without latency: requests a second with the server on the same machine, CPU a request
+              beside dlt's own session, which asks 2,000 of them one after the other and reads their JSON
+
+Each run is a process of its own and ends after extract: wall seconds of extract, CPU seconds of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from measure import MACHINE, commit
+
+HERE = Path(__file__).parent
+# name: pages (or parents), records a page, latency in ms, in flight, mark
+CASES: dict[str, tuple[int, int, float, int, float]] = {
+    "pages": (500, 10, 50, 16, 1.2),
+    "parents": (10_000, 2, 20, 32, 1.3),
+    "cursor": (200, 10, 50, 1, 1.1),
+    "small": (20_000, 2, 0, 16, 0),
+}
+_SESSION_REQUESTS = 2_000
+
+
+def config(case: str, url: str, n: int) -> Any:
+    """The source's configuration."""
+    endpoint: dict[str, Any] = {"path": "items", "data_selector": "items", "paginator": {"type": "page_number"}}
+    endpoint["paginator"] |= {"base_page": 0, "total_path": "total"}
+    if case == "cursor":
+        endpoint |= {"path": "cursor", "paginator": {"type": "header_cursor", "cursor_key": "X-Next"}}
+    resources: list[Any] = [{"name": "items", "endpoint": endpoint}]
+    if case == "parents":
+        import dlt
+
+        parents = dlt.resource([{"number": number} for number in range(n)], name="parents", selected=False)
+        endpoint = {
+            "path": "items?page={resources.parents.number}",
+            "data_selector": "items",
+            "paginator": "single_page",
+        }
+        resources = [parents, {"name": "items", "endpoint": endpoint}]
+    return {"client": {"base_url": url}, "resources": resources}
+
+
+def one_side(case: str, port: int, folder: str) -> dict[str, float]:
+    """Runs one case in this process."""
+    n, _, _, in_flight, _ = CASES[case.removesuffix("-session")]
+    url = f"http://127.0.0.1:{port}"
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    os.environ["HEADRACE__MAX_IN_FLIGHT_PER_HOST"] = str(in_flight)
+    import dlt
+
+    if case.endswith("-session"):
+        from dlt.sources.helpers import requests
+
+        session, n = requests.Client().session, _SESSION_REQUESTS
+
+        def work() -> None:
+            for number in range(n):
+                session.get(f"{url}/items", params={"page": number}).json()
+    else:
+        from headrace.sources.rest_api import rest_api_source
+
+        source = rest_api_source(config(case, url, n), name="api")
+        pipeline = dlt.pipeline(case, pipelines_dir=folder, destination="duckdb")
+
+        def work() -> None:
+            pipeline.extract(source, loader_file_format="parquet")
+
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    began = time.perf_counter()
+    work()
+    wall_s = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"requests": n, "wall_s": wall_s, "cpu_s": cpu_s}
+
+
+def measured(case: str, port: int) -> dict[str, float]:
+    """The same in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        args = [sys.executable, __file__, "--side", case, "--port", str(port), "--folder", folder]
+        done = subprocess.run(args, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(done.stderr[-4000:])
+        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+
+def run(case: str) -> None:
+    """Starts a server, measures, prints."""
+    n, size, latency, in_flight, mark = CASES[case]
+    command = [sys.executable, str(HERE / "server.py"), f"--pages={n}", f"--page-size={size}", f"--latency={latency}"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        port, n_bytes = map(int, server.stdout.readline().split())
+        ours = measured(case, port)
+        text = f"{case:8}{n:7} requests of {n_bytes // n} bytes: wall {ours['wall_s']:.2f} s, CPU {ours['cpu_s']:.2f} s"
+        if mark:
+            least_s = n * latency / 1000 / in_flight
+            print(f"{text}; {ours['wall_s'] / least_s:.2f} x of {least_s:.2f} s (mark {mark})")
+            return
+        session = measured(f"{case}-session", port)
+        each, theirs = ours["cpu_s"] / ours["requests"], session["cpu_s"] / session["requests"]
+        print(
+            f"{text}; {n / ours['wall_s']:.0f} requests/s; CPU a request {each * 1e6:.0f} us, dlt's session {theirs * 1e6:.0f} us:"
+            f" 1/{theirs / each:.1f}"
+        )
+    finally:
+        server.kill()
+
+
+def main() -> None:
+    """Runs the cases."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="default: all")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(one_side(options.side, options.port, options.folder)))
+        return
+    print(f"{MACHINE}, commit {commit()}, load {os.getloadavg()[0]:.1f}")
+    for case in options.case or CASES:
+        run(case)
+
+
+if __name__ == "__main__":
+    main()
