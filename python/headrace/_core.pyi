@@ -232,6 +232,7 @@ class Engine:
         stop_at_record: bool = False,
         leave_double_decimals: bool = False,
         leave_typed_timestamps: bool = False,
+        for_text: bool = False,
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
         holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end. `naming`: gives
@@ -240,7 +241,8 @@ class Engine:
         to the schema is an `Error` SCHEMA. `stop_at_record`: after an `Error` with a record, `next_batch` has given all
         rows of the records before it, and the rest may be given to another stream. `leave_double_decimals`,
         `leave_typed_timestamps`: a double that goes to a decimal column, and a timestamp of dlt's typed text, is an `Error`
-        UNSUPPORTED.
+        UNSUPPORTED. `for_text`: decimal columns are text (`str(Decimal)`), and JSON text of a scalar that goes to a json column
+        is an `Error` UNSUPPORTED.
         """
     def submit(
         self,

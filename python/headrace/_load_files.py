@@ -194,8 +194,8 @@ class _TextTables(_Tables):
         for index, field in enumerate(table.schema):
             if field.name in naive and pa.types.is_timestamp(field.type):
                 table = table.set_column(index, field.name, table.column(index).cast(pa.timestamp("us")))
-        is_json = {name for name in table.column_names if columns.get(name, {}).get("data_type") == "json"}
-        super().write_data(_text_layouts.rows_of(table, is_json, isinstance(self, InsertValuesWriter)))
+        types = {name: str(column.get("data_type")) for name, column in columns.items()}
+        super().write_data(_text_layouts.rows_of(table, types, isinstance(self, InsertValuesWriter)))
 
 
 def why_rows(storage: DataItemStorage, caps: Any) -> str | None:

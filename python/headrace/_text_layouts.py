@@ -74,17 +74,23 @@ def columns_of(
 # ---------------------------------------------------------------------------------------------------- checking
 
 
-def rows_of(table: pa.Table, json_columns: set[str], keep_nulls: bool) -> list[dict[str, Any]]:
-    """The rows as dlt's normalizer would hand them to its writers."""
+def rows_of(table: pa.Table, types: dict[str, str], keep_nulls: bool) -> list[dict[str, Any]]:
+    """The rows as dlt's normalizer would hand them to its writers. `types`: data types of the columns by name."""
     names = table.column_names
-    columns = [
-        [_from_json(value) for value in column.to_pylist()] if name in json_columns else column.to_pylist()
-        for name, column in zip(names, table.columns, strict=True)
-    ]
+    columns = [_values(column, types.get(name)) for name, column in zip(names, table.columns, strict=True)]
     rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     if keep_nulls:
         return rows
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def _values(column: pa.ChunkedArray, data_type: str | None) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if data_type == "json":
+        return [_from_json(value) for value in values]
+    if data_type == "decimal" and column.type == pa.string():
+        return [None if value is None else Decimal(value) for value in values]
+    return values
 
 
 def _from_json(text: str | None) -> Any:
@@ -139,7 +145,9 @@ def check(writer: DataWriter, dlts: type[DataWriter], layout: _core.TextLayout) 
     copy.write_header(columns)
     start = out.tell()
     try:
-        copy.write_data(rows_of(table, {"json"}, isinstance(writer, InsertValuesWriter)))
+        copy.write_data(
+            rows_of(table, {name: name for name in table.column_names}, isinstance(writer, InsertValuesWriter))
+        )
     except csv.Error as ex:
         raise NoLayout(f"CSV quoting {writer.quoting} with the delimiter `{writer.delimiter}`") from ex  # type: ignore[attr-defined]
     wanted = out.getvalue()[start:]

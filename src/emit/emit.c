@@ -238,8 +238,13 @@ static int append_column(const hr_allocator *alloc, emit_column *column, size_t 
     return HR_OK;
 }
 
+/* hr_type of the column as it leaves. */
+static uint8_t emitted_type(const hr_schema *schema, const hr_column *spec) {
+    return spec->type == HR_TYPE_DECIMAL && schema->for_text ? HR_TYPE_TEXT : spec->type;
+}
+
 /* The table's columns as many and of the types as the schema's. */
-static int match_columns(const hr_allocator *alloc, emit_table *tbl, const hr_table *table) {
+static int match_columns(const hr_allocator *alloc, const hr_schema *schema, emit_table *tbl, const hr_table *table) {
     HR_TRY(hr__grow(alloc, (void **)&tbl->columns, &tbl->cap_columns, table->n_columns, sizeof *tbl->columns));
     for (size_t c = tbl->n_columns; c < table->n_columns; c++) {
         tbl->columns[c] = (emit_column){0};
@@ -250,12 +255,13 @@ static int match_columns(const hr_allocator *alloc, emit_table *tbl, const hr_ta
         if (column->type != HR_TYPE_UNSET || table->columns[c].type == HR_TYPE_UNSET) {
             continue;
         }
-        if (is_text(table->columns[c].type)) {
+        uint8_t type = emitted_type(schema, &table->columns[c]);
+        if (is_text(type)) {
             HR_TRY(raw_reserve(alloc, &column->offsets, sizeof(int32_t)));
             memset(column->offsets.data, 0, sizeof(int32_t));
             column->offsets.size_bytes = sizeof(int32_t);
         }
-        column->type = table->columns[c].type;
+        column->type = type;
     }
     return HR_OK;
 }
@@ -311,7 +317,7 @@ int hr__emitter_append(hr_emitter *emitter, const hr_schema *schema, const hr_ba
         if (from->n_rows == 0) {
             continue;
         }
-        if (match_columns(emitter->alloc, tbl, &schema->tables[t]) != HR_OK) {
+        if (match_columns(emitter->alloc, schema, tbl, &schema->tables[t]) != HR_OK) {
             return hr__error_memory(err, HR_STAGE_EMIT);
         }
         for (size_t c = 0; c < from->n_columns; c++) {
@@ -456,15 +462,15 @@ static const char *const formats[] = {
 static int export_column(const hr_allocator *alloc, emit_column *column, const hr_column *spec, size_t n_rows,
                          struct ArrowArray *array, struct ArrowSchema *schema) {
     char decimal[32];
-    const char *format = formats[spec->type];
-    if (spec->type == HR_TYPE_DECIMAL) {
+    const char *format = formats[column->type];
+    if (column->type == HR_TYPE_DECIMAL) {
         snprintf(decimal, sizeof decimal, "d:%d,%d", spec->precision, spec->scale);
         format = decimal;
     }
     HR_TRY(append_nulls(alloc, column, n_rows - column->n_rows));
     HR_TRY(schema_init(alloc, schema, format, spec->name, (spec->flags & HR_COL_NOT_NULL) == 0, 0));
     HR_TRY(array_init(alloc, array, 0));
-    bool text = is_text(spec->type);
+    bool text = is_text(column->type);
     if (column->values.data == NULL) { /* Arrow wants a buffer even for no bytes */
         HR_TRY(raw_reserve(alloc, &column->values, 64));
     }
@@ -504,7 +510,7 @@ int hr__emitter_export(hr_emitter *emitter, const hr_schema *schema, int32_t tab
         goto fail;
     }
     emit_table *tbl = &emitter->tables[table];
-    if (match_columns(alloc, tbl, spec) != HR_OK || array_init(alloc, &array, n_children) != HR_OK ||
+    if (match_columns(alloc, schema, tbl, spec) != HR_OK || array_init(alloc, &array, n_children) != HR_OK ||
         schema_init(alloc, &arrow_schema, "+s", (hr_str){NULL, 0}, false, n_children) != HR_OK) {
         goto fail;
     }

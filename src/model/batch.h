@@ -18,12 +18,13 @@
 typedef union hr_cell {
     int64_t i;       /* BIGINT; BOOL 0/1; TIMESTAMP, TIME microseconds (UTC); DATE days */
     double d;        /* DOUBLE */
-    const char *str; /* TEXT, JSON, BINARY, with sizes[row]; DECIMAL: 16 bytes, little-endian two's complement */
+    const char *str; /* TEXT, JSON, BINARY, with sizes[row]; DECIMAL: 16 bytes, little-endian two's complement,
+                        or text (hr_schema.for_text) */
 } hr_cell;
 
 typedef struct hr_batch_column {
     hr_cell *cells;
-    uint32_t *sizes; /* NULL unless the type is TEXT, JSON or BINARY */
+    uint32_t *sizes; /* NULL unless hr__schema_has_text of the type */
     uint8_t *valid;
     size_t n_cells; /* rows 0..n_cells-1 are set or null; the rest is null */
     size_t cap_cells;

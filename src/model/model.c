@@ -292,6 +292,7 @@ int hr__schema_add_column(hr_schema *schema, int32_t table, hr_str name, hr_type
 int hr__schema_sync(hr_schema *dst, const hr_schema *src) {
     dst->max_columns = src->max_columns;
     dst->max_tables = src->max_tables;
+    dst->for_text = src->for_text;
     for (size_t t = 0; t < src->n_tables; t++) {
         const hr_table *from = &src->tables[t];
         int32_t at;

@@ -70,7 +70,17 @@ typedef struct hr_schema {
     uint64_t version;   /* grows with every table or column added */
     size_t max_columns; /* a table may have no more */
     size_t max_tables;
+    /* Rows go into text files, where a decimal shows how it was written: cells of DECIMAL columns are text,
+     * str(Decimal), and cells of JSON columns are lists and objects only, as the others cannot be told from their text.
+     */
+    bool for_text;
 } hr_schema;
+
+/* Whether cells of the type are bytes and a size. */
+static inline bool hr__schema_has_text(const hr_schema *schema, uint8_t type) {
+    return type == HR_TYPE_TEXT || type == HR_TYPE_JSON || type == HR_TYPE_BINARY ||
+           (type == HR_TYPE_DECIMAL && schema->for_text);
+}
 
 void hr__schema_init(hr_schema *schema, const hr_allocator *alloc);
 void hr__schema_free(hr_schema *schema);

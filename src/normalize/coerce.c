@@ -377,7 +377,10 @@ static int to_binary(const hr_tok *tok, hr_arena *arena, hr_cell *cell, uint32_t
     return HR_OK;
 }
 
-static int to_decimal(const hr_tok *tok, int precision, int scale, hr_arena *arena, hr_cell *cell, hr_error *err) {
+#define AS_TEXT (-1) /* in place of a precision */
+
+static int to_decimal(const hr_tok *tok, int precision, int scale, hr_arena *arena, hr_cell *cell, uint32_t *size_out,
+                      hr_error *err) {
     char number[40];
     hr_str text = {number, 0};
     switch (tok->type) {
@@ -395,6 +398,18 @@ static int to_decimal(const hr_tok *tok, int precision, int scale, hr_arena *are
         break;
     default:
         return HR_COERCE;
+    }
+    if (precision == AS_TEXT) {
+        hr_str shown;
+        int rc = hr__text_decimal_text(arena, text, &shown);
+        if (rc != HR_OK) {
+            return rc == HR_RANGE
+                       ? refuse(err, HR_RANGE, tok, "is no finite number, or one of more than 128 bits in hex")
+                       : rc;
+        }
+        cell->str = shown.data;
+        *size_out = (uint32_t)shown.size_bytes;
+        return HR_OK;
     }
     uint8_t *bytes = hr__arena_alloc(arena, HR_DECIMAL_BYTES);
     if (bytes == NULL) {
@@ -459,7 +474,7 @@ static int coerce(const hr_doc *doc, size_t at, hr_type type, int precision, int
     case HR_TYPE_TIME:
         return to_time(tok, cell);
     case HR_TYPE_DECIMAL:
-        return to_decimal(tok, precision, scale, arena, cell, err);
+        return to_decimal(tok, precision, scale, arena, cell, size_out, err);
     case HR_TYPE_BINARY:
         return to_binary(tok, arena, cell, size_out);
     default:
@@ -489,7 +504,7 @@ static int coerce_typed(const hr_tok *tok, hr_type type, int precision, int scal
     case HR_TYPE_TIME:
         return to_time(&plain, cell);
     case HR_TYPE_DECIMAL:
-        return to_decimal(&plain, precision, scale, arena, cell, err);
+        return to_decimal(&plain, precision, scale, arena, cell, size_out, err);
     default: {
         uint8_t *bytes = hr__arena_alloc(arena, value.size_bytes + 1);
         size_t n = 0;
@@ -538,4 +553,9 @@ int hr__coerce_decimal(const hr_doc *doc, size_t at, int precision, int scale, h
                        hr_error *err) {
     uint32_t size;
     return coerce_checked(doc, at, HR_TYPE_DECIMAL, precision, scale, arena, cell_out, &size, err);
+}
+
+int hr__coerce_decimal_text(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *cell_out, uint32_t *size_out,
+                            hr_error *err) {
+    return coerce_checked(doc, at, HR_TYPE_DECIMAL, AS_TEXT, 0, arena, cell_out, size_out, err);
 }

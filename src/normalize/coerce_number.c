@@ -385,13 +385,8 @@ static int decimal_store(const decimal *number, int precision, int scale, uint8_
     return HR_OK;
 }
 
-int hr__text_decimal(hr_arena *scratch, hr_str text, int precision, int scale, uint8_t out[HR_DECIMAL_BYTES]) {
-    decimal number;
-    text = hr__strip(text);
-    if (!is_hex_form(text)) {
-        HR_TRY(decimal_read(scratch, text, &number));
-        return decimal_store(&number, precision, scale, out);
-    }
+/* Decimal(int(text, 16)) */
+static int decimal_of_hex(hr_arena *scratch, hr_str text, decimal *out) {
     integer whole;
     HR_TRY(integer_of(scratch, text, &whole));
     unsigned __int128 value = 0;
@@ -408,8 +403,76 @@ int hr__text_decimal(hr_arena *scratch, hr_str text, int precision, int scale, u
         text10[--n] = (char)('0' + (int)(value % 10));
         value /= 10;
     } while (value != 0);
-    number = (decimal){.digits = {text10 + n, sizeof text10 - n}, .negative = whole.negative};
+    char *digits = hr__arena_copy(scratch, text10 + n, sizeof text10 - n);
+    *out = (decimal){.digits = {digits, sizeof text10 - n}, .negative = whole.negative};
+    return digits == NULL ? HR_MEMORY : HR_OK;
+}
+
+/* What dlt's _text_to_decimal reads. */
+static int decimal_of(hr_arena *scratch, hr_str text, decimal *out) {
+    text = hr__strip(text);
+    return is_hex_form(text) ? decimal_of_hex(scratch, text, out) : decimal_read(scratch, text, out);
+}
+
+int hr__text_decimal(hr_arena *scratch, hr_str text, int precision, int scale, uint8_t out[HR_DECIMAL_BYTES]) {
+    decimal number;
+    HR_TRY(decimal_of(scratch, text, &number));
     return decimal_store(&number, precision, scale, out);
+}
+
+/* The digits without the point and the zeros before them; at least one. */
+static size_t decimal_digits(const decimal *number, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < number->digits.size_bytes; i++) {
+        char c = number->digits.data[i];
+        if (c != '.' && (c != '0' || n != 0)) {
+            out[n++] = c;
+        }
+    }
+    if (n == 0) {
+        out[n++] = '0';
+    }
+    return n;
+}
+
+/* Decimal.__str__ of Lib/_pydecimal.py: scientific when the exponent is above 0 or the value below 1E-6. */
+int hr__text_decimal_text(hr_arena *arena, hr_str text, hr_str *out) {
+    decimal number;
+    HR_TRY(decimal_of(arena, text, &number));
+    if (number.special) {
+        return HR_RANGE;
+    }
+    size_t most = number.digits.size_bytes + 1;
+    char *digits = hr__arena_alloc(arena, most), *start = hr__arena_alloc(arena, most + 40), *to = start;
+    if (digits == NULL || start == NULL) {
+        return HR_MEMORY;
+    }
+    size_t n = decimal_digits(&number, digits);
+    int64_t left = number.exponent + (int64_t)n; /* digits before the point */
+    bool plain = number.exponent <= 0 && left > -6;
+    if (number.negative) {
+        *to++ = '-';
+    }
+    if (plain && left <= 0) { /* "0.00" before the digits, six at the most */
+        memcpy(to, "0.000000", (size_t)(2 - left));
+        to += 2 - left;
+    }
+    size_t whole = !plain ? 1 : left > 0 ? (size_t)left : n;
+    memcpy(to, digits, whole);
+    to += whole;
+    if (whole < n) {
+        *to++ = '.';
+        memcpy(to, digits + whole, n - whole);
+        to += n - whole;
+    }
+    if (!plain) {
+        int64_t exponent = left - 1;
+        *to++ = 'E';
+        *to++ = exponent < 0 ? '-' : '+';
+        to += hr__uint_repr((uint64_t)(exponent < 0 ? -exponent : exponent), to);
+    }
+    *out = (hr_str){start, (size_t)(to - start)};
+    return HR_OK;
 }
 
 int hr__text_is_decimal(hr_arena *scratch, hr_str text) {

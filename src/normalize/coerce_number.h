@@ -20,6 +20,9 @@ HR_MUST_CHECK int hr__text_double(hr_arena *scratch, hr_str text, bool is_dlts, 
 HR_MUST_CHECK int hr__text_decimal(hr_arena *scratch, hr_str text, int precision, int scale,
                                    uint8_t out[HR_DECIMAL_BYTES]);
 /* Whether Decimal(text) gives a value. HR_OK, HR_COERCE or HR_MEMORY. */
+/* The Decimal of the text as str shows it, in arena. Also HR_RANGE: infinite, not a number, or beyond 128 bits in hex.
+ */
+HR_MUST_CHECK int hr__text_decimal_text(hr_arena *arena, hr_str text, hr_str *out);
 HR_MUST_CHECK int hr__text_is_decimal(hr_arena *scratch, hr_str text);
 /* Whether int(text, 16) does. */
 HR_MUST_CHECK int hr__text_is_hex(hr_arena *scratch, hr_str text);

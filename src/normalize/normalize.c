@@ -592,15 +592,11 @@ int hr__row_begin(hr_normalizer *norm, int32_t table, const row_link *link, uint
     return HR_OK;
 }
 
-static bool has_sizes(uint8_t type) {
-    return type == HR_TYPE_TEXT || type == HR_TYPE_JSON || type == HR_TYPE_BINARY;
-}
-
 /* Room in a column for row. */
 static int column_grow(hr_normalizer *norm, hr_batch_column *column, uint8_t type, size_t row) {
     const hr_allocator *alloc = norm->batch->alloc;
     size_t cap = column->cap_cells, cap_valid = column->cap_cells;
-    if (has_sizes(type)) {
+    if (hr__schema_has_text(norm->schema, type)) {
         size_t cap_sizes = column->sizes == NULL ? 0 : column->cap_cells;
         size_t n_sizes = column->sizes == NULL && column->cap_cells > row + 1 ? column->cap_cells : row + 1;
         if (hr__grow(alloc, (void **)&column->sizes, &cap_sizes, n_sizes, sizeof *column->sizes) != HR_OK) {
@@ -621,7 +617,7 @@ int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t r
     if (to->n_cells > row) {
         return WALK_BAIL;
     }
-    if (row >= to->cap_cells || (has_sizes(type) && to->sizes == NULL)) {
+    if (row >= to->cap_cells || (hr__schema_has_text(norm->schema, type) && to->sizes == NULL)) {
         HR_TRY(column_grow(norm, to, type, row));
     }
     if (to->n_cells < row) {
@@ -630,7 +626,7 @@ int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t r
     }
     to->cells[row] = cell;
     to->valid[row] = 1;
-    if (has_sizes(type)) {
+    if (hr__schema_has_text(norm->schema, type)) {
         to->sizes[row] = size;
         to->text_bytes += size;
     }
@@ -647,6 +643,18 @@ static bool is_left(const hr_normalize_options *options, hr_type type, const hr_
            hr__text_is_marked((hr_str){tok->as.str, tok->len});
 }
 
+/* Whether a value that is JSON is text of neither a list nor an object. */
+static bool is_json_scalar(const hr_tok *tok) {
+    size_t i = 0;
+    if (tok->type != HR_TOK_STRING) {
+        return false;
+    }
+    while (i < tok->len && strchr(" \t\n\r", tok->as.str[i]) != NULL) {
+        i++;
+    }
+    return i == tok->len || (tok->as.str[i] != '[' && tok->as.str[i] != '{');
+}
+
 int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc, size_t at,
                       hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
     hr_arena *arena = &norm->batch->arena;
@@ -657,12 +665,19 @@ int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type
         return hr__error_set(err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "a %s value is left to the caller",
                              hr__type_name(type));
     }
+    if (HR_UNLIKELY(type == HR_TYPE_DECIMAL && norm->schema->for_text)) {
+        return hr__coerce_decimal_text(doc, at, arena, cell_out, size_out, err);
+    }
     if (HR_UNLIKELY(type == HR_TYPE_DECIMAL)) {
         bool is_new = column == NULL || column->type != HR_TYPE_DECIMAL;
         return hr__coerce_decimal(doc, at, is_new ? HR_DECIMAL_PRECISION : column->precision,
                                   is_new ? HR_DECIMAL_SCALE : column->scale, arena, cell_out, err);
     }
-    return hr__coerce(doc, at, type, arena, cell_out, size_out, err);
+    int rc = hr__coerce(doc, at, type, arena, cell_out, size_out, err);
+    if (HR_UNLIKELY(type == HR_TYPE_JSON && norm->schema->for_text) && rc == HR_OK && is_json_scalar(&doc->toks[at])) {
+        return hr__error_set(err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "JSON text of a scalar is left to the caller");
+    }
+    return rc;
 }
 
 /* Takes back what the record at work wrote. */
@@ -842,7 +857,7 @@ static hr_batch_column *whole_column(hr_normalizer *norm, int32_t table, const c
         return NULL;
     }
     hr_batch_column *to = &tbl->columns[column];
-    if (tbl->n_rows > to->cap_cells || (has_sizes(type) && to->sizes == NULL)) {
+    if (tbl->n_rows > to->cap_cells || (hr__schema_has_text(norm->schema, type) && to->sizes == NULL)) {
         *rc_out = column_grow(norm, to, type, tbl->n_rows - 1);
         if (*rc_out != HR_OK) {
             return NULL;

@@ -7,6 +7,7 @@ import datetime
 import gzip
 import io
 import random
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import dlt
+import headrace
 import pyarrow as pa
 import pytest
 from dlt.common.data_writers import BufferedDataWriter, escape
@@ -156,8 +159,8 @@ def rows(cls: type[DataWriter], table: pa.Table, columns: Any) -> list[dict[str,
     for index, name in enumerate(table.column_names):
         if columns[name].get("timezone") is False:
             table = table.set_column(index, name, table.column(index).cast(pa.timestamp("us")))
-    is_json = {name for name, column in columns.items() if column["data_type"] == "json"}
-    out = _text_layouts.rows_of(table, is_json, issubclass(cls, InsertValuesWriter))
+    types = {name: column["data_type"] for name, column in columns.items()}
+    out = _text_layouts.rows_of(table, types, issubclass(cls, InsertValuesWriter))
     for row in out:
         for name, cell in row.items():
             if (
@@ -382,3 +385,44 @@ def test_large_tables_leave_in_pieces() -> None:
     _core.write_text(batch, layout, [(b'"a":', 0, "text", False)], False, pieces.append)
     assert sorted(map(len, pieces))[-2] < (1 << 20) + 3000
     assert b"".join(pieces).decode().splitlines() == [f'{{"a":"{cell}"}}' for cell in batch.column(0).to_pylist()]
+
+
+def text_of_load_files(folder: Path, file_format: str) -> list[str]:
+    """The lines of a table's load files after the normalize step, in what is not random."""
+    pipeline = dlt.pipeline(
+        "p", pipelines_dir=str(folder), destination=dlt.destinations.filesystem(str(folder / "out"))
+    )
+    if file_format == "insert_values":
+        pipeline = dlt.pipeline("p", pipelines_dir=str(folder), destination="duckdb")
+    scalars = ['"text"', "5", '"[1, 2]"', " true", "1.50", '["a", 1.50]', ' {"b": null}', "no JSON"]
+    decimals = [
+        Decimal(text) for text in ("1.50", "-0.0", "1E+3", "0E-12", "5", "0.1234567890123456789012345678901234567890")
+    ]
+    records = [{"j": scalar, "n": number, "d": None} for number, scalar in enumerate(scalars * 3)]
+    records += [{"j": [1], "n": 100 + number, "d": decimal} for number, decimal in enumerate(decimals)]
+    records += [{"n": 200, "d": "2.50", "at": "2024-01-01T00:00:00.5+02:00", "raw": b"\x00\xff"}]
+    columns: Any = {"j": {"data_type": "json"}, "d": {"data_type": "decimal"}}
+    pipeline.extract(dlt.resource(records, name="t", columns=columns), loader_file_format=file_format)  # type: ignore[arg-type]
+    pipeline.normalize()
+    (path,) = (folder / "p" / "load" / "normalized").rglob(f"t.*.{file_format}.gz")
+    lines = gzip.open(path, "rt").read().splitlines()
+    if file_format == "jsonl":
+        rows = [json.loads(line) for line in lines]
+        return [str(sorted((k, v) for k, v in row.items() if not k.startswith("_dlt"))) for row in rows]
+    return [re.sub(r"E'[A-Za-z0-9+/]{14}'|E'\d{10}\.\d+'", "?", line) for line in lines]
+
+
+@pytest.mark.parametrize("file_format", ["insert_values", "jsonl"])
+def test_decimals_and_json_stand_as_they_were_given(file_format: str, tmp_path: Path) -> None:
+    """Decimals have the digits they came with, and JSON text of a scalar is not taken for text or a list."""
+    headrace.uninstall()
+    by_dlt = text_of_load_files(tmp_path / "dlt", file_format)
+    headrace.install()
+    try:
+        ours = text_of_load_files(tmp_path / "ours", file_format)
+        tables = list(headrace.status().values())[-1]["tables"]
+    finally:
+        headrace.uninstall()
+    assert ours == by_dlt
+    assert tables["t"]["native"]
+    assert tables["t"]["by_rows"] is None

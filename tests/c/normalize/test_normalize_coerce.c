@@ -269,6 +269,50 @@ HR_CASE(to_decimal) {
     HR_CHECK_INT(hr__coerce_decimal(&doc, 0, 5, 1, &arena, &cell, &err), HR_RANGE);
 }
 
+HR_CASE(to_decimal_text) { /* want: str(Decimal(value)) of Python */
+    static const struct {
+        const char *json, *want;
+    } rows[] = {
+        {"\"1.50\"", "1.50"},
+        {"\" -00.0 \"", "-0.0"},
+        {"\"+007\"", "7"},
+        {"\"0.000001\"", "0.000001"},
+        {"\"0.00000012\"", "1.2E-7"},
+        {"\"0E-9\"", "0E-9"},
+        {"\"000.00000\"", "0.00000"},
+        {"\"1e3\"", "1E+3"},
+        {"\"-12.50e9\"", "-1.250E+10"},
+        {"\"1_0.\"", "10"},
+        {"\".5\"", "0.5"},
+        {"\"0x-1f\"", "-31"},
+        {"\"123456789012345678901234567890123456789012345.6789\"",
+         "123456789012345678901234567890123456789012345.6789"},
+        {"5", "5"},
+        {"18446744073709551615", "18446744073709551615"},
+        {"5.0", "5.0"},
+        {"1e22", "1E+22"},
+        {"1e-7", "1E-7"},
+    };
+    static const char *const bad[] = {"\"nan\"", "\"-Infinity\"", "\"0x100000000000000000000000000000000\""};
+    hr_cell cell;
+    uint32_t size;
+    hr_error err = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        decode(rows[i].json);
+        HR_CHECK_INT(hr__coerce_decimal_text(&doc, 0, &arena, &cell, &size, &err), HR_OK);
+        HR_CHECK_STR(((hr_str){cell.str, size}), rows[i].want);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        decode(bad[i]);
+        HR_CHECK_INT(hr__coerce_decimal_text(&doc, 0, &arena, &cell, &size, &err), HR_RANGE);
+    }
+    HR_CHECK_STR(hr__str(err.message),
+                 "value \"0x100000000000000000000000000000000\" is no finite number, or one of more "
+                 "than 128 bits in hex");
+    decode("\"x\"");
+    HR_CHECK_INT(hr__coerce_decimal_text(&doc, 0, &arena, &cell, &size, &err), HR_COERCE);
+}
+
 HR_CASE(to_binary) {
     static const row rows[] = {
         {"\"YWJj\"", "0x616263"},
@@ -517,6 +561,7 @@ int main(void) {
     HR_RUN(to_timestamp);
     HR_RUN(to_date_and_time);
     HR_RUN(to_decimal);
+    HR_RUN(to_decimal_text);
     HR_RUN(to_binary);
     HR_RUN(to_json);
     HR_RUN(json_text_nests_as_deep_as_orjson_writes);
