@@ -128,6 +128,7 @@ static PyMethodDef module_methods[] = {
     {"write_text", ext_write_text, METH_VARARGS, PyDoc_STR("Writes the rows of an Arrow batch as text.")},
     {"nested_rows", ext_nested_rows, METH_VARARGS, PyDoc_STR("Parents and places of the rows that lists hold.")},
     {"nested_ids", ext_nested_ids, METH_VARARGS, PyDoc_STR("Ids of rows nested under others.")},
+    {"text_ids", ext_text_ids, METH_VARARGS, PyDoc_STR("Row ids that are hashes of texts.")},
     {"random_ids", ext_random_ids, METH_O, PyDoc_STR("Random row ids.")},
     {"iso_parse", ext_iso_parse, METH_O, PyDoc_STR("What dlt reads a text as: datetime, date, time or None.")},
     {NULL, NULL, 0, NULL},

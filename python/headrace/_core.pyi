@@ -320,6 +320,11 @@ def nested_ids(table: str, offsets: Any, data: Any, indices: Any) -> bytes:
     than rows) and their places in their lists (int64): `get_nested_row_hash` of dlt. Raises `ValueError`.
     """
 
+def text_ids(offsets: Any, data: Any) -> bytes:
+    """Row ids that are hashes of texts, 14 characters each (int32 offsets into the text, one more than rows). Raises
+    `ValueError`.
+    """
+
 def random_ids(n_rows: int) -> bytes:
     """Random row ids, 14 characters each."""
 

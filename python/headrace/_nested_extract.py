@@ -32,6 +32,7 @@ from headrace._nested_files import ChildFiles
 from headrace._nested_schema import Columns, keep_types, table_of
 from headrace._nested_tables import (
     Column,
+    Field,
     Names,
     Path,
     elements,
@@ -165,11 +166,10 @@ class NestedArrowExtractor(ArrowExtractor):
     def _write_root(self, plan: _Plan, resource: DltResource, table: pa.Table, meta: Any) -> None:
         """A slice of a nested table: its root through dlt, then what hangs on the rows that dlt kept."""
         names = self._columns.names
-        rows = flatten(
-            fields_of(table), table.num_rows, plan.max_nesting, self._names, _is_json(plan.schema, plan.table)
-        )
+        fields = fields_of(table)
+        rows = flatten(fields, table.num_rows, plan.max_nesting, self._names, _is_json(plan.schema, plan.table))
         columns = rows.columns
-        ids = self._root_ids(plan.schema, plan.table, plan.id_kind, columns, table)
+        ids = self._root_ids(plan.schema, plan.table, plan.id_kind, columns, fields, table.num_rows)
         known = {**plan.schema.tables[plan.table]["columns"], **self._known(plan.table)}
         self._unfit = self._columns.fit(plan.table, columns, known, self._has_type_contract(plan.schema, plan.table))
         columns[names.load_id] = Column(pa.repeat(self.load_id, table.num_rows), False)
@@ -186,10 +186,10 @@ class NestedArrowExtractor(ArrowExtractor):
             self._write_lists(*_take(rows.lists, parents, self._kept))
 
     def _root_ids(
-        self, schema: Schema, table: str, kind: str, columns: dict[str, Column], records: pa.Table | pa.Array
+        self, schema: Schema, table: str, kind: str, columns: dict[str, Column], fields: list[Field], n_rows: int
     ) -> pa.Array:
         """The ids of rows without a parent (rule 41)."""
-        n_rows = len(records)
+        records = {field.key: field.array for field in fields}
         if kind == "key_hash":
             keys = helpers.get_primary_key(schema, table)
             missing = [key for key in keys if key not in columns]
@@ -197,9 +197,9 @@ class NestedArrowExtractor(ArrowExtractor):
                 raise ResourceFailed(
                     f"normalize: table `{table}`: primary key column `{missing[0]}` is not in the data"
                 )
-            made = _nested_ids.key_hashes({key: columns[key].array for key in keys}, n_rows)
+            made = _nested_ids.row_hashes({key: columns[key].array for key in keys}, n_rows)
         elif kind == "row_hash":
-            made = _nested_ids.row_hashes(records)
+            made = _nested_ids.row_hashes({key: array for key, array in records.items() if key[:4] != "_dlt"}, n_rows)
         else:
             made = _nested_ids.random_ids(n_rows)
         own = columns.get(self._columns.names.id)
@@ -269,7 +269,7 @@ class NestedArrowExtractor(ArrowExtractor):
         extend = {name: Column(column.array.take(numbers), column.nullable) for name, column in parents.extend.items()}
         if is_root:
             kind = helpers.get_root_row_id_type(self.schema, table)
-            ids = self._root_ids(self.schema, table, kind, columns, values)
+            ids = self._root_ids(self.schema, table, kind, columns, members, len(values))
         unfit = self._columns.fit(
             table,
             columns,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.json import json
-from dlt.common.normalizers.json.helpers import get_row_hash
+from dlt.common.utils import digest128b
 
 from headrace import _core
+from headrace._nested_text import NoText, record_texts
 
-_ID_CHARS = 14
+_ID_BYTES, _ID_CHARS = 10, 14
 
 
 def _ids(data: bytes) -> pa.Array:
@@ -37,18 +40,23 @@ def nested_ids(table: str, parent_ids: pa.Array, places: pa.Array) -> pa.Array:
     return _ids(_core.nested_ids(table, offsets, b"" if text is None else text, indices))
 
 
-def key_hashes(columns: dict[str, pa.Array], n_rows: int) -> pa.Array:
-    """Ids of rows that their primary key identifies (merge strategies upsert, insert-only)."""
-    return row_hashes(pa.table(columns) if columns else pa.table({"": pa.nulls(n_rows)}).select([]))
-
-
-def row_hashes(records: pa.Table | pa.Array) -> pa.Array:
-    """Ids of rows that all they hold identifies (merge strategy scd2): the hash of the record as dlt's JSON path would read
-    it, so that values become Python objects here.
+def row_hashes(members: dict[str, pa.Array], n_rows: int) -> pa.Array:
+    """Ids of rows that these members identify: the primary key (merge strategies upsert, insert-only) or all that a record
+    holds (scd2). The same as of the record as a dict; values that the engine does not write become Python objects here.
     """
-    items = json.loadb(json.typed_dumpb(records.to_pylist()))
-    hashes = [get_row_hash(item if isinstance(item, dict) else {"value": item}) for item in items]
-    return pa.array(hashes, pa.string())
+    try:
+        texts = record_texts(members, n_rows)
+    except NoText:
+        rows = pa.table(members).to_pylist()
+        return pa.array([digest128b(json.dumpb(row, sort_keys=True), _ID_BYTES) for row in _as_read(rows)], pa.string())
+    _, offsets, text = texts.buffers()
+    offsets = offsets.slice(4 * texts.offset, 4 * (n_rows + 1))
+    return _ids(_core.text_ids(offsets, b"" if text is None else text))
+
+
+def _as_read(rows: list[dict[str, Any]]) -> Any:
+    """The records as dlt's JSON path reads them from its files."""
+    return json.loadb(json.typed_dumpb(rows))
 
 
 def with_own(own: pa.Array | None, made: pa.Array) -> pa.Array:

@@ -52,7 +52,7 @@ def layout_of(writer: DataWriter) -> _core.TextLayout:
     if isinstance(writer, InsertValuesWriter):
         return _of_insert_values(writer)
     if isinstance(writer, JsonlWriter):
-        return _of_jsonl()
+        return json_layout()
     if isinstance(writer, CsvWriter):
         return _of_csv(writer)
     raise NoLayout(f"the writer {type(writer).__name__} is none of dlt's")
@@ -179,7 +179,7 @@ def _escapes(write: Callable[[str], str]) -> dict[str, str]:
     return out
 
 
-def _set_times(layout: _core.TextLayout, text: str) -> None:
+def set_times(layout: _core.TextLayout, text: str) -> None:
     """How moments are shown, given the text of `_MOMENT` without what stands around it."""
     day, time = "2024-02-29", "23:59:58.123456"
     between, zone = text[len(day) : len(day) + 1], text[len(day) + 1 + len(time) :]
@@ -237,7 +237,7 @@ def _of_insert_values(writer: InsertValuesWriter) -> _core.TextLayout:
         "true": literal(True),
         "false": literal(False),
     }
-    _set_times(layout, literal(_MOMENT)[len(quote) : -len(quote)])
+    set_times(layout, literal(_MOMENT)[len(quote) : -len(quote)])
     with suppress(ImportError):  # of the destination's driver: dlt cannot write bytes without it, and says so
         _binary(literal, layout)
     return layout
@@ -259,7 +259,8 @@ def _binary(literal: Callable[[Any], str], layout: _core.TextLayout) -> None:
 # ---------------------------------------------------------------------------------------------------- JSON lines
 
 
-def _of_jsonl() -> _core.TextLayout:
+def json_layout() -> _core.TextLayout:
+    """The layout of lines of JSON. Raises `NoLayout`."""
     if json._impl_name != "orjson":
         raise NoLayout(f"JSON by {json._impl_name}")
     quotes = ("wrapped", '"', '"')
@@ -278,7 +279,7 @@ def _of_jsonl() -> _core.TextLayout:
         "false": "false",
         "orjson_doubles": 1,
     }
-    _set_times(layout, json.dumps(_MOMENT)[1:-1])
+    set_times(layout, json.dumps(_MOMENT)[1:-1])
     return layout
 
 
@@ -308,7 +309,7 @@ def _of_csv(writer: CsvWriter) -> _core.TextLayout:
         "quoted": quoted,
         "bytes": _UTF8,
     }
-    _set_times(layout, str(_MOMENT))
+    set_times(layout, str(_MOMENT))
     always, needed = ("escaped", '"', '"'), ("quoted", '"', '"')
     texts = ("text", "json", "binary", *_TIMES)
     if writer.quoting in ("quote_all", "quote_needed"):

@@ -14,6 +14,7 @@ import pytest
 from dlt.common.normalizers.json.helpers import get_nested_row_hash
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.common.schema.detections import is_iso_timestamp
+from dlt.common.utils import digest128
 from headrace import _core
 
 ALPHABET = "aAbBzZ019_- +*@|.é٣ 日\t"
@@ -107,6 +108,8 @@ def test_rows_of_lists_and_their_ids() -> None:
     assert [found[14 * i : 14 * i + 14].decode() for i in range(len(ids))] == [
         get_nested_row_hash(parent, "a__é", i) for i, parent in enumerate(ids)
     ]
+    found = _core.text_ids(starts, text)
+    assert [found[14 * i : 14 * i + 14].decode() for i in range(len(ids))] == [digest128(text, 10) for text in ids]
     assert len({_core.random_ids(10)[14 * i : 14 * i + 14] for i in range(10)}) == 10
 
 
@@ -123,6 +126,9 @@ def test_rows_of_lists_and_their_ids() -> None:
         lambda: _core.nested_ids("t", struct.pack("2i", -1, 0), b"abc", bytes(8)),
         lambda: _core.nested_ids("t", struct.pack("2i", 0, 3), b"abc", struct.pack("q", -1)),
         lambda: _core.nested_ids("t", struct.pack("1i", 0), b"abc", bytes(8)),
+        lambda: _core.text_ids(b"", b"abc"),
+        lambda: _core.text_ids(struct.pack("2i", 0, 4), b"abc"),
+        lambda: _core.text_ids(struct.pack("3i", 0, 2, 1), b"abc"),
         lambda: _core.random_ids(-1),
     ],
 )

@@ -4,6 +4,7 @@ as Parquet and in DuckDB.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,10 +12,16 @@ from typing import Any
 
 import dlt
 import headrace
+import nestedgen
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from dlt.common.json import json as dlt_json
+from dlt.common.normalizers.json.helpers import get_row_hash
+from headrace._nested_ids import row_hashes
+from headrace._nested_tables import fields_of
+from headrace._nested_text import NoText, record_texts
 from oracle import make_pipeline, read_tables
 
 # a type, values, the Arrow type they leave with if that is another (Parquet has no seconds)
@@ -94,6 +101,31 @@ def test_values_are_exact_as_parquet(
         got_plain = got.dictionary_decode() if pa.types.is_dictionary(got.type) else got
         want_plain = want.dictionary_decode() if pa.types.is_dictionary(want.type) else want
         assert got_plain.equals(want_plain.cast(pa.date32()) if kind == pa.date64() else want_plain), (got, want)
+
+
+def test_row_hashes_are_dlts() -> None:
+    n_native = 0
+    for seed in range(150):
+        for table in nestedgen.loads(seed, n_loads=1)[0]:
+            members = {field.key: field.array for field in fields_of(table)}
+            want = [get_row_hash(record) for record in dlt_json.loadb(dlt_json.typed_dumpb(table.to_pylist()))]
+            assert row_hashes(members, table.num_rows).to_pylist() == want, seed
+            with contextlib.suppress(NoText):
+                record_texts(members, table.num_rows)
+                n_native += 1
+    assert n_native > 100  # of 300; the others have UUIDs
+
+
+@pytest.mark.parametrize(("kind", "values", "leaves_as"), EXACT, ids=lambda value: str(value).replace("/", "_")[:40])
+def test_row_hashes_of_types(kind: pa.DataType, values: list[Any], leaves_as: Any) -> None:
+    array = values_of(kind, values)
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 3, 3], pa.int32()), array)
+    try:
+        records = pa.table({"é": array, "l": lists}).slice(1).to_pylist()
+        want = [get_row_hash(record) for record in dlt_json.loadb(dlt_json.typed_dumpb(records))]
+    except (ValueError, TypeError) as error:
+        pytest.skip(f"not in Python: {error}")
+    assert row_hashes({"é": array.slice(1), "l": lists.slice(1)}, 2).to_pylist() == want
 
 
 def test_values_are_exact_in_duckdb(tmp_path: Path) -> None:
