@@ -95,12 +95,14 @@ static int seed_column(PyObject *column, hr_schema *schema, int32_t table) {
 }
 
 static int seed_table(PyObject *item, hr_schema *schema) {
-    const char *name, *parent;
+    const char *name, *parent, *id_kind = "random";
     Py_ssize_t name_size, parent_size;
     int max_nesting;
     PyObject *columns;
-    if (!PyArg_ParseTuple(item, "s#z#iO;a table is (name, parent, max_nesting, columns)", &name, &name_size, &parent,
-                          &parent_size, &max_nesting, &columns)) {
+    hr_id_kind kind;
+    if (!PyArg_ParseTuple(item, "s#z#iO|s;a table is (name, parent, max_nesting, columns[, id_kind])", &name,
+                          &name_size, &parent, &parent_size, &max_nesting, &columns, &id_kind) ||
+        ext_id_kind(id_kind, &kind) < 0) {
         return -1;
     }
     int32_t parent_at = -1;
@@ -120,6 +122,7 @@ static int seed_table(PyObject *item, hr_schema *schema) {
     }
     schema->tables[table].max_nesting = max_nesting;
     schema->tables[table].is_new = false;
+    schema->tables[table].id_kind = (uint8_t)kind;
     if (columns == Py_None) {
         schema->tables[table].discard = true;
         return 0;
@@ -149,6 +152,36 @@ int ext_schema_seed(PyObject *tables, hr_schema *schema) {
     }
     Py_DECREF(list);
     return rc;
+}
+
+/* Propagations from a sequence of (table or None, from, as), whose strings are borrowed from it; *out is malloc'ed
+ * (PyMem_Free). -1 with an exception set. */
+static int parse_propagations(PyObject *sequence, hr_propagation **out, size_t *n_out) {
+    PyObject *list = PySequence_Fast(sequence, "propagations must be a sequence");
+    if (list == NULL) {
+        return -1;
+    }
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(list);
+    hr_propagation *found = PyMem_Calloc((size_t)n + 1, sizeof *found);
+    if (found == NULL) {
+        PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; i < n && found != NULL; i++) {
+        const char *table, *from, *as;
+        Py_ssize_t table_size, from_size, as_size;
+        if (!PyArg_ParseTuple(PySequence_Fast_GET_ITEM(list, i), "z#s#s#;a propagation is (table, from, as)", &table,
+                              &table_size, &from, &from_size, &as, &as_size)) {
+            PyMem_Free(found);
+            found = NULL;
+            break;
+        }
+        found[i] = (hr_propagation){
+            {table, table == NULL ? 0 : (size_t)table_size}, {from, (size_t)from_size}, {as, (size_t)as_size}};
+    }
+    Py_DECREF(list);
+    *out = found;
+    *n_out = (size_t)n;
+    return found == NULL ? -1 : 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------- Stream */
@@ -441,19 +474,21 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                             "leave_double_decimals",
                             "leave_typed_timestamps",
                             "for_text",
+                            "propagations",
                             NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     const char *table = NULL, *load_id = NULL, *id_kind = "random";
     Py_ssize_t table_size = 0, load_id_size = 0;
-    PyObject *tables = NULL, *selector = Py_None, *naming = Py_None;
+    PyObject *tables = NULL, *selector = Py_None, *naming = Py_None, *propagation_list = NULL;
     int max_nesting = 1000, root_key = 0, reference_only = 0, no_coercion = 0, fixed_schema = 0, stop_at_record = 0;
     int leave_double_decimals = 0, leave_typed_timestamps = 0, for_text = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOpppppp", names, &table, &table_size, &tables,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppO", names, &table, &table_size, &tables,
                                      &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
                                      &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
-                                     &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text)) {
+                                     &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text,
+                                     &propagation_list)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {
@@ -478,12 +513,18 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
         .linger_ms = linger_ms,
     };
     hr_step *steps = NULL;
+    hr_propagation *propagations = NULL;
     if (naming != Py_None && PySet_Add(self->namings, naming) < 0) {
         return NULL;
     }
-    if (ext_id_kind(id_kind, &options.normalize.id_kind) < 0 || ext_steps(selector, &steps, &options.n_selector) < 0) {
+    if (ext_id_kind(id_kind, &options.normalize.id_kind) < 0 ||
+        (propagation_list != NULL &&
+         parse_propagations(propagation_list, &propagations, &options.normalize.n_propagations) < 0) ||
+        ext_steps(selector, &steps, &options.n_selector) < 0) {
+        PyMem_Free(propagations);
         return NULL;
     }
+    options.normalize.propagations = propagations;
     options.selector = steps;
     hr_schema schema;
     hr__schema_init(&schema, &hr__allocator_libc);
@@ -506,6 +547,7 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
 out:
     hr__schema_free(&schema);
     PyMem_Free(steps);
+    PyMem_Free(propagations);
     return (PyObject *)stream;
 }
 

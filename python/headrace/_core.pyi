@@ -15,7 +15,7 @@ Step = str | int | None
 # name, data_type ("" while incomplete), flags, precision, scale
 Column = tuple[str, str, int, int, int]
 # name, parent's name or None, max_nesting or -1, columns in order (None: a contract leaves the table's rows out)
-Table = tuple[str, str | None, int, list[Column] | None]
+Table = tuple[str, str | None, int, list[Column] | None] | tuple[str, str | None, int, list[Column] | None, str]
 
 # label, index of the column in the batch or -1 (null), data_type, whether timestamps have no zone
 TextColumn = tuple[bytes, int, str, bool]
@@ -221,7 +221,7 @@ class Engine:
         max_nesting: int,
         max_length: int,
         id_kind: str,  # "random", "key_hash", "row_hash"
-        root_key: bool,
+        root_key: bool = False,
         selector: Sequence[Step] | None = None,
         batch_bytes: int = 8388608,
         linger_ms: int = 0,
@@ -233,6 +233,7 @@ class Engine:
         leave_double_decimals: bool = False,
         leave_typed_timestamps: bool = False,
         for_text: bool = False,
+        propagations: Sequence[tuple[str | None, str, str]] = (),
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
         holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end. `naming`: gives
@@ -242,7 +243,8 @@ class Engine:
         rows of the records before it, and the rest may be given to another stream. `leave_double_decimals`,
         `leave_typed_timestamps`: a double that goes to a decimal column, and a timestamp of dlt's typed text, is an `Error`
         UNSUPPORTED. `for_text`: decimal columns are text (`str(Decimal)`), and JSON text of a scalar that goes to a json column
-        is an `Error` UNSUPPORTED.
+        is an `Error` UNSUPPORTED. `propagations`: columns that rows below get (table or None: each whose rows hang on no other; from; as);
+        `_dlt_id` goes as `_dlt_root_id` only, which `root_key` does for the root.
         """
     def submit(
         self,

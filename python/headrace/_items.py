@@ -374,7 +374,7 @@ def _seed(
     """The chain as the engine takes it, with what contracts leave out."""
     tables = _schema.seed_tables(schema, root)
     flags = {"discard_value": _core.COL_DISCARD_VALUE, "discard_row": _core.COL_DISCARD_ROW}
-    for name, _, _, columns in tables:
+    for name, _, _, columns, *_ in tables:
         assert columns is not None
         hints = {column[0]: index for index, column in enumerate(columns)}
         for column, mode in left_out_columns.get(name, {}).items():
@@ -386,7 +386,7 @@ def _seed(
             else:
                 columns.append((column, "", flags[mode], 0, 0))
     in_schema = {table[0] for table in tables}
-    return tables + [(name, None, -1, None) for name in left_out if name not in in_schema]
+    return tables + [(name, None, -1, None, "random") for name in left_out if name not in in_schema]
 
 
 def _naming(schema: Schema) -> Any:

@@ -8,13 +8,13 @@ from dlt.common import time
 from dlt.common.normalizers.json import relational, relational_no_coercion
 from dlt.common.normalizers.utils import DLT_ID_LENGTH_BYTES
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TTableSchema
 from dlt.common.storages.data_item_storage import DataItemStorage
 
 from headrace import _schema
 from headrace.config import settings
 
 _OWN_NAMES = ("_dlt_id", "_dlt_load_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx", "value")
+_LINKS = ("_dlt_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx")  # not known before a page's end
 _OWN_HINTS = {"not_null", "parent_key", "root_key", "unique", "row_key"}
 _FORMATS = ("parquet", "insert_values", "jsonl", "csv")
 _MAX_PRECISION = 38
@@ -43,17 +43,13 @@ def leaves_schema_to_dlt(schema: Schema, root: str) -> bool:
         return True
     if tuple(_schema.capabilities().decimal_precision or ()) != _ENGINE_DECIMAL:
         return True
-    for table in _chain(schema, root):
+    for table in _schema.tables_below(schema, root):
         if not _all_evolve(table.get("schema_contract")):
             return True
         for column in table["columns"].values():
             if column.get("data_type") is None and any(column.get(prop) is not None for prop in _SPECIAL_PROPS):
                 return True
     return False
-
-
-def _chain(schema: Schema, root: str) -> list[TTableSchema]:
-    return _schema.chain_of(schema, root) if root in schema.tables else []
 
 
 def _of_normalizer(schema: Schema) -> str | None:
@@ -63,12 +59,11 @@ def _of_normalizer(schema: Schema) -> str | None:
     for name in _OWN_NAMES:
         if schema.naming.normalize_identifier(name) != name:
             return f"the naming convention changes `{name}`"
-    config: Any = schema._normalizers_config["json"].get("config") or {}
-    propagation = config.get("propagation") or {}
-    if propagation.get("root") or any(
-        mapping != {"_dlt_id": "_dlt_root_id"} for mapping in (propagation.get("tables") or {}).values()
-    ):
-        return "the normalizer propagates columns of its own"
+    propagation: Any = getattr(normalizer, "propagation_config", None) or {}
+    for mapping in (propagation.get("root") or {}, *(propagation.get("tables") or {}).values()):
+        for source, target in mapping.items():
+            if (source, target) != ("_dlt_id", "_dlt_root_id") and (source in _LINKS or target in _OWN_NAMES):
+                return f"`{source}` is propagated as `{target}`"
     return None
 
 
@@ -94,12 +89,7 @@ def _context_timezone() -> str:
 
 
 def _of_tables(schema: Schema, root: str) -> str | None:
-    chain = _chain(schema, root)
-    nested = {str(table["name"]) for table in chain}
-    for name in schema.tables:
-        if name not in nested and name.startswith(root + schema.naming.PATH_SEPARATOR):
-            return f"table `{name}` is broken out of its chain by a key"
-    for table in chain:
+    for table in _schema.tables_below(schema, root):
         for name, column in table["columns"].items():
             why = _of_column(column)
             if why is not None:

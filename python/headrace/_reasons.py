@@ -221,7 +221,7 @@ def of_tables(schema: Schema, resource: DltResource) -> str | None:
     """What in the hinted or stored columns the engine does not write."""
     hinted = resource.compute_table_schema()
     root = _schema.table_name(schema, hinted)
-    tables = [hinted, *(_schema.chain_of(schema, root) if root in schema.tables else [])]
+    tables = [hinted, *_schema.tables_below(schema, root)]
     found = (_schema.unsupported_table(table, str(table["name"]) if table is hinted else root) for table in tables)
     return next((why for why in found if why is not None), None)
 

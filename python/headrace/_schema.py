@@ -50,6 +50,28 @@ def chain_of(schema: Schema, root: str) -> list[TTableSchema]:
     return utils.get_nested_tables(schema.tables, root)
 
 
+def tables_below(schema: Schema, root: str) -> list[TTableSchema]:
+    """The tables that records of the root may go to: its chain, and what keys broke out of it, with their chains. Parents
+    first. The normalizer finds tables by their names, whatever their parents are.
+    """
+    if root not in schema.tables:
+        return []
+    out = {str(table["name"]): table for table in chain_of(schema, root)}
+    for name, table in schema.tables.items():
+        if name not in out and not table.get("parent") and _may_be_below(schema, root, name):
+            out.update({str(below["name"]): below for below in chain_of(schema, name)})
+    return list(out.values())
+
+
+def _may_be_below(schema: Schema, root: str, name: str) -> bool:
+    """Whether the root's name and a path make this name. Shortened names keep the first half of what they were."""
+    longest = schema.naming.max_length or 0
+    start = f"{root}{schema.naming.PATH_SEPARATOR}"
+    if longest and len(name) == longest:
+        start = start[: (longest - 6) // 2]
+    return name.startswith(start) and not name.startswith(schema._dlt_tables_prefix)
+
+
 def unsupported_table(table: TTableSchema, root: str) -> str | None:
     """Why the engine cannot write this table; None: it can."""
     if table["name"] != root and not table.get("parent"):
@@ -79,7 +101,7 @@ def decimal_precision(column: TColumnSchema) -> tuple[int, int]:
 def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
     """The chain as the engine takes it."""
     out: list[_core.Table] = []
-    for table in chain_of(schema, root):
+    for table in tables_below(schema, root):
         columns: list[_core.Column] = []
         for name, column in table["columns"].items():
             flags = 0
@@ -93,25 +115,36 @@ def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
             precision, scale = decimal_precision(column) if data_type == "decimal" else (0, 0)
             columns.append((name, data_type, flags, precision, scale))
         nesting = (table.get("x-normalizer") or {}).get("max_nesting")
-        out.append((str(table["name"]), table.get("parent"), -1 if nesting is None else int(nesting), columns))
+        name, parent = str(table["name"]), table.get("parent")
+        id_kind = "random" if parent or name == root else normalize_helpers.get_root_row_id_type(schema, name)
+        out.append((name, parent, -1 if nesting is None else int(nesting), columns, id_kind))
     return out
 
 
 def normalizer_options(schema: Schema, root: str, propagation: Any = None) -> dict[str, Any]:
-    """`max_nesting`, `max_length`, `id_kind` and `root_key` of a stream (dlt-semantics rules 9, 14, 41, 44).
+    """`max_nesting`, `max_length`, `id_kind` and `propagations` of a stream (dlt-semantics rules 9, 14, 41, 44).
 
     `propagation`: what a normalizer at work goes by; else the schema's configuration, which the next one reads.
     """
     config = schema._normalizers_config["json"].get("config") or {}
     if propagation is None:
         propagation = config.get("propagation") or {}
-    propagation = propagation.get("tables") or {}
     return {
         "max_nesting": normalize_helpers.get_table_nesting_level(schema, root, config.get("max_nesting", 1000)),
         "max_length": schema.naming.max_length or 0,
         "id_kind": normalize_helpers.get_root_row_id_type(schema, root),
-        "root_key": bool(propagation.get(root)),
+        "propagations": propagations(schema, root, propagation),
     }
+
+
+def propagations(schema: Schema, root: str, propagation: Any) -> list[tuple[str | None, str, str]]:
+    """Which columns the rows below a row get: (table or None, from, as), as dlt's normalizer goes through them."""
+    found: list[tuple[str | None, str, str]] = [(None, *pair) for pair in (propagation.get("root") or {}).items()]
+    below = {root, *(str(table["name"]) for table in tables_below(schema, root))}
+    for table, mapping in (propagation.get("tables") or {}).items():
+        if table in below:
+            found.extend((table, *pair) for pair in mapping.items())
+    return found
 
 
 def inferred_column(

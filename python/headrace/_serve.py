@@ -169,7 +169,7 @@ class Service:
             options = _schema.normalizer_options(planned, root)
         else:
             root, tables = self._resource.name, []
-            options = {"max_nesting": 0, "max_length": 0, "id_kind": "random", "root_key": False}
+            options = {"max_nesting": 0, "max_length": 0, "id_kind": "random"}
         return Job(
             run,
             name=self._resource.name,

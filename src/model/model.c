@@ -302,6 +302,8 @@ int hr__schema_sync(hr_schema *dst, const hr_schema *src) {
         hr_table *to = &dst->tables[t];
         to->is_new = from->is_new;
         to->max_nesting = from->max_nesting;
+        to->id_kind = from->id_kind;
+        to->discard = from->discard;
         for (size_t c = to->n_columns; c < from->n_columns; c++) {
             const hr_column *column = &from->columns[c];
             HR_TRY(hr__schema_add_column(dst, (int32_t)t, column->name, column->type, column->flags, &at));

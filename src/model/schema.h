@@ -55,6 +55,7 @@ typedef struct hr_table {
     int32_t parent;      /* index of the parent table; -1: a root, or broken out of its chain by a key */
     bool is_new;         /* not yet told to dlt */
     bool discard;        /* a schema contract leaves its rows out, with all below them */
+    uint8_t id_kind;     /* of rows of a table broken out of its chain: hr_id_kind of normalize; 0: random */
     int32_t max_nesting; /* -1: the schema's */
     hr_column *columns;
     size_t n_columns, cap_columns;

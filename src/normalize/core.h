@@ -69,6 +69,10 @@ struct table_shape {
     int32_t table;          /* in the schema; -1: no row yet */
     uint64_t version;       /* of the schema when it was looked up */
     bool discard;           /* a schema contract leaves its rows out */
+    bool root_like;     /* its rows have ids of their own and no link: the root, or broken out of its chain by a key */
+    bool loads;         /* the table has _dlt_load_id, which rows of a root_like table get unless they are scalars */
+    bool passes_id;     /* rows below get its rows' ids as _dlt_root_id */
+    bool takes_root_id; /* so do its own rows, from above */
     bool ready;    /* the table has all of dlt's own columns and no other shape: the fast path may write its rows */
     node *rows;    /* rows from objects */
     node *lists;   /* tracking rows of lists in lists: {"list": [...]}; made when needed */
@@ -80,14 +84,20 @@ struct table_shape {
 typedef struct row_link {
     int32_t parent_table;
     uint32_t parent_row;
-    uint32_t list_index;
+    uint32_t list_index; /* of a row of a root_like table: HR_NO_LOAD_ID for a scalar's, else 0 */
 } row_link;
+
+#define HR_NO_LOAD_ID 1u
 
 /* Per table of the schema, for the page at work. */
 typedef struct table_rows {
-    row_link *links; /* a child row each; not for roots */
+    row_link *links; /* a child row each; not for the root */
     size_t cap_links;
-    size_t mark; /* n_rows before the record at work */
+    const char **ids; /* root_like tables, a row each: NULL, or its id of id_sizes characters */
+    uint32_t *id_sizes;
+    size_t cap_ids, cap_id_sizes;
+    bool passes_id, takes_root_id; /* as in its shapes */
+    size_t mark;                   /* n_rows before the record at work */
     bool touched;
     enum { FILL_NONE, FILL_BEGUN, FILL_DONE } fill; /* of dlt's own columns */
 } table_rows;
@@ -113,9 +123,9 @@ struct hr_normalizer {
     int32_t *touched; /* tables the record wrote to */
     size_t n_touched, cap_touched;
     uint64_t stamp;
-    const char **root_ids; /* a root row each: NULL, or its id of HR_ID_CHARS (or root_id_sizes) characters */
-    uint32_t *root_id_sizes;
-    size_t cap_root_ids, cap_root_sizes;
+    hr_ids ids;     /* the page's random ones */
+    hr_doc load_id; /* its text, as a value that can be propagated */
+    hr_tok load_id_tok;
     hr_str *key_names; /* sorted primary key columns (KEY_HASH) */
     size_t n_keys;
     value_ref *key_values;
@@ -171,9 +181,25 @@ HR_MUST_CHECK int hr__rows_match(hr_normalizer *norm);
 /* hr__coerce for a column of the schema: decimals have the column's precision and scale. err may be NULL. */
 HR_MUST_CHECK int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc,
                                     size_t at, hr_cell *cell_out, uint32_t *size_out, hr_error *err);
-/* Remembers a root row's id: given, or hashed from record text or key. */
-HR_MUST_CHECK int hr__root_id_set(hr_normalizer *norm, uint32_t row, hr_str id);
-HR_MUST_CHECK int hr__root_id_hash(hr_normalizer *norm, uint32_t row, const hr_records *records, size_t record);
+/* What a row's id is hashed from. */
+typedef struct id_source {
+    hr_id_kind kind;
+    value_ref value;     /* ROW_HASH: the object, or what stands in {wrap: value} */
+    const char *wrap;    /* "value" or "list" */
+    const hr_doc *extra; /* members over the object's; NULL: none */
+    const hr_str *keys;  /* KEY_HASH: n_keys names, sorted, and their values */
+    const value_ref *key_values;
+    size_t n_keys;
+} id_source;
+
+/* Remembers the id of a root_like table's row: given (data NULL: to be a random one), or hashed. */
+HR_MUST_CHECK int hr__row_id_set(hr_normalizer *norm, int32_t table, uint32_t row, hr_str id);
+HR_MUST_CHECK int hr__row_id_hash(hr_normalizer *norm, int32_t table, uint32_t row, const id_source *source);
+/* The table's primary key columns, sorted as OPT_SORT_KEYS sorts; in arena. table -1: none. */
+HR_MUST_CHECK int hr__table_keys(hr_normalizer *norm, int32_t table, hr_arena *arena, hr_str **names_out,
+                                 size_t *n_out);
+/* Whether the propagation is one of the shape's rows; of two for the same column the table's own counts. */
+bool hr__shape_propagates(const hr_normalizer *norm, const table_shape *shape, const hr_propagation *propagation);
 
 /* ---- the two ways: one record. records->extra applies. */
 HR_MUST_CHECK int hr__reference_record(hr_normalizer *norm, const hr_records *records, size_t record);

@@ -21,6 +21,12 @@ int hr__normalizer_new(const hr_normalize_options *options, hr_schema *schema, h
     }
     norm->options = *options;
     norm->schema = schema;
+    norm->load_id_tok =
+        (hr_tok){.type = HR_TOK_STRING, .len = (uint32_t)options->load_id.size_bytes, .as.str = options->load_id.data};
+    norm->load_id.toks = &norm->load_id_tok;
+    for (size_t i = 0; i < options->n_propagations; i++) { /* values that the fast path does not carry along */
+        norm->options.reference_only |= !hr__str_eq(options->propagations[i].from, hr__str("_dlt_id"));
+    }
     hr__arena_init(&norm->arena, options->alloc, 0);
     hr__arena_init(&norm->scratch, options->alloc, 0);
     hr__buf_init(&norm->text, options->alloc, 0);
@@ -45,11 +51,11 @@ void hr__normalizer_free(hr_normalizer *norm) {
     const hr_allocator *alloc = norm->options.alloc;
     for (size_t i = 0; i < norm->n_rows; i++) {
         hr__free(alloc, norm->rows[i].links);
+        hr__free(alloc, norm->rows[i].ids);
+        hr__free(alloc, norm->rows[i].id_sizes);
     }
     hr__free(alloc, norm->rows);
     hr__free(alloc, norm->touched);
-    hr__free(alloc, norm->root_ids);
-    hr__free(alloc, norm->root_id_sizes);
     hr__buf_free(&norm->text);
     hr__arena_free(&norm->scratch);
     hr__arena_free(&norm->arena);
@@ -137,16 +143,41 @@ void hr__shape_resolve(hr_normalizer *norm, table_shape *shape) {
         shape->table = hr__schema_find(norm->schema, shape->name);
     }
     shape->discard = shape->table >= 0 && norm->schema->tables[shape->table].discard;
-    if (shape->table < 0 || (norm->schema->tables[shape->table].parent >= 0) != (shape->parent != NULL)) {
+    shape->root_like = shape->parent == NULL || (shape->table >= 0 && norm->schema->tables[shape->table].parent < 0);
+    if (shape->table < 0 || (shape->parent == NULL && norm->schema->tables[shape->table].parent >= 0)) {
         return;
     }
     bool is_shared = shape->same_name != NULL || norm->shapes[shape_slot(norm, shape->name)] != shape;
-    shape->ready =
-        !is_shared && has_column(norm, shape->table, "_dlt_id") &&
-        (shape->parent == NULL
-             ? has_column(norm, shape->table, "_dlt_load_id")
-             : has_column(norm, shape->table, "_dlt_parent_id") && has_column(norm, shape->table, "_dlt_list_idx") &&
-                   (!norm->options.root_key || has_column(norm, shape->table, "_dlt_root_id")));
+    shape->loads = has_column(norm, shape->table, "_dlt_load_id");
+    shape->ready = !is_shared && has_column(norm, shape->table, "_dlt_id") &&
+                   (shape->parent == NULL ? shape->loads
+                                          : shape->root_like || (has_column(norm, shape->table, "_dlt_parent_id") &&
+                                                                 has_column(norm, shape->table, "_dlt_list_idx"))) &&
+                   (!shape->takes_root_id || has_column(norm, shape->table, "_dlt_root_id"));
+}
+
+bool hr__shape_propagates(const hr_normalizer *norm, const table_shape *shape, const hr_propagation *propagation) {
+    if (propagation->table.size_bytes != 0) {
+        return hr__str_eq(propagation->table, shape->name);
+    }
+    for (size_t i = 0; i < norm->options.n_propagations; i++) {
+        const hr_propagation *own = &norm->options.propagations[i];
+        if (own->table.size_bytes != 0 && hr__str_eq(own->table, shape->name) &&
+            hr__str_eq(own->from, propagation->from)) {
+            return false;
+        }
+    }
+    return shape->root_like;
+}
+
+/* Which ids go where; known when the shape is made, since tables that are broken out are in the schema before. */
+static void shape_link_ids(hr_normalizer *norm, table_shape *shape) {
+    shape->passes_id = norm->options.root_key && shape->parent == NULL;
+    for (size_t i = 0; i < norm->options.n_propagations && !shape->passes_id; i++) {
+        const hr_propagation *propagation = &norm->options.propagations[i];
+        shape->passes_id =
+            hr__str_eq(propagation->from, hr__str("_dlt_id")) && hr__shape_propagates(norm, shape, propagation);
+    }
 }
 
 static int node_new(hr_normalizer *norm, table_shape *shape, const hr_str *path, size_t n_path, int32_t level,
@@ -235,7 +266,9 @@ int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, 
     *out = shape;
     HR_TRY(node_new(norm, out, NULL, 0, level, &out->rows));
     shape_link(norm, out);
+    out->takes_root_id = parent != NULL && (parent->passes_id || parent->takes_root_id);
     hr__shape_resolve(norm, out);
+    shape_link_ids(norm, out);
     *shape_out = out;
     return HR_OK;
 }
@@ -713,16 +746,16 @@ static void record_done(hr_normalizer *norm) {
 
 /* ---------------------------------------------------------------------------------------------------- row ids */
 
-int hr__root_id_set(hr_normalizer *norm, uint32_t row, hr_str id) {
+int hr__row_id_set(hr_normalizer *norm, int32_t table, uint32_t row, hr_str id) {
     const hr_allocator *alloc = norm->options.alloc;
-    if (hr__grow(alloc, (void **)&norm->root_ids, &norm->cap_root_ids, (size_t)row + 1, sizeof *norm->root_ids) !=
-            HR_OK ||
-        hr__grow(alloc, (void **)&norm->root_id_sizes, &norm->cap_root_sizes, (size_t)row + 1,
-                 sizeof *norm->root_id_sizes) != HR_OK) {
+    table_rows *rows = &norm->rows[table];
+    if (hr__grow(alloc, (void **)&rows->ids, &rows->cap_ids, (size_t)row + 1, sizeof *rows->ids) != HR_OK ||
+        hr__grow(alloc, (void **)&rows->id_sizes, &rows->cap_id_sizes, (size_t)row + 1, sizeof *rows->id_sizes) !=
+            HR_OK) {
         return hr__norm_memory(norm);
     }
-    norm->root_ids[row] = id.data;
-    norm->root_id_sizes[row] = (uint32_t)id.size_bytes;
+    rows->ids[row] = id.data;
+    rows->id_sizes[row] = (uint32_t)id.size_bytes;
     return HR_OK;
 }
 
@@ -730,18 +763,18 @@ static int append(hr_normalizer *norm, const char *data, size_t size) {
     return hr__buf_append(&norm->text, data, size) == HR_OK ? HR_OK : hr__norm_memory(norm);
 }
 
-static int key_text(hr_normalizer *norm) {
+static int key_text(hr_normalizer *norm, int32_t table, const id_source *source) {
     HR_TRY(append(norm, "{", 1));
-    for (size_t i = 0; i < norm->n_keys; i++) {
-        const value_ref *value = &norm->key_values[i];
+    for (size_t i = 0; i < source->n_keys; i++) {
+        const value_ref *value = &source->key_values[i];
         if (value->doc == NULL) {
             hr__error_set(norm->err, HR_NULL_VALUE, HR_STAGE_NORMALIZE,
                           "the primary key column is missing: the row id of this merge strategy is made from it");
-            hr__norm_place(norm, norm->options.root_table, norm->key_names[i]);
+            hr__norm_place(norm, norm->schema->tables[table].name, source->keys[i]);
             return HR_NULL_VALUE;
         }
         HR_TRY(i == 0 ? HR_OK : append(norm, ",", 1));
-        HR_TRY(hr__doc_write_string(norm->key_names[i], 0, &norm->text, norm->err));
+        HR_TRY(hr__doc_write_string(source->keys[i], 0, &norm->text, norm->err));
         HR_TRY(append(norm, ":", 1));
         HR_TRY(hr__doc_write(value->doc, value->at, HR_WRITE_SORT_KEYS, NULL, 0, &norm->text, norm->err));
     }
@@ -814,21 +847,25 @@ out:
     return rc;
 }
 
-static int record_text(hr_normalizer *norm, const hr_records *records, size_t record) {
-    const hr_doc *doc = records->doc;
-    size_t at = records->at[record];
+static int record_text(hr_normalizer *norm, const id_source *source) {
+    const hr_doc *doc = source->value.doc;
+    size_t at = source->value.at;
     bool object = doc->toks[at].type == HR_TOK_OBJECT;
-    if (object && records->extra != NULL) {
-        return merged_text(norm, doc, at, records->extra);
+    if (object && source->extra != NULL) {
+        return merged_text(norm, doc, at, source->extra);
     }
-    HR_TRY(object ? HR_OK : append(norm, "{\"value\":", 9));
+    if (!object) {
+        HR_TRY(append(norm, "{\"", 2));
+        HR_TRY(append(norm, source->wrap, strlen(source->wrap)));
+        HR_TRY(append(norm, "\":", 2));
+    }
     HR_TRY(hr__doc_write(doc, at, HR_WRITE_SORT_KEYS | HR_WRITE_SKIP_DLT, NULL, 0, &norm->text, norm->err));
     return object ? HR_OK : append(norm, "}", 1);
 }
 
-int hr__root_id_hash(hr_normalizer *norm, uint32_t row, const hr_records *records, size_t record) {
+int hr__row_id_hash(hr_normalizer *norm, int32_t table, uint32_t row, const id_source *source) {
     norm->text.size_bytes = 0;
-    HR_TRY(norm->options.id_kind == HR_ID_KEY_HASH ? key_text(norm) : record_text(norm, records, record));
+    HR_TRY(source->kind == HR_ID_KEY_HASH ? key_text(norm, table, source) : record_text(norm, source));
     uint8_t digest[HR_ID_BYTES];
     hr__shake128(norm->text.data, norm->text.size_bytes, digest, sizeof digest);
     char *id = hr__arena_alloc(&norm->batch->arena, HR_ID_CHARS);
@@ -836,7 +873,7 @@ int hr__root_id_hash(hr_normalizer *norm, uint32_t row, const hr_records *record
         return hr__norm_memory(norm);
     }
     hr__base64(digest, sizeof digest, id);
-    return hr__root_id_set(norm, row, (hr_str){id, HR_ID_CHARS});
+    return hr__row_id_set(norm, table, row, (hr_str){id, HR_ID_CHARS});
 }
 
 /* ---------------------------------------------------------------------------------------------------- system columns
@@ -874,31 +911,6 @@ static void put_text(hr_batch_column *column, size_t row, const char *text, uint
     column->cells[row].str = text;
     column->sizes[row] = size;
     column->text_bytes += size;
-}
-
-static int fill_root(hr_normalizer *norm, int32_t table, uint64_t stream) {
-    int rc;
-    size_t n_rows = norm->batch->tables[table].n_rows;
-    hr_batch_column *load_id = whole_column(norm, table, "_dlt_load_id", &rc);
-    HR_TRY(rc);
-    hr_batch_column *id = whole_column(norm, table, "_dlt_id", &rc);
-    HR_TRY(rc);
-    char *block = hr__arena_alloc(&norm->batch->arena, n_rows * HR_ID_CHARS);
-    if (block == NULL) {
-        return hr__norm_memory(norm);
-    }
-    hr_ids ids;
-    hr__ids_init(&ids, norm->options.seed, stream);
-    for (size_t row = 0; row < n_rows; row++) {
-        put_text(load_id, row, norm->options.load_id.data, (uint32_t)norm->options.load_id.size_bytes);
-        if (norm->root_ids[row] != NULL) {
-            put_text(id, row, norm->root_ids[row], norm->root_id_sizes[row]);
-        } else {
-            hr__ids_next(&ids, block + row * HR_ID_CHARS);
-            put_text(id, row, block + row * HR_ID_CHARS, HR_ID_CHARS);
-        }
-    }
-    return HR_OK;
 }
 
 static hr_batch_column *id_column(hr_normalizer *norm, int32_t table, const char *name) {
@@ -940,7 +952,7 @@ typedef struct link_columns {
 static int find_links(hr_normalizer *norm, int32_t table, link_columns *links) {
     int rc = HR_OK;
     *links = (link_columns){0};
-    if (norm->options.root_key) {
+    if (norm->rows[table].takes_root_id) {
         links->root_id = whole_column(norm, table, "_dlt_root_id", &rc);
     }
     HR_TRY(rc);
@@ -952,7 +964,17 @@ static int find_links(hr_normalizer *norm, int32_t table, link_columns *links) {
     return rc;
 }
 
-/* Ids of the parents' rows: of the rows themselves and of their roots. */
+/* The text of a cell, or a null. */
+static void put_copy(hr_batch_column *to, size_t row, const hr_batch_column *from, size_t from_row) {
+    if (from == NULL || from_row >= from->n_cells || from->valid[from_row] == 0) {
+        to->valid[row] = 0;
+        to->any_null = true;
+        return;
+    }
+    put_text(to, row, from->cells[from_row].str, from->sizes[from_row]);
+}
+
+/* Ids of the parents' rows: of the rows themselves and of what is the root for them. Any column of `to` may be NULL. */
 static void copy_ids(hr_normalizer *norm, int32_t table, const link_columns *to) {
     size_t n_rows = norm->batch->tables[table].n_rows;
     const row_link *links = norm->rows[table].links;
@@ -962,76 +984,154 @@ static void copy_ids(hr_normalizer *norm, int32_t table, const link_columns *to)
         const row_link *link = &links[row];
         if (link->parent_table != parent_table) {
             parent_table = link->parent_table;
-            id = root_id = id_column(norm, parent_table, "_dlt_id");
-            if (to->root_id != NULL && norm->schema->tables[parent_table].parent >= 0) {
-                root_id = id_column(norm, parent_table, "_dlt_root_id");
-            }
+            const table_rows *parent = &norm->rows[parent_table];
+            id = id_column(norm, parent_table, "_dlt_id");
+            root_id = parent->passes_id       ? id
+                      : parent->takes_root_id ? id_column(norm, parent_table, "_dlt_root_id")
+                                              : NULL;
         }
-        assert(id != NULL && root_id != NULL); /* a row has a parent, whose table has ids */
-        put_text(to->parent_id, row, id->cells[link->parent_row].str, id->sizes[link->parent_row]);
-        to->list_idx->cells[row].i = link->list_index;
+        assert(id != NULL); /* a row has a parent, whose table has ids */
+        if (to->parent_id != NULL) {
+            put_text(to->parent_id, row, id->cells[link->parent_row].str, id->sizes[link->parent_row]);
+            to->list_idx->cells[row].i = link->list_index;
+        }
         if (to->root_id != NULL) {
-            put_text(to->root_id, row, root_id->cells[link->parent_row].str, root_id->sizes[link->parent_row]);
+            put_copy(to->root_id, row, root_id, link->parent_row);
         }
     }
 }
 
-static int fill_table(hr_normalizer *norm, int32_t table, uint64_t stream);
+static int fill_table(hr_normalizer *norm, int32_t table);
 
-static int fill_child(hr_normalizer *norm, int32_t table, uint64_t stream) {
+static int fill_parents(hr_normalizer *norm, int32_t table) {
     size_t n_rows = norm->batch->tables[table].n_rows;
     const row_link *links = norm->rows[table].links;
     for (size_t row = 0; row < n_rows; row++) {
         const table_rows *parent = &norm->rows[links[row].parent_table];
         if (parent->fill == FILL_NONE) {
-            HR_TRY(fill_table(norm, links[row].parent_table, stream));
+            HR_TRY(fill_table(norm, links[row].parent_table));
         } else if (parent->fill == FILL_BEGUN) {
             hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "tables whose rows hang on each other");
             hr__norm_place(norm, norm->schema->tables[table].name, (hr_str){NULL, 0});
             return HR_UNSUPPORTED;
         }
     }
+    return HR_OK;
+}
+
+static int fill_child(hr_normalizer *norm, int32_t table) {
     link_columns columns;
+    HR_TRY(fill_parents(norm, table));
     HR_TRY(find_links(norm, table, &columns));
     copy_ids(norm, table, &columns);
     return hash_ids(norm, table, columns.id, columns.parent_id);
 }
 
+/* _dlt_load_id of a table broken out of its chain: scalars in lists have none. */
+static void fill_load_ids(hr_normalizer *norm, int32_t table, hr_batch_column *load_id, const row_link *links) {
+    for (size_t row = 0; row < norm->batch->tables[table].n_rows; row++) {
+        if (links != NULL && links[row].list_index == HR_NO_LOAD_ID) {
+            load_id->valid[row] = 0;
+            load_id->any_null = true;
+        } else {
+            put_text(load_id, row, norm->options.load_id.data, (uint32_t)norm->options.load_id.size_bytes);
+        }
+    }
+}
+
+/* Rows whose ids are their own. is_root: they hang on no other, else they may get the root's id. */
+static int fill_own(hr_normalizer *norm, int32_t table, bool is_root) {
+    int rc;
+    size_t n_rows = norm->batch->tables[table].n_rows;
+    const table_rows *rows = &norm->rows[table];
+    link_columns columns = {0};
+    if (!is_root && rows->takes_root_id) {
+        HR_TRY(fill_parents(norm, table));
+        columns.root_id = whole_column(norm, table, "_dlt_root_id", &rc);
+        HR_TRY(rc);
+        copy_ids(norm, table, &columns);
+    }
+    hr_batch_column *load_id = whole_column(norm, table, "_dlt_load_id", &rc);
+    HR_TRY(rc);
+    if (load_id != NULL) {
+        fill_load_ids(norm, table, load_id, is_root ? NULL : rows->links);
+    }
+    hr_batch_column *id = whole_column(norm, table, "_dlt_id", &rc);
+    HR_TRY(rc);
+    char *block = hr__arena_alloc(&norm->batch->arena, n_rows * HR_ID_CHARS);
+    if (block == NULL) {
+        return hr__norm_memory(norm);
+    }
+    for (size_t row = 0; row < n_rows; row++) {
+        if (rows->ids[row] != NULL) {
+            put_text(id, row, rows->ids[row], rows->id_sizes[row]);
+        } else {
+            hr__ids_next(&norm->ids, block + row * HR_ID_CHARS);
+            put_text(id, row, block + row * HR_ID_CHARS, HR_ID_CHARS);
+        }
+    }
+    return HR_OK;
+}
+
 /* Recursion: a table's parents are other tables of its chain; depth is bounded by the document's. */
-static int fill_table(hr_normalizer *norm, int32_t table, uint64_t stream) {
+static int fill_table(hr_normalizer *norm, int32_t table) {
     norm->rows[table].fill = FILL_BEGUN;
     if (norm->batch->tables[table].n_rows != 0) {
-        HR_TRY(norm->schema->tables[table].parent < 0 ? fill_root(norm, table, stream)
-                                                      : fill_child(norm, table, stream));
+        HR_TRY(norm->schema->tables[table].parent < 0 ? fill_own(norm, table, table == norm->root->table)
+                                                      : fill_child(norm, table));
     }
     norm->rows[table].fill = FILL_DONE;
     return HR_OK;
 }
 
+/* Which ids the rows of each table have to do with: their shapes know. */
+static void fill_begin(hr_normalizer *norm, uint64_t stream) {
+    hr__ids_init(&norm->ids, norm->options.seed, stream);
+    for (size_t t = 0; t < norm->n_rows; t++) {
+        table_rows *rows = &norm->rows[t];
+        rows->fill = FILL_NONE;
+        rows->passes_id = rows->takes_root_id = false;
+        const table_shape *shape = norm->shapes[shape_slot(norm, norm->schema->tables[t].name)];
+        for (; shape != NULL; shape = shape->same_name) {
+            rows->passes_id |= shape->passes_id;
+            rows->takes_root_id |= shape->takes_root_id;
+        }
+    }
+}
+
 /* ---------------------------------------------------------------------------------------------------- a page */
 
-/* The primary key's columns, sorted by name (as OPT_SORT_KEYS sorts them). */
-static int find_keys(hr_normalizer *norm) {
-    int32_t table = hr__schema_find(norm->schema, norm->options.root_table);
-    size_t n_columns = table < 0 ? 0 : norm->schema->tables[table].n_columns;
-    norm->key_names = hr__arena_alloc(&norm->arena, (n_columns + 1) * sizeof *norm->key_names);
-    norm->key_values = hr__arena_alloc(&norm->arena, (n_columns + 1) * sizeof *norm->key_values);
-    if (norm->key_names == NULL || norm->key_values == NULL) {
+int hr__table_keys(hr_normalizer *norm, int32_t table, hr_arena *arena, hr_str **names_out, size_t *n_out) {
+    size_t n_columns = table < 0 ? 0 : norm->schema->tables[table].n_columns, n = 0;
+    hr_str *names = hr__arena_alloc(arena, (n_columns + 1) * sizeof *names);
+    if (names == NULL) {
         return hr__norm_memory(norm);
     }
-    for (size_t c = 0; c < n_columns && norm->options.id_kind == HR_ID_KEY_HASH; c++) {
+    for (size_t c = 0; c < n_columns; c++) {
         const hr_column *column = &norm->schema->tables[table].columns[c];
         if ((column->flags & HR_COL_PRIMARY_KEY) == 0 ||
             hr__schema_find_column(norm->schema, table, column->name) != (int32_t)c) {
             continue;
         }
-        size_t at = norm->n_keys++;
-        for (; at > 0 && compare_str(norm->key_names[at - 1], column->name) > 0; at--) {
-            norm->key_names[at] = norm->key_names[at - 1];
+        size_t at = n++;
+        for (; at > 0 && compare_str(names[at - 1], column->name) > 0; at--) {
+            names[at] = names[at - 1];
         }
-        norm->key_names[at] = column->name;
+        names[at] = column->name;
     }
+    *names_out = names;
+    *n_out = n;
     return HR_OK;
+}
+
+/* The root's primary key, where ids are made of it. */
+static int find_keys(hr_normalizer *norm) {
+    if (norm->options.id_kind == HR_ID_KEY_HASH) {
+        int32_t table = hr__schema_find(norm->schema, norm->options.root_table);
+        HR_TRY(hr__table_keys(norm, table, &norm->arena, &norm->key_names, &norm->n_keys));
+    }
+    norm->key_values = hr__arena_alloc(&norm->arena, (norm->n_keys + 1) * sizeof *norm->key_values);
+    return norm->key_values == NULL ? hr__norm_memory(norm) : HR_OK;
 }
 
 static int make_root(hr_normalizer *norm) {
@@ -1090,12 +1190,10 @@ static int normalize_page(hr_normalizer *norm, const hr_records *records) {
         return rc;
     }
     hr_error stopped = *norm->err;
-    for (size_t t = 0; t < norm->n_rows; t++) {
-        norm->rows[t].fill = FILL_NONE;
-    }
+    fill_begin(norm, records->stream);
     for (size_t t = 0; t < norm->n_rows; t++) {
         if (norm->rows[t].fill == FILL_NONE) {
-            HR_TRY(fill_table(norm, (int32_t)t, records->stream));
+            HR_TRY(fill_table(norm, (int32_t)t));
         }
     }
     *norm->err = stopped;

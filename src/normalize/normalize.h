@@ -20,9 +20,16 @@ typedef struct hr_normalizer hr_normalizer;
 typedef enum hr_id_kind { /* of root rows, rule 41 */
                           HR_ID_UNSET,
                           HR_ID_RANDOM,   /* append, replace, merge by delete-insert */
-                          HR_ID_KEY_HASH, /* upsert, insert-only */
+                          HR_ID_KEY_HASH, /* upsert, insert-only, cdc */
                           HR_ID_ROW_HASH, /* scd2 */
 } hr_id_kind;
+
+/* A column of a table's rows that all rows below them get (rule 44). `from` "_dlt_id" goes with `as` "_dlt_root_id"
+ * only; of dlt's other own columns, "_dlt_load_id" alone may be a `from`, and none an `as`. */
+typedef struct hr_propagation {
+    hr_str table; /* normalized name; empty: every table whose rows hang on no other */
+    hr_str from, as;
+} hr_propagation;
 
 typedef struct hr_normalize_options {
     const hr_allocator *alloc;
@@ -31,7 +38,9 @@ typedef struct hr_normalize_options {
     int32_t max_nesting; /* rule 9; 1000 by default */
     size_t max_length;   /* of identifiers, code points; 0 unlimited */
     hr_id_kind id_kind;
-    bool root_key;               /* _dlt_root_id on child tables, rule 44 */
+    bool root_key;                      /* _dlt_root_id on child tables: a propagation of the root's _dlt_id */
+    const hr_propagation *propagations; /* n_propagations, borrowed for the normalizer's life */
+    size_t n_propagations;
     bool reference_only;         /* tests: never take the fast path */
     bool no_coercion;            /* a value of another type than its column's always makes a variant */
     bool fixed_schema;           /* what would add a table or a column fails with HR_SCHEMA */

@@ -372,10 +372,9 @@ static int row_emit(hr_normalizer *norm, table_shape *shape, const cells *row, c
     if (rc != HR_OK) {
         return hr__norm_memory(norm);
     }
-    bool is_child = schema->tables[shape->table].parent >= 0;
-    if (is_child != (shape->parent != NULL)) {
+    if (shape->parent == NULL && schema->tables[shape->table].parent >= 0) {
         hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
-                      "the table is broken out of its chain by a key: not supported natively");
+                      "the resource's table is nested in another: not supported natively");
         hr__norm_place(norm, shape->name, (hr_str){NULL, 0});
         return HR_UNSUPPORTED;
     }
@@ -390,6 +389,75 @@ static int row_emit(hr_normalizer *norm, table_shape *shape, const cells *row, c
             }
             HR_TRY(rc);
         }
+    }
+    return HR_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- propagation */
+
+/* What rows below a row get from it and from those above: name -> value, in order of first appearance (rule 44). */
+typedef struct extend {
+    field *fields;
+    size_t n;
+} extend;
+
+static void extend_set(extend *ext, const field *f) {
+    for (size_t i = 0; i < ext->n; i++) {
+        if (hr__str_eq(ext->fields[i].name, f->name)) {
+            ext->fields[i] = *f;
+            return;
+        }
+    }
+    ext->fields[ext->n++] = *f;
+}
+
+/* _get_propagated_values: what the row passes on over what it got. */
+static int propagate(hr_normalizer *norm, const table_shape *shape, const flat *f, const extend *above,
+                     extend *below_out) {
+    size_t n_propagations = norm->options.n_propagations;
+    if (n_propagations == 0 && !shape->passes_id) {
+        *below_out = *above;
+        return HR_OK;
+    }
+    extend below = {.fields = hr__arena_alloc(&norm->scratch, (above->n + n_propagations + 1) * sizeof(field))};
+    if (below.fields == NULL) {
+        return hr__norm_memory(norm);
+    }
+    for (size_t i = 0; i < above->n; i++) {
+        below.fields[below.n++] = above->fields[i];
+    }
+    if (norm->options.root_key && shape->parent == NULL) {
+        extend_set(&below, &(field){.name = hr__str("_dlt_root_id"), .system = HR_TYPE_TEXT});
+    }
+    for (size_t i = 0; i < n_propagations; i++) {
+        const hr_propagation *propagation = &norm->options.propagations[i];
+        if (!hr__shape_propagates(norm, shape, propagation)) {
+            continue;
+        }
+        const field *found = map_get(&f->fields, propagation->from);
+        if (found == NULL) {
+            continue;
+        }
+        field value = {.name = propagation->as, .value = found->value, .from = found->from};
+        if (hr__str_eq(propagation->from, hr__str("_dlt_id"))) {
+            value = (field){.name = propagation->as, .system = HR_TYPE_TEXT};
+        } else if (hr__str_eq(propagation->from, hr__str("_dlt_load_id")) && found->value.doc == NULL) {
+            value.value = (value_ref){&norm->load_id, 0};
+        }
+        extend_set(&below, &value);
+    }
+    *below_out = below;
+    return HR_OK;
+}
+
+/* flattened_row.update(extend) */
+static int add_extend(hr_normalizer *norm, const table_shape *shape, flat *f, const extend *ext) {
+    for (size_t i = 0; i < ext->n; i++) {
+        field one = ext->fields[i];
+        if (one.value.doc != NULL) {
+            HR_TRY(hr__node_entry(norm, shape->rows, one.name, &one.from)); /* remembers that it was only null */
+        }
+        HR_TRY(map_set(norm, &f->fields, &one));
     }
     return HR_OK;
 }
@@ -432,7 +500,7 @@ static int find_own_id(hr_normalizer *norm, const table_shape *shape, const flat
     const hr_tok *tok = &value->doc->toks[value->at];
     const hr_column *have = column_of(norm, shape->table, own->name, &at);
     bool complete = have != NULL && have->type != HR_TYPE_UNSET;
-    if (shape->parent != NULL) {
+    if (!shape->root_like) {
         hr__error_set(norm->err, HR_NULL_VALUE, HR_STAGE_NORMALIZE,
                       "the data brings its own _dlt_id: dlt then gives the row no link to its parent");
     } else if (tok->type != HR_TOK_STRING || (!complete && hr__value_infer(tok) != HR_TYPE_TEXT)) {
@@ -446,22 +514,19 @@ static int find_own_id(hr_normalizer *norm, const table_shape *shape, const flat
     return norm->err->code;
 }
 
-/* dlt's own columns behind the row's (rule 23). */
-static int add_system(hr_normalizer *norm, const table_shape *shape, flat *f) {
-    if (shape->parent == NULL) {
-        HR_TRY(system_field(norm, f, "_dlt_load_id", HR_TYPE_TEXT));
+/* dlt's own columns behind the row's and what was propagated to it (rule 23). */
+static int add_system(hr_normalizer *norm, const table_shape *shape, flat *f, bool is_scalar) {
+    if (shape->root_like) {
+        HR_TRY(is_scalar ? HR_OK : system_field(norm, f, "_dlt_load_id", HR_TYPE_TEXT));
     } else {
-        if (norm->options.root_key) {
-            HR_TRY(system_field(norm, f, "_dlt_root_id", HR_TYPE_TEXT));
-        }
         HR_TRY(system_field(norm, f, "_dlt_parent_id", HR_TYPE_TEXT));
         HR_TRY(system_field(norm, f, "_dlt_list_idx", HR_TYPE_BIGINT));
     }
     return system_field(norm, f, "_dlt_id", HR_TYPE_TEXT);
 }
 
-static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table,
-                     uint32_t parent_row);
+static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table, uint32_t parent_row,
+                     const extend *ext);
 
 /* Whether the row has a key that a schema contract drops rows for: known before its values are looked at. */
 static bool is_discarded(hr_normalizer *norm, const table_shape *shape, const flat *f) {
@@ -475,14 +540,55 @@ static bool is_discarded(hr_normalizer *norm, const table_shape *shape, const fl
     return false;
 }
 
-/* A flattened row, then the lists in it. root: the record's place, or NULL. */
-static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, const row_link *link, const hr_records *records,
-                     size_t record) {
+/* The id of a row that hangs on no other: the data's, a random one, or a hash. */
+static int set_row_id(hr_normalizer *norm, const table_shape *shape, const flat *f, uint32_t row, hr_str user_id,
+                      id_source *source) {
+    bool is_root = shape->parent == NULL;
+    source->kind = is_root ? norm->options.id_kind : (hr_id_kind)norm->schema->tables[shape->table].id_kind;
+    if (user_id.data != NULL || source->kind <= HR_ID_RANDOM) {
+        return hr__row_id_set(norm, shape->table, row, user_id);
+    }
+    hr_str *keys = norm->key_names;
+    value_ref *values = norm->key_values;
+    source->n_keys = norm->n_keys;
+    if (!is_root && source->kind == HR_ID_KEY_HASH) {
+        HR_TRY(hr__table_keys(norm, shape->table, &norm->scratch, &keys, &source->n_keys));
+        values = hr__arena_alloc(&norm->scratch, (source->n_keys + 1) * sizeof *values);
+        if (values == NULL) {
+            return hr__norm_memory(norm);
+        }
+    }
+    for (size_t k = 0; k < source->n_keys; k++) {
+        const field *key = map_get(&f->fields, keys[k]);
+        if (key != NULL && key->value.doc == NULL) {
+            hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                          "a row id made of a column of dlt's own: not supported natively");
+            hr__norm_place(norm, shape->name, keys[k]);
+            return HR_UNSUPPORTED;
+        }
+        values[k] = key == NULL ? (value_ref){NULL, 0} : key->value;
+    }
+    source->keys = keys;
+    source->key_values = values;
+    return hr__row_id_hash(norm, shape->table, row, source);
+}
+
+/* A flattened row, then the lists in it. ext: what it gets from above; source: what its id is made of. */
+static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, row_link *link, const extend *ext,
+                     bool is_scalar, id_source *source) {
     hr_str user_id = {NULL, 0};
     cells row = {0};
     uint32_t number;
-    HR_TRY(find_own_id(norm, shape, f, &user_id));
-    HR_TRY(add_system(norm, shape, f));
+    extend below;
+    HR_TRY(add_extend(norm, shape, f, ext));
+    if (!is_scalar) {
+        HR_TRY(find_own_id(norm, shape, f, &user_id));
+    }
+    HR_TRY(add_system(norm, shape, f, is_scalar));
+    HR_TRY(propagate(norm, shape, f, ext, &below));
+    if (shape->root_like && link != NULL) {
+        link->list_index = is_scalar ? HR_NO_LOAD_ID : 0;
+    }
     if (norm->options.fixed_schema && is_discarded(norm, shape, f)) {
         return HR_OK;
     }
@@ -496,19 +602,11 @@ static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, const row
         return check_fixed(norm, shape, &row);
     }
     HR_TRY(row_emit(norm, shape, &row, link, &number));
-    if (shape->parent == NULL) {
-        if (user_id.data != NULL || norm->options.id_kind == HR_ID_RANDOM) {
-            HR_TRY(hr__root_id_set(norm, number, user_id));
-        } else {
-            for (size_t k = 0; k < norm->n_keys; k++) {
-                const field *key = map_get(&f->fields, norm->key_names[k]);
-                norm->key_values[k] = key == NULL ? (value_ref){NULL, 0} : key->value;
-            }
-            HR_TRY(hr__root_id_hash(norm, number, records, record));
-        }
+    if (shape->root_like) {
+        HR_TRY(set_row_id(norm, shape, f, number, user_id, source));
     }
     for (size_t i = 0; i < f->lists.n; i++) {
-        HR_TRY(emit_list(norm, f->lists.lists[i].shape, f->lists.lists[i].value, shape->table, number));
+        HR_TRY(emit_list(norm, f->lists.lists[i].shape, f->lists.lists[i].value, shape->table, number, &below));
     }
     return HR_OK;
 }
@@ -522,15 +620,17 @@ static int flatten_waiting(hr_normalizer *norm, flat *f) {
 }
 
 /* Recursion: a list in a row in a list: bounded by the document's depth. */
-static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table,
-                     uint32_t parent_row) {
+static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, int32_t parent_table, uint32_t parent_row,
+                     const extend *ext) {
     const hr_doc *doc = list.doc;
     size_t at = list.at + 1;
     hr__shape_resolve(norm, shape);
     for (uint32_t i = 0; i < doc->toks[list.at].len && !shape->discard; i++) {
         flat f = {0};
-        const row_link link = {parent_table, parent_row, i};
+        row_link link = {parent_table, parent_row, i};
         value_ref value = {doc, at};
+        id_source source = {.value = value, .wrap = doc->toks[at].type == HR_TOK_ARRAY ? "list" : "value"};
+        bool is_scalar = doc->toks[at].type < HR_TOK_ARRAY;
         if (doc->toks[at].type == HR_TOK_OBJECT) {
             HR_TRY(flatten_object(norm, &f, shape->rows, value, NULL));
         } else if (doc->toks[at].type == HR_TOK_ARRAY) {
@@ -543,7 +643,7 @@ static int emit_list(hr_normalizer *norm, table_shape *shape, value_ref list, in
             HR_TRY(map_set(norm, &f.fields, &(field){.name = e->full, .value = value, .from = e}));
         }
         HR_TRY(flatten_waiting(norm, &f));
-        HR_TRY(emit_flat(norm, shape, &f, &link, NULL, 0));
+        HR_TRY(emit_flat(norm, shape, &f, &link, ext, is_scalar, &source));
         at = hr__doc_next(doc, at);
     }
     return HR_OK;
@@ -560,5 +660,6 @@ int hr__reference_record(hr_normalizer *norm, const hr_records *records, size_t 
         HR_TRY(flatten_member(norm, &f, root->rows, hr__str("value"), value));
     }
     HR_TRY(flatten_waiting(norm, &f));
-    return emit_flat(norm, root, &f, NULL, records, record);
+    id_source source = {.value = value, .wrap = "value", .extra = records->extra};
+    return emit_flat(norm, root, &f, NULL, &(extend){0}, false, &source);
 }

@@ -164,6 +164,44 @@ static inline int walk_value(walk *w, node *nd, entry *e, uint32_t row, const hr
     return walk_list(w, e->list, at, nd->shape->table, row);
 }
 
+/* An element of a list into its row. */
+static int walk_element(walk *w, table_shape *shape, uint32_t row, size_t at) {
+    const hr_doc *doc = w->doc;
+    entry *value = shape->rows->value;
+    uint8_t type = doc->toks[at].type;
+    if (type == HR_TOK_OBJECT) {
+        return walk_object(w, shape->rows, row, doc, at, 0);
+    }
+    if (type == HR_TOK_ARRAY) {
+        node *lists = shape->lists;
+        entry *e = lists == NULL || lists->n_entries == 0 ? NULL : lists->entries[0]; /* "list", its only key */
+        return e == NULL || e->slow ? BAIL : walk_value(w, lists, e, row, doc, at);
+    }
+    return value == NULL || value->slow ? BAIL : walk_cell(w, shape->rows, value, row, doc, at);
+}
+
+/* A list whose table was broken out of its chain: rows with ids of their own, for scalars without a load id. */
+static int walk_broken_out(walk *w, table_shape *shape, size_t list, int32_t parent_table, uint32_t parent_row) {
+    const hr_doc *doc = w->doc;
+    size_t at = list + 1;
+    if (w->norm->schema->tables[shape->table].id_kind > HR_ID_RANDOM) {
+        return BAIL;
+    }
+    for (uint32_t i = 0; i < doc->toks[list].len; i++) {
+        bool is_scalar = doc->toks[at].type < HR_TOK_ARRAY;
+        const row_link link = {parent_table, parent_row, is_scalar ? HR_NO_LOAD_ID : 0};
+        uint32_t row;
+        if (!is_scalar && !shape->loads) {
+            return BAIL;
+        }
+        HR_TRY(hr__row_begin(w->norm, shape->table, &link, &row));
+        HR_TRY(hr__row_id_set(w->norm, shape->table, row, (hr_str){NULL, 0}));
+        HR_TRY(walk_element(w, shape, row, at));
+        at = hr__doc_next(doc, at);
+    }
+    return HR_OK;
+}
+
 static int walk_list(walk *w, table_shape *shape, size_t list, int32_t parent_table, uint32_t parent_row) {
     const hr_doc *doc = w->doc;
     size_t at = list + 1;
@@ -175,6 +213,9 @@ static int walk_list(walk *w, table_shape *shape, size_t list, int32_t parent_ta
         if (!shape->ready) {
             return BAIL;
         }
+    }
+    if (HR_UNLIKELY(shape->root_like)) {
+        return walk_broken_out(w, shape, list, parent_table, parent_row);
     }
     entry *value = shape->rows->value;
     for (uint32_t i = 0; i < doc->toks[list].len; i++) {
@@ -249,12 +290,19 @@ int hr__walk_record(hr_normalizer *norm, const hr_records *records, size_t recor
         HR_TRY(walk_object(&w, root->rows, row, records->doc, at, extra_stamp));
     }
     if (norm->options.id_kind == HR_ID_RANDOM) {
-        return hr__root_id_set(norm, row, (hr_str){NULL, 0});
+        return hr__row_id_set(norm, root->table, row, (hr_str){NULL, 0});
     }
     for (size_t i = 0; i < norm->n_keys; i++) {
         if (norm->key_values[i].doc == NULL) {
             return BAIL;
         }
     }
-    return hr__root_id_hash(norm, row, records, record);
+    const id_source source = {.kind = norm->options.id_kind,
+                              .value = {records->doc, at},
+                              .wrap = "value",
+                              .extra = records->extra,
+                              .keys = norm->key_names,
+                              .key_values = norm->key_values,
+                              .n_keys = norm->n_keys};
+    return hr__row_id_hash(norm, root->table, row, &source);
 }

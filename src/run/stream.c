@@ -85,6 +85,24 @@ void hr__stream_unref(hr_stream *stream) {
     }
 }
 
+/* The propagations' own copy, in the arena. */
+static int copy_propagations(hr_stream *stream) {
+    hr_normalize_options *options = &stream->options.normalize;
+    hr_propagation *copy =
+        hr__arena_alloc(&stream->arena, (options->n_propagations + 1) * sizeof *options->propagations);
+    if (copy == NULL) {
+        return HR_MEMORY;
+    }
+    for (size_t i = 0; i < options->n_propagations; i++) {
+        copy[i] = options->propagations[i];
+        HR_TRY(copy[i].table.data == NULL ? HR_OK : copy_str(&stream->arena, &copy[i].table));
+        HR_TRY(copy_str(&stream->arena, &copy[i].from));
+        HR_TRY(copy_str(&stream->arena, &copy[i].as));
+    }
+    options->propagations = copy;
+    return HR_OK;
+}
+
 int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schema *schema, hr_stream **stream_out,
                    hr_error *err) {
     const hr_allocator *alloc = &engine->account->alloc;
@@ -106,7 +124,7 @@ int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schem
     hr__schema_init(&stream->schema, alloc);
     stream->workers = hr__calloc(alloc, engine->options.workers, sizeof *stream->workers);
     if (stream->workers == NULL || copy_str(&stream->arena, &stream->options.normalize.root_table) != HR_OK ||
-        copy_str(&stream->arena, &stream->options.normalize.load_id) != HR_OK ||
+        copy_str(&stream->arena, &stream->options.normalize.load_id) != HR_OK || copy_propagations(stream) != HR_OK ||
         copy_steps(&stream->arena, options->selector, options->n_selector, &stream->steps) != HR_OK ||
         hr__schema_sync(&stream->schema, schema) != HR_OK || told_all(stream) != HR_OK ||
         hr__emitter_new(alloc, &stream->emitter, err) != HR_OK) {

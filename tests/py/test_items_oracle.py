@@ -70,6 +70,7 @@ class Case:
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     file_format: str = "parquet"
     legacy_names: bool = False  # use_break_path_on_normalize off
+    below: list[dict[str, Any]] = field(default_factory=list)  # tables that hints made
 
     def capabilities(self) -> DestinationCapabilitiesContext:
         """The destination's."""
@@ -93,6 +94,12 @@ class Case:
         table: TTableSchema = new_table("items", write_disposition="append", resource="items", columns=columns)
         table.update(deepcopy(self.table))
         schema.update_table(table, normalize_identifiers=False)
+        for hinted in deepcopy(self.below):
+            schema.update_table(new_table(hinted["name"], columns=[]) | hinted, normalize_identifiers=False)
+        if self.below or "propagation" in self.normalizer:
+            schema.data_item_normalizer._reset()  # reads the configuration, as when dlt loads the schema
+            with Container().injectable_context(self.capabilities()):
+                schema.data_item_normalizer.extend_schema()
         return schema
 
 
@@ -163,7 +170,50 @@ def make_case(seed: int) -> Case:
     has_bytes = with_types or any(column.get("data_type") == "binary" for column in case.columns.values())
     if case.file_format == "csv" and (has_bytes or "binary" in case.settings.get("preferred_types", {}).values()):
         case.file_format = "jsonl"  # dlt's CSV cannot hold bytes
+    make_below(random.Random(-seed - 1), maker, case)
     return case
+
+
+def make_below(rng: random.Random, maker: Maker, case: Case) -> None:
+    """Tables below the root that hints made: nested ones with columns, ones that a key broke out of their chain. And columns
+    that rows below get.
+    """
+    naming = case.schema().naming
+    kind = rng.random()
+    if kind < 0.3:
+        for key in rng.sample(maker.keys, min(3, len(maker.keys))):
+            part = naming.normalize_tables_path(key) if key.strip() else ""
+            parent = rng.choice(["items", *(table["name"] for table in case.below)])
+            name = naming.shorten_fragments(parent, part)
+            if part and name != parent and name not in [table["name"] for table in case.below]:
+                case.below.append(hinted_table(rng, naming, maker, name, parent))
+    if kind < 0.1 or kind > 0.93:
+        columns = ["_dlt_load_id", *(naming.normalize_path(key) for key in maker.keys if key.strip())]
+        columns = [column for column in columns if column]
+        mapping = {column: rng.choice(["passed", f"from_{column}", *columns[1:]]) for column in columns[:2]}
+        which = rng.choice(["root", "tables"])
+        tables = {name: mapping for name in ("items", *(table["name"] for table in case.below))}
+        case.normalizer["propagation"] = {which: mapping if which == "root" else tables}
+
+
+def hinted_table(rng: random.Random, naming: Any, maker: Maker, name: str, parent: str) -> dict[str, Any]:
+    """A table as `nested_hints` would give it."""
+    key = naming.normalize_path(rng.choice([key for key in maker.keys if key.strip() and naming.normalize_path(key)]))
+    column: dict[str, Any] = {"name": key, "nullable": True}
+    if rng.random() < 0.5:
+        column["data_type"] = rng.choice(TYPES)
+    table: dict[str, Any] = {"name": name, "columns": {key: column}}
+    if rng.random() < 0.3:
+        return {**table, "parent": parent}
+    value = {"name": rng.choice(["value", key]), "nullable": False, "primary_key": True}
+    table["columns"][value["name"]] = value
+    table.update({"resource": "items", "write_disposition": rng.choice(["append", "merge"])})
+    if table["write_disposition"] == "merge":
+        table["x-merge-strategy"] = rng.choice(["delete-insert", "delete-insert", "upsert", "scd2"])
+    if table.get("x-merge-strategy") == "scd2":
+        own = {"data_type": "text", "nullable": False, "x-row-version": True, "unique": True}
+        table["columns"]["_dlt_id"] = {"name": "_dlt_id", **own}
+    return table
 
 
 def make_columns(rng: random.Random, maker: Maker, case: Case) -> None:

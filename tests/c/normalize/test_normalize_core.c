@@ -168,6 +168,71 @@ HR_CASE(key_hash_and_row_hash_are_dlts) { /* check values: dlt-semantics rule 42
     }
 }
 
+/* t and t__l, which a key broke out of its chain. */
+static void broken_out_seed(hr_schema *schema) {
+    int32_t table, column;
+    if (hr__schema_add_table(schema, hr__str("t"), -1, &table) != HR_OK ||
+        hr__schema_add_table(schema, hr__str("t__l"), -1, &table) != HR_OK ||
+        hr__schema_add_column(schema, table, hr__str("value"), HR_TYPE_UNSET, HR_COL_PRIMARY_KEY, &column) != HR_OK) {
+        schema->max_tables = 0; /* every test after it fails */
+    }
+}
+
+static const hr_propagation root_ids[] = {{{"t", 1}, {"_dlt_id", 7}, {"_dlt_root_id", 12}},
+                                          {{"t__l", 4}, {"_dlt_id", 7}, {"_dlt_root_id", 12}}};
+
+HR_CASE(a_table_broken_out_has_ids_of_its_own) {
+    const hr_str page = hr__str("[{\"_dlt_id\":\"r\",\"l\":[{\"_dlt_id\":\"own\",\"k\":[1]},2,[3]]}]");
+    for (int reference = 0; reference < 2; reference++) {
+        way w;
+        char text[2048];
+        hr_normalize_options options = plain;
+        options.reference_only = reference == 1;
+        options.propagations = root_ids;
+        options.n_propagations = 2;
+        way_init(&w, &hr__allocator_libc);
+        broken_out_seed(&w.schema);
+        HR_CHECK_INT(way_start(&w, &options), HR_OK);
+        for (uint64_t p = 0; p < 2; p++) {
+            HR_CHECK_INT(way_page(&w, page, NULL, p), HR_OK);
+            HR_CHECK_STR(text_of(&w, "t__l", "_dlt_id", 0), "own");
+            HR_CHECK_INT(text_of(&w, "t__l", "_dlt_id", 1).size_bytes, 14);
+            HR_CHECK_STR(text_of(&w, "t__l", "_dlt_root_id", 1), "r");
+            HR_CHECK_STR(text_of(&w, "t__l", "_dlt_load_id", 2), "1.5");
+            HR_CHECK_STR(text_of(&w, "t__l__k", "_dlt_root_id", 0), "own");
+            HR_CHECK_STR(text_of(&w, "t__l__k", "_dlt_parent_id", 0), "own");
+            int32_t table = hr__schema_find(&w.schema, hr__str("t__l"));
+            int32_t load_id = hr__schema_find_column(&w.schema, table, hr__str("_dlt_load_id"));
+            HR_CHECK(!w.batch.tables[table].columns[load_id].valid[1]); /* a scalar has none */
+        }
+        HR_CHECK_STR(schema_text(&w.schema, text),
+                     "t(_dlt_id text!,_dlt_load_id text!)"
+                     "t__l(value ?,_dlt_id text!,_dlt_root_id text!,_dlt_load_id text!,value bigint)"
+                     "t__l__k(value bigint,_dlt_root_id text!,_dlt_parent_id text!,_dlt_list_idx bigint!,_dlt_id text!)"
+                     "t__l__list(value bigint,_dlt_root_id text!,_dlt_parent_id text!,_dlt_list_idx bigint!,"
+                     "_dlt_id text!)");
+        way_free(&w);
+    }
+}
+
+HR_CASE(columns_are_passed_to_rows_below) {
+    static const hr_propagation passed[] = {{{NULL, 0}, {"n", 1}, {"of", 2}},
+                                            {{"t__c", 4}, {"n", 1}, {"of", 2}},
+                                            {{NULL, 0}, {"_dlt_load_id", 12}, {"load", 4}}};
+    way w;
+    hr_normalize_options options = plain;
+    options.propagations = passed;
+    options.n_propagations = 3;
+    way_init(&w, &hr__allocator_libc);
+    HR_CHECK_INT(way_start(&w, &options), HR_OK);
+    HR_CHECK_INT(way_page(&w, hr__str("[{\"n\":\"a\",\"c\":[{\"d\":[1]},{\"n\":\"b\",\"d\":[2]}]}]"), NULL, 0), HR_OK);
+    HR_CHECK_STR(text_of(&w, "t__c", "of", 1), "a");
+    HR_CHECK_STR(text_of(&w, "t__c__d", "of", 0), "a");
+    HR_CHECK_STR(text_of(&w, "t__c__d", "of", 1), "b");
+    HR_CHECK_STR(text_of(&w, "t__c__d", "load", 1), "1.5");
+    way_free(&w);
+}
+
 HR_CASE(row_hash_is_over_what_extra_adds) {
     way with, without;
     hr_normalize_options options = plain;
@@ -402,11 +467,16 @@ HR_CASE(random_documents_are_the_same_both_ways) {
         options.root_key = seed % 2 == 0;
         options.max_length = seed % 7 == 0 ? 12 : 0;
         options.id_kind = seed % 5 == 0 ? HR_ID_ROW_HASH : HR_ID_RANDOM;
+        options.propagations = root_ids;
+        options.n_propagations = seed % 13 < 2 ? seed % 13 + 1 : 0;
         const hr_str extra = hr__str("{\"n\":\"p\",\"extra\":[1]}");
         char why[256] = "";
         uint64_t fast = 0;
-        HR_CHECK(
-            two_ways(&options, seed % 11 == 0 ? key_seed : NULL, seed % 4 == 0 ? &extra : NULL, pages, 3, &fast, why));
+        HR_CHECK(two_ways(&options,
+                          seed % 11 == 0  ? key_seed
+                          : seed % 13 < 4 ? broken_out_seed
+                                          : NULL,
+                          seed % 4 == 0 ? &extra : NULL, pages, 3, &fast, why));
         if (why[0] != 0) {
             printf("  seed %u: %s\n  %.*s\n", seed, why, (int)pages[0].size_bytes, pages[0].data);
         }
@@ -430,8 +500,11 @@ static int sweep(const hr_allocator *alloc, bool reference_only) {
     options.reference_only = reference_only;
     options.root_key = true;
     options.id_kind = HR_ID_ROW_HASH;
+    options.propagations = root_ids;
+    options.n_propagations = 2;
     way_init(&w, alloc);
-    int rc = way_start(&w, &options);
+    broken_out_seed(&w.schema);
+    int rc = w.schema.max_tables == 0 ? HR_MEMORY : way_start(&w, &options);
     rc = rc == HR_OK ? way_extra(&w, hr__str("{\"parent\":{\"k\":[1]},\"n\":1}")) : rc;
     for (size_t p = 0; p < 2 && rc == HR_OK; p++) {
         rc = way_page(&w, hr__str(pages[p]), NULL, p);
@@ -458,6 +531,8 @@ int main(void) {
     HR_RUN(nesting_limit_leaves_json_text);
     HR_RUN(ids_and_links_are_dlts);
     HR_RUN(key_hash_and_row_hash_are_dlts);
+    HR_RUN(a_table_broken_out_has_ids_of_its_own);
+    HR_RUN(columns_are_passed_to_rows_below);
     HR_RUN(row_hash_is_over_what_extra_adds);
     HR_RUN(long_names_are_hashed_too);
     HR_RUN(errors_tell_where);
