@@ -66,7 +66,7 @@ def trees(pipeline: dlt.Pipeline) -> dict[str, list[str]]:
         }
         if "_dlt_load_id" in row:
             own["load"] = loads.index(row["_dlt_load_id"])
-        if "_dlt_root_id" in row:
+        if "_dlt_root_id" in row and "_dlt_parent_id" in row:  # else the table was broken out of its chain
             assert row["_dlt_root_id"] == root_id
         found = sorted(children.get(row["_dlt_id"], []), key=lambda c: (c[0], c[1]["_dlt_list_idx"]))
         below = [(child, c["_dlt_list_idx"], text(child, c, root_id)) for child, c in found]

@@ -88,6 +88,12 @@ def test_every_file_format_loads_the_same(formats: str | None, tmp_path: Path) -
         {"write_disposition": {"disposition": "merge", "strategy": "scd2"}},
         {"schema_contract": {"columns": "discard_value", "data_type": "discard_row"}},
         {"max_table_nesting": 0},
+        {"nested_hints": {"lines": dlt.mark.make_nested_hints(primary_key=["sku"], write_disposition="merge")}},
+        {
+            "write_disposition": "merge",
+            "nested_hints": {("lines", "tags"): dlt.mark.make_nested_hints(columns={"value": {"data_type": "json"}})},
+        },
+        {"write_disposition": {"disposition": "merge", "strategy": "insert-only"}},
         {"columns": {"total": {"data_type": "text"}, "placed": {"data_type": "timestamp", "timezone": False}}},
         {
             "columns": {
