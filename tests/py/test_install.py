@@ -91,7 +91,10 @@ def test_every_file_format_loads_the_same(formats: str | None, tmp_path: Path) -
         {"nested_hints": {"lines": dlt.mark.make_nested_hints(primary_key=["sku"], write_disposition="merge")}},
         {
             "write_disposition": "merge",
-            "nested_hints": {("lines", "tags"): dlt.mark.make_nested_hints(columns={"value": {"data_type": "json"}})},
+            "nested_hints": {
+                "lines": dlt.mark.make_nested_hints(),
+                ("lines", "tags"): dlt.mark.make_nested_hints(columns={"value": {"data_type": "json"}}),
+            },
         },
         {"write_disposition": {"disposition": "merge", "strategy": "insert-only"}},
         {"columns": {"total": {"data_type": "text"}, "placed": {"data_type": "timestamp", "timezone": False}}},
