@@ -21,7 +21,7 @@ from headrace._reasons import Way
 from headrace._run import Chain, Job, Records, Run
 from headrace._sessions import why_python
 from headrace._steps import PythonSteps
-from headrace._writer import PackageWriter, release_unused
+from headrace._writer import PackageWriter
 from headrace.config import settings
 
 _LONG_WAIT_S = 10  # worth a warning
@@ -226,8 +226,9 @@ class Service:
                 self._steps.own = None
             # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
             schema.tables[batch.name]["columns"].update(columns)
+            n_bytes = table.nbytes
             del table  # dlt has it, or is done with it
-            release_unused()
+            writer.written(n_bytes)
 
 
 class Progress:
