@@ -15,12 +15,13 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+import pendulum
 import pyarrow as pa
 from dlt.common.data_writers import escape
 from dlt.common.data_writers.writers import CsvWriter, DataWriter, InsertValuesWriter, JsonlWriter
 from dlt.common.json import json
 
-from headrace import _core
+from headrace import _core, _dlt_versions
 
 # The literals of dlt's destinations: each maps single characters, which is what a layout can say.
 _LITERALS = (
@@ -88,6 +89,8 @@ def _values(column: pa.ChunkedArray, data_type: str | None) -> list[Any]:
     values: list[Any] = column.to_pylist()
     if data_type == "json":
         return [_from_json(value) for value in values]
+    if data_type == "timestamp" and _dlt_versions.KEEPS_OFFSETS:  # rows hold pendulum's, which are shown without Z
+        return [value if value is None else pendulum.instance(value, tz=value.tzinfo) for value in values]
     if data_type == "decimal" and column.type == pa.string():
         return [None if value is None else Decimal(value) for value in values]
     return values
@@ -279,7 +282,7 @@ def json_layout() -> _core.TextLayout:
         "false": "false",
         "orjson_doubles": 1,
     }
-    set_times(layout, json.dumps(_MOMENT)[1:-1])
+    set_times(layout, json.dumps(pendulum.instance(_MOMENT))[1:-1])  # before dlt 1.29 others have a Z
     return layout
 
 
