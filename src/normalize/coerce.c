@@ -521,16 +521,63 @@ static int coerce_typed(const hr_tok *tok, hr_type type, int precision, int scal
     }
 }
 
+/* bool(Decimal) of what str(Decimal) wrote. */
+static bool is_nonzero(hr_str decimal) {
+    for (size_t i = 0; i < decimal.size_bytes && decimal.data[i] != 'E'; i++) {
+        if (decimal.data[i] >= '1' && decimal.data[i] <= '9') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Text that dlt wrote for a value of another type than the column's. HR_UNSUPPORTED where what dlt makes of it is its
+ * own matter: str of datetimes and bytes, days of datetimes, integers of decimals. */
+static int coerce_between(const hr_tok *tok, hr_type from, hr_type type, hr_arena *arena, hr_cell *cell,
+                          uint32_t *size_out, hr_error *err) {
+    static const hr_iso_kind kinds[HR_TYPE_BINARY + 1] = {[HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
+    hr_str value = hr__typed_text_value(tok_text(tok));
+    const hr_tok plain = {.type = HR_TOK_STRING, .len = (uint32_t)value.size_bytes, .as.str = value.data};
+    hr_iso iso;
+    hr__iso_parse(value, &iso);
+    bool is_own_matter = (type == HR_TYPE_TEXT && (from == HR_TYPE_TIMESTAMP || from == HR_TYPE_BINARY)) ||
+                         (type == HR_TYPE_DATE && from == HR_TYPE_TIMESTAMP) ||
+                         (type == HR_TYPE_BIGINT && from == HR_TYPE_DECIMAL) ||
+                         (from == HR_TYPE_TIMESTAMP && iso.kind != HR_ISO_DATETIME) ||
+                         (kinds[from] != HR_ISO_NONE && iso.kind != kinds[from]);
+    if (is_own_matter) {
+        return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of another type than its column's");
+    }
+    if (type == HR_TYPE_TEXT) { /* str() */
+        HR_TRY(from == HR_TYPE_DECIMAL ? hr__text_decimal_text(arena, value, &value) : HR_OK);
+        cell->str = value.data;
+        *size_out = (uint32_t)value.size_bytes;
+        return HR_OK;
+    }
+    if (type == HR_TYPE_TIMESTAMP && from == HR_TYPE_DATE) {
+        return to_timestamp(&plain, arena, cell, err);
+    }
+    if (type == HR_TYPE_BOOL && from == HR_TYPE_DECIMAL) {
+        cell->i = is_nonzero(value);
+        return HR_OK;
+    }
+    return type == HR_TYPE_DOUBLE && from == HR_TYPE_DECIMAL ? hr__text_double(arena, value, false, &cell->d)
+                                                             : HR_COERCE;
+}
+
 static int coerce_checked(const hr_doc *doc, size_t at, hr_type type, int precision, int scale, hr_arena *arena,
                           hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
     hr_cell cell = {0};
     uint32_t size = 0;
     const hr_tok *tok = &doc->toks[at];
-    bool typed = tok->type == HR_TOK_STRING && hr__text_is_marked(tok_text(tok)) && hr__value_type(tok) == type &&
-                 type != HR_TYPE_TEXT;
+    hr_type from = HR_TYPE_TEXT; /* of marked text, what dlt reads from it */
+    if (tok->type == HR_TOK_STRING && hr__text_is_marked(tok_text(tok))) {
+        from = hr__value_type(tok);
+    }
     int rc;
-    if (typed) {
-        rc = coerce_typed(tok, type, precision, scale, arena, &cell, &size, err);
+    if (HR_UNLIKELY(from != HR_TYPE_TEXT)) {
+        rc = from == type ? coerce_typed(tok, type, precision, scale, arena, &cell, &size, err)
+                          : coerce_between(tok, from, type, arena, &cell, &size, err);
     } else {
         HR_TRY(check_value(tok, arena, err));
         rc = coerce(doc, at, type, precision, scale, arena, &cell, &size, err);

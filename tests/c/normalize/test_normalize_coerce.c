@@ -473,10 +473,12 @@ HR_CASE(private_use_text_that_dlt_cannot_decode_is_text) {
         snprintf(json, sizeof json, "\"%s\"", cases[i].text);
         decode(json);
         int rc = hr__coerce(&doc, 0, HR_TYPE_TEXT, &arena, &cell, &size, NULL);
-        if (rc != (cases[i].decodes ? HR_UNSUPPORTED : HR_OK)) {
+        hr_type typed = hr__value_type(&doc.toks[0]); /* decimals, dates and times have a text in a text column */
+        bool is_left = cases[i].decodes && typed != HR_TYPE_DECIMAL && typed != HR_TYPE_DATE && typed != HR_TYPE_TIME;
+        if (rc != (is_left ? HR_UNSUPPORTED : HR_OK)) {
             printf("  %s\n", cases[i].text);
         }
-        HR_CHECK_INT(rc, cases[i].decodes ? HR_UNSUPPORTED : HR_OK);
+        HR_CHECK_INT(rc, is_left ? HR_UNSUPPORTED : HR_OK);
     }
 }
 
