@@ -49,7 +49,7 @@ class Cursor:
             return keys
         primary_key: Any = self._transform.primary_key
         if primary_key is None:
-            self._transform.compute_unique_value = self._hash_whole  # type: ignore[method-assign]
+            vars(self._transform)["compute_unique_value"] = self._hash_whole
             return keys
         if callable(primary_key):
             return None
@@ -80,10 +80,10 @@ class Cursor:
         stay = {id(row) for row in kept}
         return bytes(id(row) in stay for row in rows)
 
-    def _hash_whole(self, row: Any, primary_key: Any, legacy: bool = False) -> str:
-        key = (id(row), legacy)
+    def _hash_whole(self, row: Any, primary_key: Any, *legacy: bool) -> str:
+        key = (id(row), any(legacy))  # dlt has hashes of an older kind since 1.29
         if key not in self._hashes:
-            self._hashes[key] = (row, self._hash(self._record(row), primary_key, legacy))
+            self._hashes[key] = (row, self._hash(self._record(row), primary_key, *legacy))
         return self._hashes[key][1]
 
     def _record(self, row: Any) -> Any:

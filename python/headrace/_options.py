@@ -2,8 +2,9 @@
 
     client:   rate_limit, max_requests_per_second, max_in_flight, retry, network
     endpoint: retry, rate_cost
+    both:     on_incomplete, on_error, total_count_path, error_path; types of `auth` that are not dlt's
 
-docs/rate-limits.md, docs/retries.md and docs/networks.md describe them.
+docs/rate-limits.md, docs/retries.md, docs/networks.md, docs/truncation.md and docs/authentication.md describe them.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from dlt.common import jsonpath
 from dlt.extract.resource import DltResource
 from dlt.sources.helpers.rest_client.client import RESTClient
 
+from headrace.auth import create, is_ours
+from headrace.config import HeadraceConfiguration
 from headrace.exceptions import ConfigurationError
 
 _MARK = "__headrace_options__"
 _ANY = object()
-_CLIENT = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network")
-_ENDPOINT = ("retry", "rate_cost")
+_CHOICES = {"on_incomplete": ("warn", "raise"), "on_error": ("raise", "skip_parent", "skip_resource")}
+_PATHS = ("total_count_path", "error_path")
+_BOTH = (*_CHOICES, *_PATHS)
+_CLIENT = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network", *_BOTH)
+_ENDPOINT = ("retry", "rate_cost", *_BOTH)
 _RULE = ("requests", "per")
 _RETRY = ("max_attempts", "backoff", "max_delay", "max_total", "statuses", "methods", "on_content", "breaker")
 _NETWORK = ("proxy", "ca_bundle", "client_cert", "min_tls", "resolve", "interface", "allowed_hosts")
@@ -52,12 +58,21 @@ class Options:
         rules: Rate limits, (requests, milliseconds).
         on_content: When an answer is asked for again because of what it holds.
         allowed_hosts: Hosts that may be asked; empty: any.
+        on_incomplete: "warn" or "raise": what happens when pages seem to be missing; None: not said.
+        on_error: "raise", "skip_parent" (of a dependent resource) or "skip_resource": what is left out when a page fails;
+            None: not said.
+        total_count_path: jsonpath of the number of records that the API says there are.
+        error_path: jsonpath that has a value only in an answer that is an error in spite of its status 200.
     """
 
     route: dict[str, Any] = field(default_factory=dict)
     rules: tuple[tuple[int, int], ...] = ()
     on_content: tuple[Condition, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    on_incomplete: str | None = None
+    on_error: str | None = None
+    total_count_path: str | None = None
+    error_path: str | None = None
 
 
 _NONE = Options()
@@ -67,6 +82,12 @@ def options_of(client: RESTClient) -> Options:
     """What was said for the client; nothing if it is not ours."""
     found: Options = getattr(client, _MARK, _NONE)
     return found
+
+
+def in_force(options: Options, settings: HeadraceConfiguration) -> Options:
+    """The options with what `[headrace]` says where the configuration of the source says nothing."""
+    said = {key: getattr(options, key) or getattr(settings, key) for key in _CHOICES}
+    return _common(replace(options, **said), said, "headrace")
 
 
 def set_options(resources: Sequence[DltResource], options: Mapping[str, Options]) -> None:
@@ -105,12 +126,15 @@ def _split(given: Any, keys: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:
     if not isinstance(given, Mapping):
         return given, {}
     own = {key: given[key] for key in keys if given.get(key) is not None}
-    return {key: value for key, value in given.items() if key not in keys}, own
+    rest = {key: value for key, value in given.items() if key not in keys}
+    if is_ours(rest.get("auth")):
+        rest["auth"] = create(rest["auth"])
+    return rest, own
 
 
 def _split_resource(given: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
     endpoint, own = _split(given.get("endpoint"), _ENDPOINT)
-    return (dict(given) | {"endpoint": endpoint} if own else given), own
+    return (dict(given) | {"endpoint": endpoint} if "endpoint" in given else given), own
 
 
 # ---- each key
@@ -152,15 +176,26 @@ def _client(base: Options, own: Mapping[str, Any]) -> Options:
     if "max_in_flight" in own:
         route["max_in_flight"] = int(_number(own["max_in_flight"], "client.max_in_flight", 1))
     made = replace(base, route=route, rules=tuple(rules))
+    made = _common(made, own, "client")
     made = _network(made, _known(own.get("network", {}), _NETWORK, "client.network"))
     return _retry(made, own.get("retry", {}), "client.retry")
 
 
 def _endpoint(base: Options, own: Mapping[str, Any], where: str) -> Options:
-    made = _retry(base, own.get("retry", {}), f"{where}.retry")
+    made = _common(_retry(base, own.get("retry", {}), f"{where}.retry"), own, where)
     if "rate_cost" in own:
         made = replace(made, route=made.route | {"cost": int(_number(own["rate_cost"], f"{where}.rate_cost", 1))})
     return made
+
+
+def _common(base: Options, own: Mapping[str, Any], where: str) -> Options:
+    for key, choices in _CHOICES.items():
+        if key in own and own[key] not in choices:
+            raise ConfigurationError(f"`{where}.{key}` must be one of {', '.join(choices)}, not {own[key]!r}")
+    for key in _PATHS:
+        if key in own:
+            jsonpath.compile_path(own[key])
+    return replace(base, **{key: own[key] for key in _BOTH if key in own})
 
 
 def _statuses(given: Any, where: str) -> list[tuple[int, int]]:

@@ -30,6 +30,7 @@ from dlt.sources.rest_api.config_setup import (
 
 from headrace import _normalize_loads, _status
 from headrace._incremental import Cursor
+from headrace._isolation import Memory, identity, text_of
 from headrace._reasons import MARK, Choice, Way, children_of, choice, parts_in_python, plan_of
 from headrace._request import selector_steps
 from headrace._run import Chain, Job, Records
@@ -68,6 +69,8 @@ class Plan:
         setattr(self.native, MARK, self)
         self._decided: tuple[str, Way] = ("", Way.DLT)  # run, way
         self._service: Service | None = None
+        self._memory: tuple[str, Memory] | None = None  # run, what was before it
+        self._again: tuple[str, set[str]] | None = None  # run, parents that are asked for again
         self._bound: tuple[str, Bound] | None = None  # run, what is the same for all parents
 
     def _generator(self) -> Callable[..., Any]:
@@ -121,6 +124,8 @@ class Plan:
 
     def _generate(self) -> Iterator[Any]:
         run_key, source, resource, way = self._decide()
+        if way is not Way.DLT:
+            self._memory_of(run_key, resource).forget()  # this run asks for all of it
         original = self.original()  # not started: it only shows its arguments, with the incremental in place
         if way is Way.DLT:
             yield from original
@@ -146,10 +151,28 @@ class Plan:
             "json": expand_placeholders(arguments["json"], values, preserve_value_type=True),
             "data": expand_placeholders(arguments["data"], values),
         }
-        keys = _parent_keys(source, resource, way)
-        service = Service(run_key, self.arguments, source, resource, way, keys, cursor, steps)
+        service = self._service_of(run_key, source, resource, way, cursor, steps)
         service.add([lambda job: self._chain(job, path, request, None)])
         yield from service.items()
+
+    def _service_of(
+        self,
+        run_key: str,
+        source: Any,
+        resource: DltResource,
+        way: Way,
+        cursor: Cursor | None,
+        steps: PythonSteps | None,
+    ) -> Service:
+        keys = _parent_keys(source, resource, way)
+        memory = self._memory_of(run_key, resource)
+        return Service(run_key, self.arguments, source, resource, way, keys, cursor, steps, memory)
+
+    def _memory_of(self, run_key: str, resource: DltResource) -> Memory:
+        """The resource's state as it was before the run."""
+        if self._memory is None or self._memory[0] != run_key:
+            self._memory = (run_key, Memory(resource.name))
+        return self._memory[1]
 
     def _steps(self, source: Any, resource: DltResource, way: Way) -> PythonSteps | None:
         """The running pipe's steps in Python; None: there are none, or records stay with dlt behind them."""
@@ -174,21 +197,34 @@ class Plan:
             items = parents.get(item)
         if way is Way.DLT:
             return self.original(items, meta=meta)
+        service = self._service if self._service is not None and self._service.run_key == run_key else None
+        if service is not None and service.was_skipped:
+            return None
+        self._memory_of(run_key, resource)  # before the incremental changes it
         bound = self._bind(run_key, source, resource, way, items, meta)
-        chains = [
-            (lambda job, one=one: self._child(job, one, bound))
-            for one in (items if isinstance(items, list) else [items])
-        ]
+        asked = self._parents(run_key, resource, items if isinstance(items, list) else [items])
+        chains = [(lambda job, one=one: self._child(job, one, bound)) for one in asked]
         if not chains:
             return None
-        service = self._service
-        if service is not None and service.is_open and service.run_key == run_key:
+        if service is not None and service.is_open:
             service.add(chains)
             return None
-        keys = _parent_keys(source, resource, way)
-        self._service = Service(run_key, self.arguments, source, resource, way, keys, bound.cursor, bound.steps)
+        self._service = self._service_of(run_key, source, resource, way, bound.cursor, bound.steps)
         self._service.add(chains)
         return self._service.items()
+
+    def _parents(self, run_key: str, resource: DltResource, items: list[Any]) -> list[Any]:
+        """The parents to ask for: with the first of a run, those before that the run before left out."""
+        if self._again is None or self._again[0] != run_key:
+            again = self._memory_of(run_key, resource).take_parents()
+            self._again = (run_key, {text_of(one) for one in again})
+            items = [*again, *(one for one in items if self._text_of(one) not in self._again[1])]
+        elif self._again[1]:
+            items = [one for one in items if self._text_of(one) not in self._again[1]]
+        return items
+
+    def _text_of(self, parent: Any) -> str:
+        return text_of(identity(parent, _fields_of(self.arguments)))
 
     def _bind(self, run_key: str, source: Any, resource: DltResource, way: Way, items: Any, meta: Any) -> Bound:
         """What the run has of the incremental: bound once, so that all parents' records are held against where the run before
@@ -238,7 +274,9 @@ class Plan:
             "data": processed.data,
         }
         extra = json.dumps(processed.parent_record).encode() if processed.parent_record else None
-        return self._chain(job, processed.path, request, extra)
+        chain = self._chain(job, processed.path, request, extra)
+        chain.parent = identity(item, _fields_of(arguments))
+        return chain
 
     def _chain(self, job: Job, path: str, request: dict[str, Any], extra: bytes | None) -> Chain:
         client = self.arguments["client"]
@@ -263,13 +301,22 @@ def _parent_keys(source: Any, resource: DltResource, way: Way) -> list[str] | bo
         plan = plan_of(pipe)
         assert plan is not None, "a child that is not ours makes its parent take dlt's path"
         found = True
-        keys.update(plan.arguments.get("include_from_parent") or [])
-        for param in plan.arguments["resolved_params"]:
-            steps = selector_steps(param.field_path)
-            if not steps or not isinstance(steps[0], str):
-                return None
-            keys.add(steps[0])
+        fields = _fields_of(plan.arguments)
+        if fields is None:
+            return None
+        keys.update(fields)
     return sorted(keys) if found else False
+
+
+def _fields_of(arguments: dict[str, Any]) -> list[str] | None:
+    """The top-level fields of a parent that a dependent resource is made of; None: whole records."""
+    keys = set(arguments.get("include_from_parent") or [])
+    for param in arguments["resolved_params"]:
+        steps = selector_steps(param.field_path)
+        if not steps or not isinstance(steps[0], str):
+            return None
+        keys.add(steps[0])
+    return sorted(keys)
 
 
 def install(resource: DltResource, wanted: Callable[[], bool] | None = None) -> None:
@@ -282,6 +329,10 @@ def install(resource: DltResource, wanted: Callable[[], bool] | None = None) -> 
     pipe = resource._pipe
     plan = plan_of(pipe)
     if plan is not None:
+        if (
+            pipe.gen is not plan.native and wanted is None
+        ):  # `rest_api.clone(parallelized=True)` has wrapped it meanwhile
+            pipe.replace_gen(plan.native)
         plan.wanted = plan.wanted and wanted
         return
     arguments = resource.explicit_args if resource.args_bound else None

@@ -99,6 +99,8 @@ class Sender:
         self.options = options_of(client)
         self.in_python = in_python  # the session itself sends
         self.session = client.session
+        if certificate := getattr(client.auth, "certificate", None):
+            self.session.cert = certificate
         config = client._config
         timeout = getattr(self.session, "timeout", config.request_timeout)
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
@@ -141,12 +143,29 @@ class Sender:
     def prepare(self, request: requests.Request) -> requests.PreparedRequest:
         """The request as dlt's client would send it: URL, headers, body, authentication."""
         if not self.in_python:
-            return self.session.prepare_request(request)
+            return self._noted(request.auth, self.session.prepare_request(request))
         bare = copy_request(request)
         bare.auth = None  # an authentication may want to be called on the thread that sends
         unsent = Unsent(copy_request(request))
         vars(unsent).update(vars(self.session.prepare_request(bare)))
         return unsent
+
+    def renewed(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest | None:
+        """The request with another token, after it was refused with status 401; None: the authentication has no other."""
+        auth: Any = self.client.auth
+        refused = getattr(prepared, "_headrace_token", None)
+        if refused is None or not hasattr(auth, "renew"):
+            return None
+        auth.renew(refused)
+        again = prepared.copy()
+        return self._noted(auth, auth(again))
+
+    @staticmethod
+    def _noted(auth: Any, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Keeps beside the request what the authentication sent with it, if it did."""
+        if hasattr(auth, "renew"):
+            vars(prepared)["_headrace_token"] = auth.current()
+        return prepared
 
     def keep_cookies(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
         """Puts the cookies that an answer sets into the session, as requests does."""

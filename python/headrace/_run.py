@@ -38,6 +38,9 @@ from dlt.sources.helpers.rest_client.paginators import (
 from orjson import Fragment
 
 from headrace import _core
+from headrace._completeness import Watch, html_instead
+from headrace._isolation import MOST_SKIPPED, Skipped, may_skip, skipped
+from headrace._options import in_force
 from headrace._reasons import Way
 from headrace._request import (
     GivenResponse,
@@ -71,10 +74,8 @@ _FIRST_WINDOW = 2
 _CREDENTIALS = ("authorization", "cookie")
 _MOST_ITEMS = 16  # pages that wait for steps in Python
 PACER = _core.Pacer()  # what is known of hosts, for all runs of the process: one budget
-_SAME_SIZES, _SAME_PAGES = (
-    8,
-    100,
-)  # pages in a row: of one size, before they are compared; the same, before it is an error
+_MOST_WARNINGS = 20  # of a resource that are kept
+_LOGGED_WARNINGS = 3
 
 
 class Run:
@@ -174,9 +175,10 @@ class Run:
                 del self._waiting[tag]
                 if job.error is not None or chain.ended:
                     return
-                if not isinstance(found, IgnoreResponseException):
-                    raise chain.told(found, number)
-                chain.end()
+                if isinstance(found, IgnoreResponseException):
+                    chain.end()
+                else:
+                    job.failed(chain, chain.told(found, number))
                 job.advance()
             except BaseException as ex:
                 job.fail(ex)
@@ -208,7 +210,10 @@ class Run:
             if chain.ended:
                 page.release()
             else:
-                chain.arrive(number, page)
+                try:
+                    chain.arrive(number, page)
+                except Exception as ex:
+                    job.failed(chain, ex)
             job.advance()
         except BaseException as ex:
             job.fail(ex)
@@ -224,11 +229,12 @@ class Chain:
         self.request = request
         self.paginator = paginator
         self.extra = extra
+        self.parent: Any = None  # of a dependent resource's chain: the fields that it is made of
         self.selector: Any = job.data_selector
         self.steps = selector_steps(self.selector) if self.selector else None
         self.ready: deque[tuple[_core.Page, bytes | None]] = deque()  # handled, to be accepted at the chain's turn
         self.ended = False
-        self.host = ""
+        self.host = self.url = ""  # of the first request
         self.given: dict[int, requests.Response] = {}  # answers of a session of the user's, by number
         self._arrived: dict[int, _core.Page] = {}
         self._next = 0  # number of the page to be handled next
@@ -236,15 +242,14 @@ class Chain:
         self._ahead: tuple[requests.Request, RangePaginator] | None = None  # the furthest request made ahead
         self._n_sent = 0
         self._window = _FIRST_WINDOW
+        self._renewed: set[int] = set()  # pages that were asked for again with another token
         self._limit: int | None = None  # of the paginator's value
         self._seen: set[bytes] = set()
         self._held: requests.PreparedRequest | None = (
             None  # not sent: memory is full and it is not this chain's turn, or rows wait
         )
         self._is_cut_out = False  # the page at hand holds the records alone
-        self._same = 0  # pages in a row that are of one size, then also the same
-        self._last: tuple[int, int] = (0, 0)  # size and records of the page before
-        self._last_digest = b""
+        self.watch = Watch(job.name, job.options, job.say)
         self._is_short = False  # fewer are sent ahead than the window allows, for the same reason
         self._again: dict[
             int, tuple[int, float]
@@ -256,8 +261,9 @@ class Chain:
         if self.paginator:
             self.paginator.init_request(self.request)
         prepared = self.job.sender.prepare(self.request)
-        self.host = urlsplit(prepared.url or "").netloc
-        self._origin = origin_of(prepared.url or "")
+        self.url = prepared.url or ""
+        self.host = urlsplit(self.url).netloc
+        self._origin = origin_of(self.url)
         self._seen.add(_digest(prepared))
         self._send(prepared)
 
@@ -292,6 +298,9 @@ class Chain:
 
     def arrive(self, number: int, page: _core.Page) -> None:
         """Takes a page, handles those that are next."""
+        if page.status == 401 and self._asks_with_new_token(number):
+            page.release()
+            return
         self._arrived[number] = page
         while not self.ended and self._next in self._arrived:
             page = self._arrived.pop(self._next)
@@ -307,6 +316,18 @@ class Chain:
             where = mask_url(url or (prepared.url if prepared else "") or "")
             error.add_note(f"fetch: resource `{self.job.name}`, {where}, page {number}{tried}")
         return error
+
+    def _asks_with_new_token(self, number: int) -> bool:
+        """Asks once more, with another token, for a page that was refused."""
+        if number in self._renewed:
+            return False
+        prepared = self.job.sender.renewed(self._sent[number])
+        if prepared is None:
+            return False
+        self._renewed.add(number)
+        self._sent[number] = prepared
+        self.job.run.submit(self, number, prepared)
+        return True
 
     # ---- one page, as RESTClient.paginate does it
 
@@ -327,13 +348,16 @@ class Chain:
             page.release()
             return
         except _core.Error as error:
+            if error.code == "SYNTAX" and (found := html_instead(response)) is not None:
+                error.args = (f"{found} ({error})",)
             raise self._error(error, prepared, number, page.attempts) from error
         except requests.HTTPError as error:
             raise self.told(error, number, prepared.url, page.attempts) from None
-        self._look_for_a_loop(page, prepared, number)
+        self.watch.see(page, response, self.paginator, str(self.selector))
         cursor = self.job.cursor
         keep = self.job.cut(self, page) if self.job.cuts_at_once else None
         self.job.counts["pages"] += 1
+        self.job.counts["records"] += page.n_records
         if self.paginator is None:
             response.show(page.shape())
             self.paginator = self.job.client.detect_paginator(response, [None] * min(page.n_records, 1))
@@ -362,24 +386,6 @@ class Chain:
         self._next = number  # its turn again; those that came behind it wait
         self.job.run.submit(self, number, prepared, delay_ms)
         return True
-
-    def _look_for_a_loop(self, page: _core.Page, prepared: requests.PreparedRequest, number: int) -> None:
-        """Ends what would never end: an API that does not know the paginator's parameter gives its first page for ever."""
-        size = (page.size, page.n_records)
-        self._same = self._same + 1 if size == self._last and page.n_records else 0
-        self._last = size
-        if self._same < _SAME_SIZES:
-            return
-        digest = hashlib.blake2b(page.body(), digest_size=12).digest()
-        if self._same > _SAME_SIZES and digest != self._last_digest:
-            self._same = 0
-        self._last_digest = digest
-        if self._same >= _SAME_PAGES:
-            raise ResourceFailed(
-                f"fetch: resource `{self.job.name}`, {mask_url(prepared.url or '')}, page {number}: the last"
-                f" {_SAME_PAGES - _SAME_SIZES} pages are the same, byte for byte, so it would never end. Check the names of the"
-                " paginator's parameters, or set its maximum."
-            )
 
     def _check(self, page: _core.Page, response: NativeResponse) -> None:
         """Hooks, status and decoding. Raises what dlt's client would, or the engine's error."""
@@ -455,6 +461,8 @@ class Chain:
         paginator.update_state(response, data)
         paginator.update_request(self.request)
         if is_last or not paginator.has_next_page:
+            if not is_last:
+                self.watch.ended(page, response, paginator)
             self.end()
             return
         if type(paginator) in _AHEAD:
@@ -597,20 +605,22 @@ class Job:
         asks_in_python: bool = False,
         is_parallel: bool = False,
         way: Way = Way.TABLES,
+        is_replaced: bool = False,
     ) -> None:
         self.run = run
         self.name = name
         self.schema_name = schema_name
         self.client = client
         self.sender = Sender(client, run.settings, asks_in_python)
+        self.options = in_force(self.sender.options, run.settings)
         self.data_selector = data_selector or client.data_selector
         self.has_selector = bool(self.data_selector)
         steps = selector_steps(self.data_selector) if self.has_selector else None
         self.hooks = hooks or {}
-        options = {"batch_bytes": run.settings.batch_bytes, **stream_options}
+        rows = {"batch_bytes": run.settings.batch_bytes, **stream_options}
         self.is_mapped = is_mapped  # records pass steps in Python between the stream of fetched pages and that of rows
-        self.stream = run.engine.stream(selector=[] if is_mapped else steps, **options)
-        self.fetched = run.engine.stream(selector=steps, **options) if is_mapped else self.stream
+        self.stream = run.engine.stream(selector=[] if is_mapped else steps, **rows)
+        self.fetched = run.engine.stream(selector=steps, **rows) if is_mapped else self.stream
         self.items: deque[tuple[Chain, _core.Page]] = deque()  # pages for the steps
         self.is_parallel = is_parallel
         self.cursor = cursor
@@ -625,7 +635,11 @@ class Job:
         self._changed = threading.Condition(run.lock)  # records, error, finished
         self.parents: deque[Any] = deque()
         self.tags: dict[int, tuple[str, int]] = {}
-        self.counts = {"requests": 0, "pages": 0, "bytes": 0, "rows": 0}
+        self.counts = {"requests": 0, "pages": 0, "bytes": 0, "records": 0, "rows": 0}
+        self.warnings: list[str] = []
+        self.skipped: list[Skipped] = []
+        self.is_skipped = False  # the whole of it, from some page on
+        self.is_replaced = is_replaced
         self.error: BaseException | None = None
         self.empty = True
         self._chains: deque[Chain] = deque()
@@ -638,6 +652,16 @@ class Job:
         with self.run.lock:
             self._waiting.extend(chains)
             self.advance()
+
+    def say(self, text: str) -> None:
+        """Tells that pages seem to be missing. Raises where the configuration wants it."""
+        text = f"resource `{self.name}`, {text}"
+        if self.options.on_incomplete == "raise":
+            raise ResourceFailed(f"fetch: {text}. If that is right, set on_incomplete to `warn` for this endpoint.")
+        if len(self.warnings) < _LOGGED_WARNINGS:
+            logger.warning(f"headrace: {text}")
+        if len(self.warnings) < _MOST_WARNINGS:
+            self.warnings.append(text)
 
     def window(self, host: str) -> int:
         """How many requests this resource may make of a host at once."""
@@ -737,7 +761,10 @@ class Job:
             return False
         chain = self._waiting.popleft()()
         self._chains.append(chain)
-        chain.start()
+        try:
+            chain.start()
+        except Exception as error:
+            self.failed(chain, error)
         return True
 
     def cut(self, chain: Chain, page: _core.Page) -> bytes | None:
@@ -785,6 +812,31 @@ class Job:
     def _error(self, error: _core.Error, tag: int) -> Exception:
         url, number = self.tags.get(tag, (None, None))
         return page_error(error, resource=self.name, schema_name=self.schema_name, url=url, page=number)
+
+    def failed(self, chain: Chain, error: BaseException) -> None:
+        """A page of the chain failed: the run ends with it, or goes on without what `on_error` leaves out."""
+        way = self.options.on_error
+        if way == "skip_resource" and self.is_replaced and may_skip(error) and hasattr(error, "add_note"):
+            error.add_note("on_error: skip_resource is not done with write_disposition `replace`: rows would be lost")
+        is_parent = way == "skip_parent" and chain.parent is not None
+        if not may_skip(error) or not (is_parent or (way == "skip_resource" and not self.is_replaced)):
+            self.fail(error)
+            return
+        if len(self.skipped) >= MOST_SKIPPED:
+            self.fail(
+                ResourceFailed(f"fetch: resource `{self.name}`: more than {MOST_SKIPPED} parents failed, now: {error}")
+            )
+            return
+        found = skipped(chain.parent if is_parent else None, mask_url(chain.url), error)
+        self.skipped.append(found)
+        if len(self.skipped) <= _LOGGED_WARNINGS:
+            what = f"parent {found['parent']}" if is_parent else "the rest of it"
+            logger.warning(f"headrace: resource `{self.name}`: {what} is left out: {found['error']}")
+        if is_parent:
+            chain.end()
+        else:
+            self.is_skipped = True
+            self.end_chains()
 
     def fail(self, error: BaseException) -> None:
         """Remembers the first error; the generator raises it."""

@@ -15,14 +15,16 @@ from dlt.common.runtime import signals
 from dlt.common.schema import Schema
 from dlt.extract.resource import DltResource
 
-from headrace import _core, _schema
+from headrace import _core, _schema, _status
 from headrace._incremental import Cursor
+from headrace._isolation import Memory
 from headrace._reasons import Way
 from headrace._run import Chain, Job, Records, Run
 from headrace._sessions import why_python
 from headrace._steps import PythonSteps
 from headrace._writer import PackageWriter
 from headrace.config import settings
+from headrace.exceptions import ResourceFailed
 
 _LONG_WAIT_S = 10  # worth a warning
 _ALONE_MS, _TOGETHER_MS = 100, 10  # how long a generator waits for its rows before another resource may go on
@@ -65,7 +67,8 @@ class Service:
         way: Way,
         parent_keys: list[str] | bool | None,
         cursor: Cursor | None,
-        steps: PythonSteps | None = None,
+        steps: PythonSteps | None,
+        memory: Memory,
     ) -> None:
         self.is_open = True
         self.run_key = run_key
@@ -75,6 +78,9 @@ class Service:
         self._parent_keys = parent_keys
         self._cursor = cursor
         self._steps = steps
+        self._memory = memory
+        self.was_skipped = False  # nothing more of this resource in this run
+        self._n_loaded = 0  # rows of the root table given to dlt
         self._origin: tuple[str | None, int | None] = (None, None)  # of the records that pass the steps
         self._is_selected = resource.name in source.resources.selected
         self._is_parallel = bool(arguments.get("parallelized"))
@@ -96,7 +102,7 @@ class Service:
         try:
             while self.is_open:
                 yield from self._stream(run)
-                self.is_open = bool(self._waiting)
+                self.is_open = bool(self._waiting) and not self.was_skipped
         finally:
             self.is_open = False
             run.leave()
@@ -126,6 +132,7 @@ class Service:
                 if found is None:
                     break
                 if isinstance(found, Records):
+                    self._n_loaded += len(found)
                     yield found
                 elif isinstance(found, list):
                     yield from self._emit(writer, job, found)
@@ -134,6 +141,10 @@ class Service:
                 elif not self._is_alone:
                     yield None
             writer.close()
+            self._reconcile(job)
+            if job.skipped:
+                self._memory.keep(job.skipped)
+                self.was_skipped = job.is_skipped
             is_done = True
             if job.empty and not self._resource.is_transformer and self._steps is None:
                 yield []
@@ -141,6 +152,36 @@ class Service:
             if not is_done:
                 job.stop()
                 writer.abort()
+            self._note(job)
+
+    def _reconcile(self, job: Job) -> None:
+        """Records that stayed have been given to dlt, each once."""
+        if self._is_selected and self._n_loaded != job.counts["rows"]:
+            text = f"expected {job.counts['rows']} rows, found {self._n_loaded}"
+            raise ResourceFailed(f"emit: resource `{self._resource.name}`: {text}")
+
+    def _note(self, job: Job) -> None:
+        """Counts for the log, the status and dlt's trace."""
+        counts = job.counts
+        counted = {
+            "requests": counts["requests"],
+            "pages": counts["pages"],
+            "bytes": counts["bytes"],
+            "records": counts["records"],
+            "rows": self._n_loaded if self._is_selected else 0,
+            "left_out": counts["records"] - counts["rows"],
+            "skipped": len(job.skipped),
+        }
+        name = self._resource.name
+        total = _status.note_counts(self.run_key.partition("/")[0], name, counted, job.warnings, job.skipped)
+        self._n_loaded = 0
+        custom = getattr(self._resource, "custom_metrics", None)
+        if custom is not None:
+            custom["headrace"] = total
+        logger.info(
+            f"headrace: resource `{name}`: {counted['records']} records received, {counted['rows']} given to dlt,"
+            f" {counted['left_out']} left out by its incremental or its steps"
+        )
 
     def _map(self, steps: PythonSteps, job: Job) -> Iterator[Any]:
         """Lets pages of records pass the steps, and gives what the last of them left to the engine. dlt goes on here when it
@@ -190,6 +231,7 @@ class Service:
             asks_in_python=why_python(self._arguments["client"]) is not None,
             is_parallel=self._is_parallel,
             way=self._way,
+            is_replaced=self._resource.write_disposition == "replace",
         )
 
     def _feed(self, job: Job) -> None:
@@ -218,6 +260,7 @@ class Service:
                 continue
             if self._parent_keys is not False:
                 parents.put(table, [job.parents.popleft() for _ in range(batch.n_rows)])
+            self._n_loaded += batch.n_rows
             columns = deepcopy(schema.tables[batch.name]["columns"])
             if self._steps is not None:
                 self._steps.own = table

@@ -13,6 +13,7 @@ import requests
 from dlt.sources.helpers.requests.session import Session
 from dlt.sources.helpers.rest_client.client import RESTClient
 from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 _TOGETHER = 5  # requests of a parallelized resource, as dlt's own pool has workers
 
@@ -22,14 +23,28 @@ def why_python(client: RESTClient) -> str | None:
     session = client.session
     if type(session) is not Session:
         return "requests are made by a session of its own"
-    if client.auth is not None and "register_hook" in _names(type(client.auth).__call__):
+    answers = getattr(client.auth, "answers_to_responses", False)
+    if answers or (client.auth is not None and "register_hook" in _names(type(client.auth).__call__)):
         return f"requests are made by the session: `{type(client.auth).__name__}` answers to responses"
     url = client.base_url if client.base_url.startswith(("http://", "https://")) else "https://"
     if type(session.get_adapter(url)) is not HTTPAdapter:
         return "requests are made by the session: it has an adapter of its own"
     if session.hooks.get("response"):
         return "requests are made by the session: it has hooks"
+    if any(getattr(part, "__module__", "").partition(".")[0] != home for part, home in _replaceable()):
+        return "requests are made by the session: something stands in for requests (requests_mock, responses, vcrpy)"
     return None
+
+
+def _replaceable() -> tuple[tuple[Any, str], ...]:
+    """What libraries for tests replace in requests, and where it is from otherwise."""
+    return (
+        (requests.Session.send, "requests"),
+        (requests.Session.request, "requests"),
+        (HTTPAdapter.send, "requests"),
+        (HTTPConnectionPool.ConnectionCls, "urllib3"),
+        (HTTPSConnectionPool.ConnectionCls, "urllib3"),
+    )
 
 
 def _names(function: Any) -> tuple[str, ...]:

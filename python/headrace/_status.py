@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from dlt.normalize.worker import TWorkerRV
 
+    from headrace._isolation import Skipped
+
 _MAX_LOADS = 100  # older ones are forgotten
 
 
@@ -41,12 +43,22 @@ class ResourceStatus(TypedDict):
         in_python: What of its work Python did, a line each.
         in_normalize: Why its records are normalized in dlt's normalize step only; None: while they are extracted, or Python
             sees them.
+        counts: Of a resource that the engine served: `requests` (repeated ones count), `pages`, `bytes` and `records` that were
+            received; `rows` of the root table that dlt was given; records `left_out` by the incremental or by steps (below 0
+            if these make more of them): records = rows + left_out. What schema contracts discard of the rows is the
+            difference to dlt's row counts of the normalize step. And `skipped`: parents (or the
+            resource) that failed and were left out.
+        warnings: What looked like missing pages (docs/truncation.md); the first 20.
+        skipped: What failed and was left out by `on_error`.
     """
 
     native: bool
     reason: str | None
     in_python: list[str]
     in_normalize: str | None
+    counts: dict[str, int]
+    warnings: list[str]
+    skipped: list[Skipped]
 
 
 class LoadStatus(TypedDict):
@@ -84,7 +96,25 @@ def note_resource(
             "reason": reason,
             "in_python": in_python,
             "in_normalize": in_normalize,
+            "counts": {},
+            "warnings": [],
+            "skipped": [],
         }
+
+
+def note_counts(
+    load_id: str, resource: str, counts: dict[str, int], warnings: list[str], skipped: list[Skipped]
+) -> dict[str, int]:
+    """Adds to the counts of a resource that the engine serves. Returns their sums."""
+    with _lock:
+        known = _load(load_id)["resources"].get(resource)
+        if known is None:  # forgotten: a hundred loads were made meanwhile
+            return counts
+        for name, value in counts.items():
+            known["counts"][name] = known["counts"].get(name, 0) + value
+        known["warnings"] += warnings
+        known["skipped"] += skipped
+        return dict(known["counts"])
 
 
 def note(

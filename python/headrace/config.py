@@ -16,6 +16,8 @@ class HeadraceConfiguration(BaseConfiguration):
         rest_api: False leaves dlt's own `rest_api` sources as they are when `enabled`.
         nested_arrow: "tables" makes relational tables of nested Arrow columns of every resource, with the engine enabled
             (`headrace.nested(resource)` does so for one, enabled or not).
+        on_incomplete: "warn" or "raise": what happens when pages of a `rest_api` resource seem to be missing.
+        on_error: "raise", "skip_parent" or "skip_resource": what of `rest_api` is left out when a page fails.
         native: False makes every resource take dlt's own path.
         workers: Worker threads; 0: the machine's cores.
         memory_limit: Bytes that pages and batches may hold together.
@@ -33,6 +35,8 @@ class HeadraceConfiguration(BaseConfiguration):
     prefer_parquet: bool = False
     rest_api: bool = True
     nested_arrow: str = ""
+    on_incomplete: str = "warn"
+    on_error: str = "raise"
     native: bool = True
     workers: int = 0
     memory_limit: int = 256 << 20

@@ -38,6 +38,18 @@ class ResourceFailedTransient(HeadraceError, TransientException):
     """A page of a resource could not be fetched now; a later run may succeed."""
 
 
+class AuthenticationFailed(HeadraceError, TerminalException):
+    """A token was not given.
+
+    Attributes:
+        error: The server's code for it (RFC 6749, 5.2), or "".
+    """
+
+    def __init__(self, text: str, error: str = "") -> None:
+        super().__init__(text)
+        self.error = error
+
+
 _ADVICE = {
     "SYNTAX": "the answer is not the JSON that was expected: look at it with curl; the data may be behind a login, or the"
     " body was cut",

@@ -184,7 +184,9 @@ def test_metrics_are_dlts(api: Any, tmp_path: Path, native_only: Any) -> None:
         made = config(api(server).url, {"cursor_path": "at", "initial_value": day(1)}, **KEY)
         info = pipeline.extract(module.rest_api_source(made, name="api"))
         metrics = next(iter(info.metrics.values()))[0]
-        found.append(metrics["resource_metrics"]["items"].custom_metrics)
+        custom = dict(metrics["resource_metrics"]["items"].custom_metrics)
+        assert (custom.pop("headrace", None) is not None) == (side == "headrace")
+        found.append(custom)
     assert found[0]["incremental"]
     assert found[0] == found[1]
 

@@ -356,6 +356,23 @@ def test_a_session_with_an_error(api: Any, tmp_path: Path, status: int) -> None:
         pipeline.run(rest_api.rest_api_source(made, name="api"))
 
 
+@pytest.mark.parametrize("place", [requests.Session, HTTPAdapter], ids=["session", "adapter"])
+def test_a_stand_in_for_requests_is_asked(tmp_path: Path, monkeypatch: Any, native_only: Any, place: Any) -> None:
+    """As `requests_mock` and `responses` put themselves in place: nothing leaves the machine."""
+
+    def send(self: Any, request: Any, **settings: Any) -> requests.Response:
+        response = requests.Response()
+        response.status_code = 200
+        response._content = b'{"items": [{"id": 1}], "total": 1}'
+        response.request, response.url = request, request.url
+        return response
+
+    monkeypatch.setattr(place, "send", send)
+    pipeline = make_pipeline(tmp_path, "p")
+    pipeline.run(rest_api.rest_api_source(config("https://api.example.invalid"), name="api"))
+    assert [row["id"] for row in read_tables(pipeline)["items"]] == [1]
+
+
 def test_a_session_that_cannot_connect(tmp_path: Path) -> None:
     made = config("http://127.0.0.1:9", client={"session": requests.Session()})
     pipeline = make_pipeline(tmp_path, "failing")

@@ -50,3 +50,6 @@ def rest_api(
 ) -> list[DltResource]:
     """The source whose configuration may come from config.toml: `dlt.sources.rest_api.rest_api`."""
     return rest_api_resources({"client": client, "resources": resources, "resource_defaults": resource_defaults})
+
+
+rest_api.add_postprocessor(_native_source)  # after `parallelized`, which wraps generators

@@ -1,0 +1,418 @@
+"""Authentications against servers that hold them to their rules: what is sent, when it is renewed, what is never shown."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import ssl
+import stat
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import dlt
+import headrace.auth
+import headrace.sources.rest_api as rest_api
+import jwt
+import pytest
+import requests
+from dlt.pipeline.exceptions import PipelineStepFailed
+from headrace import auth as auths
+from oracle import make_pipeline, read_tables
+from servers import Answer, Request
+
+PAGES = 6
+SECRETS = ("s3cr%t/é", "pa55", "refresh-0", "refresh-1", "token-1", "token-2")
+
+
+class Server:
+    """An authorization server and an API in one: tokens are valid until `end`, and refresh tokens once."""
+
+    def __init__(self) -> None:
+        self.n_tokens = 0
+        self.valid: set[str] = set()
+        self.refresh = "refresh-0"
+        self.forms: list[dict[str, str]] = []
+        self.basic: list[str] = []
+        self.life: Any = 3600
+        self.pending = 0
+        self.refused = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Answer:
+        with self.lock:
+            if request.path == "/token":
+                return self.token(request)
+            if request.path == "/device":
+                started = {
+                    "device_code": "dc",
+                    "user_code": "ABCD",
+                    "verification_uri": "http://x/enter",
+                    "interval": 0,
+                }
+                return Answer(started)
+            if request.headers.get("Authorization", "") not in {f"Bearer {token}" for token in self.valid}:
+                self.refused += 1
+                return Answer({"error": "invalid_token"}, status=401)
+            page = int(request.query.get("page", 0))
+            return Answer({"total": PAGES, "items": [{"id": page * 2 + n} for n in range(2)]})
+
+    def token(self, request: Request) -> Answer:
+        form = {key: value[0] for key, value in parse_qs(request.body.decode()).items()}
+        self.forms.append(form)
+        self.basic.append(request.headers.get("Authorization", ""))
+        grant = form["grant_type"]
+        if grant.endswith("device_code") and self.pending:
+            self.pending -= 1
+            return Answer({"error": "authorization_pending"}, status=400)
+        if grant == "refresh_token":
+            if form["refresh_token"] != self.refresh:
+                return Answer({"error": "invalid_grant", "error_description": "used before"}, status=400)
+            self.refresh = f"refresh-{int(self.refresh[-1]) + 1}"
+        self.n_tokens += 1
+        self.valid = {f"token-{self.n_tokens}"}
+        answer = {"access_token": f"token-{self.n_tokens}", "token_type": "Bearer", "expires_in": self.life}
+        if grant == "refresh_token" or grant.endswith("device_code"):
+            answer["refresh_token"] = self.refresh
+        return Answer(answer)
+
+
+def config(url: str, auth: Any) -> Any:
+    """Pages that need an authentication."""
+    paginator = {"type": "page_number", "total_path": "total"}
+    endpoint = {"path": "items", "data_selector": "items", "paginator": paginator}
+    return {"client": {"base_url": url, "auth": auth}, "resources": [{"name": "items", "endpoint": endpoint}]}
+
+
+def load(folder: Path, made: Any) -> list[int]:
+    pipeline = make_pipeline(folder, "p")
+    pipeline.run(rest_api.rest_api_source(made, name="api"))
+    return sorted(row["id"] for row in read_tables(pipeline)["items"])
+
+
+ALL = list(range(PAGES * 2))
+CLIENT = {"client_id": "me", "client_secret": "s3cr%t/é"}
+GRANTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "post": (CLIENT, {"grant_type": "client_credentials", **CLIENT}),
+    "basic": ({**CLIENT, "client_auth": "basic", "scope": "a b"}, {"grant_type": "client_credentials", "scope": "a b"}),
+    "password": (
+        {**CLIENT, "grant": "password", "username": "u", "password": "pa55", "request_data": {"realm": "r"}},
+        {"grant_type": "password", **CLIENT, "username": "u", "password": "pa55", "realm": "r"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(GRANTS))
+def test_grants(api: Any, tmp_path: Path, native_only: Any, name: str) -> None:
+    server = Server()
+    url = api(server).url
+    given, form = GRANTS[name]
+    assert load(tmp_path, config(url, {"type": "oauth2", "token_url": f"{url}/token", **given})) == ALL
+    assert server.forms == [form]  # one for all pages
+    if name == "basic":
+        user, _, secret = base64.b64decode(server.basic[0][6:]).decode().partition(":")
+        assert (user, secret) == ("me", "s3cr%25t%2F%C3%A9")
+
+
+def test_a_signed_assertion(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = Server()
+    url = api(server).url
+    key = "k" * 40
+    given = {
+        "type": "oauth2",
+        "grant": "jwt_bearer",
+        "private_key": key,
+        "algorithm": "HS256",
+        "issuer": "me",
+        "scope": "s",
+    }
+    assert load(tmp_path, config(url, {**given, "token_url": f"{url}/token", "client_auth": "none"})) == ALL
+    (form,) = server.forms
+    claims = jwt.decode(form["assertion"], key, algorithms=["HS256"], audience=f"{url}/token")
+    assert (claims["iss"], claims["sub"], claims["scope"]) == ("me", "me", "s")
+    assert "client_id" not in form
+
+
+def test_a_client_that_signs(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = Server()
+    url = api(server).url
+    key = "k" * 40
+    given = {
+        "type": "oauth2",
+        "client_auth": "private_key_jwt",
+        "private_key": key,
+        "algorithm": "HS256",
+        "key_id": "k1",
+    }
+    assert load(tmp_path, config(url, {**given, "token_url": f"{url}/token", "client_id": "me"})) == ALL
+    (form,) = server.forms
+    assert form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    assert jwt.decode(form["client_assertion"], key, algorithms=["HS256"], audience=f"{url}/token")["sub"] == "me"
+    assert jwt.get_unverified_header(form["client_assertion"])["kid"] == "k1"
+    assert "client_secret" not in form
+
+
+def test_fields_come_from_secrets(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    server = Server()
+    url = api(server).url
+    monkeypatch.setenv("SOURCES__REST_API__API__CREDENTIALS__CLIENT_SECRET", "s3cr%t/é")
+    monkeypatch.setenv("SOURCES__REST_API__API__CREDENTIALS__CLIENT_ID", "me")
+    assert load(tmp_path, config(url, {"type": "oauth2", "token_url": f"{url}/token"})) == ALL
+    assert server.forms[0]["client_id"] == "me"
+
+
+def test_a_token_that_is_refused_is_renewed_once_for_all(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = Server()
+    url = api(server).url
+    both = threading.Barrier(2)
+    late: list[str] = []
+
+    def handler(request: Request) -> Answer:
+        page = request.query.get("page")
+        if page in ("3", "4") and request.headers["Authorization"] == "Bearer token-1":
+            late.append(page)
+            if len(late) <= 2:
+                both.wait(20)  # both are in flight with the token that ends now
+                server.valid = set()
+        return server(request)
+
+    made = config(api(handler).url, {"type": "oauth2", "token_url": f"{url}/token", **CLIENT})
+    assert load(tmp_path, made) == ALL
+    assert server.n_tokens == 2
+    assert server.refused >= 2
+
+
+def test_a_token_is_renewed_before_it_ends(api: Any, monkeypatch: Any) -> None:
+    server = Server()
+    url = api(server).url
+    now = [1000.0]
+    monkeypatch.setattr(headrace.auth.time, "time", lambda: now[0])
+    auth = auths.OAuth2(token_url=f"{url}/token", renew_before=30, **CLIENT)
+    server.life = 1000
+    assert auth.current() == "token-1"
+    now[0] += 969
+    assert auth.current() == "token-1"
+    now[0] += 2
+    assert auth.current() == "token-2"
+    server.life = 10  # a tenth of its life before, not 30 seconds
+    now[0] += 10_000
+    assert auth.current() == "token-3"
+    now[0] += 8.9
+    assert auth.current() == "token-3"
+    now[0] += 0.2
+    assert auth.current() == "token-4"
+
+
+def test_a_token_that_stays_refused_is_dlts_error(api: Any, tmp_path: Path) -> None:
+    server = Server()
+    url = api(server).url
+    made = config(
+        api(lambda request: Answer({}, status=401)).url, {"type": "oauth2", "token_url": f"{url}/token", **CLIENT}
+    )
+    with pytest.raises(PipelineStepFailed, match="401 Client Error"):
+        load(tmp_path, made)
+    assert server.n_tokens == 2
+
+
+def test_refresh_tokens_are_kept(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = Server()
+    url = api(server).url
+    store = tmp_path / "tokens"
+    given = {"type": "oauth2", "grant": "refresh_token", "refresh_token": "refresh-0", "token_store": str(store)}
+    made = {**given, "token_url": f"{url}/token", **CLIENT}
+    for run in range(3):
+        assert load(tmp_path / str(run), config(url, dict(made))) == ALL
+    assert [form["refresh_token"] for form in server.forms] == ["refresh-0", "refresh-1", "refresh-2"]
+    (file,) = store.glob("*.json")
+    assert json.loads(file.read_text()) == {"refresh_token": "refresh-3"}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    # another token in the configuration begins anew
+    server.refresh = "refresh-7"
+    assert load(tmp_path / "new", config(url, {**made, "refresh_token": "refresh-7"})) == ALL
+
+
+def test_a_refresh_token_that_is_refused_is_told(api: Any, tmp_path: Path) -> None:
+    server = Server()
+    url = api(server).url
+    given = {
+        "type": "oauth2",
+        "grant": "refresh_token",
+        "refresh_token": "refresh-9",
+        "token_store": str(tmp_path / "t"),
+    }
+    with pytest.raises(PipelineStepFailed, match="status 400: invalid_grant: used before") as caught:
+        load(tmp_path, config(url, {**given, "token_url": f"{url}/token?key=abc", **CLIENT}))
+    text = str(caught.value)
+    assert "refresh-9" not in text and "s3cr" not in text and "abc" not in text
+
+
+def test_device_code(api: Any, tmp_path: Path, capsys: Any, native_only: Any) -> None:
+    server = Server()
+    server.pending = 2
+    url = api(server).url
+    given = {"type": "oauth2", "grant": "device_code", "client_id": "me", "client_auth": "none"}
+    made = {
+        **given,
+        "token_url": f"{url}/token",
+        "device_url": f"{url}/device",
+        "token_store": str(tmp_path / "t.json"),
+    }
+    assert load(tmp_path / "1", config(url, dict(made))) == ALL
+    assert "open http://x/enter and enter the code ABCD" in capsys.readouterr().err
+    assert load(tmp_path / "2", config(url, dict(made))) == ALL  # nobody is asked again
+    assert "ABCD" not in capsys.readouterr().err
+    assert server.forms[-1]["grant_type"] == "refresh_token"
+
+
+def test_nothing_secret_is_shown(tmp_path: Path) -> None:
+    made = auths.OAuth2(token_url="http://x", grant="password", username="u", password="pa55", **CLIENT)
+    made._value = "token-1"
+    login = auths.SessionLogin(login_url="http://x", username="u", password="pa55")
+    both = auths.Several(auths=[made, login])
+    for one in (made, login, both, auths.AwsSigV4(access_key="a", secret_key="pa55"), auths.Digest("u", "pa55")):
+        for text in (repr(one), str(one), repr(copy.deepcopy(one))):
+            assert not any(secret in text for secret in SECRETS), text
+
+
+def test_a_login_gives_a_token(api: Any, tmp_path: Path, native_only: Any) -> None:
+    logins: list[Any] = []
+
+    def handler(request: Request) -> Answer:
+        if request.path == "/login":
+            logins.append(json.loads(request.body))
+            return Answer({"data": {"session": f"s{len(logins)}"}})
+        if request.headers.get("X-Session") != "Token s2":  # the first one has ended meanwhile
+            return Answer({}, status=401)
+        return Answer({"total": PAGES, "items": [{"id": int(request.query["page"]) * 2 + n} for n in range(2)]})
+
+    url = api(handler).url
+    made = {
+        "type": "session_login",
+        "login_url": f"{url}/login",
+        "username": "u",
+        "password": "pa55",
+        "more": {"db": "d"},
+    }
+    made |= {"token_path": "data.session", "header": "X-Session", "prefix": "Token ", "password_field": "pass"}
+    assert load(tmp_path, config(url, made)) == ALL
+    assert logins == [{"username": "u", "pass": "pa55", "db": "d"}] * 2
+
+
+def test_a_login_sets_cookies(api: Any, tmp_path: Path, native_only: Any) -> None:
+    def handler(request: Request) -> Answer:
+        if request.path == "/login":
+            assert request.body == b"username=u&password=pa55"
+            return Answer({}, headers={"Set-Cookie": "sid=42; Path=/; HttpOnly"})
+        if "sid=42" not in request.headers.get("Cookie", ""):
+            return Answer({}, status=401)
+        return Answer({"total": PAGES, "items": [{"id": int(request.query["page"]) * 2 + n} for n in range(2)]})
+
+    url = api(handler).url
+    made = {"type": "session_login", "login_url": f"{url}/login", "username": "u", "password": "pa55", "as_json": False}
+    assert load(tmp_path, config(url, made)) == ALL
+
+
+def test_two_keys_and_a_cookie(api: Any, tmp_path: Path, native_only: Any, monkeypatch: Any) -> None:
+    seen: set[Any] = set()
+
+    def handler(request: Request) -> Answer:
+        seen.add((request.headers.get("X-App"), request.query.get("key"), request.headers.get("Cookie")))
+        return Answer({"total": PAGES, "items": [{"id": int(request.query["page"]) * 2 + n} for n in range(2)]})
+
+    keys = [
+        {"type": "api_key", "name": "X-App", "api_key": "one"},
+        {"type": "api_key", "name": "key", "api_key": "two", "location": "query"},
+        {"type": "api_key", "name": "c", "api_key": "three", "location": "cookie"},
+    ]
+    assert load(tmp_path / "1", config(api(handler).url, {"type": "several", "auths": keys})) == ALL
+    assert seen == {("one", "two", "c=three")}
+    seen.clear()
+    assert load(tmp_path / "2", config(api(handler).url, keys[2])) == ALL
+    assert seen == {(None, None, "c=three")}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_client_certificate(
+    api: Any, faults: Any, tmp_path: Path, native_only: Any, monkeypatch: Any, together: bool
+) -> None:
+    """The server asks for the certificate that it has itself."""
+
+    def handler(request: Request) -> Answer:
+        assert not together or request.headers["X-Key"] == "k"
+        return Answer({"total": PAGES, "items": [{"id": int(request.query["page"]) * 2 + n} for n in range(2)]})
+
+    server = api(handler)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=faults.cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(faults.cert, faults.key)
+    server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(faults.cert))
+    url = server.url.replace("http://127.0.0.1", "https://localhost")
+    shown = {"type": "client_certificate", "cert_file": str(faults.cert), "key_file": str(faults.key)}
+    key = {"type": "api_key", "name": "X-Key", "api_key": "k"}
+    made = {"type": "several", "auths": [shown, key]} if together else shown
+    assert load(tmp_path, config(url, made)) == ALL
+
+
+def test_a_wrong_configuration_is_refused() -> None:
+    for auth, text in (
+        ({"type": "oauth2", "token_uri": "x"}, "auth of type `oauth2` has no `token_uri`"),
+        ({"type": "oauth2", "token_url": "x", "grant": "implicit"}, "grant `implicit` is none of"),
+        ({"type": "oauth2", "token_url": "x", "client_auth": "jwt"}, "client_auth `jwt` is none of"),
+        ({"type": "oauth2", "token_url": "x", "grant": "password", "username": "u"}, "needs password"),
+    ):
+        with pytest.raises(Exception, match=text):
+            rest_api.rest_api_source(config("http://127.0.0.1:1", auth))
+
+
+# The signatures are those of AWS's published test suite for Signature Version 4.
+VECTORS = {
+    "get-vanilla": ("GET", "/", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+    "get-vanilla-query-order-key-case": (
+        "GET",
+        "/?Param2=value2&Param1=value1",
+        "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+    ),
+    "post-vanilla": ("POST", "/", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+}
+
+
+@pytest.mark.parametrize("name", list(VECTORS))
+def test_aws_signatures(monkeypatch: Any, name: str) -> None:
+    method, path, signature = VECTORS[name]
+    auth = auths.AwsSigV4(
+        access_key="AKIDEXAMPLE", secret_key="wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", service="service"
+    )
+    when = datetime(2015, 8, 30, 12, 36, tzinfo=timezone.utc)
+    monkeypatch.setattr(auths.AwsSigV4, "now", staticmethod(lambda: when))
+    prepared = requests.Request(method, f"https://example.amazonaws.com{path}", auth=auth).prepare()
+    assert prepared.headers["Authorization"] == (
+        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request,"
+        f" SignedHeaders=host;x-amz-date, Signature={signature}"
+    )
+    assert prepared.headers["x-amz-date"] == "20150830T123600Z"
+
+
+def test_aws_signature_is_native(api: Any, tmp_path: Path, native_only: Any) -> None:
+    def handler(request: Request) -> Answer:
+        assert request.headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=ak/")
+        assert request.headers["x-amz-security-token"] == "st"
+        return Answer({"total": PAGES, "items": [{"id": int(request.query["page"]) * 2 + n} for n in range(2)]})
+
+    made = {"type": "aws_sigv4", "access_key": "ak", "secret_key": "sk", "session_token": "st"}
+    assert load(tmp_path, config(api(handler).url, made)) == ALL
+
+
+def test_dlts_own_source_takes_them_as_objects(api: Any, tmp_path: Path) -> None:
+    import dlt.sources.rest_api as dlt_rest_api
+
+    server = Server()
+    url = api(server).url
+    auth = auths.OAuth2(token_url=f"{url}/token", **CLIENT)
+    pipeline = make_pipeline(tmp_path, "p")
+    pipeline.run(dlt_rest_api.rest_api_source(config(url, auth), name="api"))
+    assert sorted(row["id"] for row in read_tables(pipeline)["items"]) == ALL
+    assert dlt.__version__

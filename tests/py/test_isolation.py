@@ -1,0 +1,222 @@
+"""`on_error`: what fails is left out, said, and asked for again; the rest is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dlt
+import headrace
+import headrace.sources.rest_api as rest_api
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+from oracle import make_pipeline, read_tables
+from servers import Answer, Request
+
+
+class Server:
+    """Parents with children; those in `broken` answer 403, those in `cut` with half a body."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self.cut: set[str] = set()
+        self.asked: list[str] = []
+
+    def __call__(self, request: Request) -> Answer:
+        self.asked.append(request.path)
+        if request.path in self.broken:
+            return Answer({"error": "no"}, status=403)
+        if request.path in self.cut:
+            return Answer(b'{"items": [{"id": 1}, {"i')
+        if request.path == "/parents":
+            return Answer({"items": [{"id": n, "at": n} for n in range(6)]})
+        if request.path == "/others":
+            return Answer({"items": [{"id": n} for n in range(3)]})
+        parent = int(request.path.split("/")[2])
+        return Answer({"items": [{"id": parent * 10 + n, "at": parent * 10 + n} for n in range(2)]})
+
+
+def config(url: str, on_error: str, **children: Any) -> Any:
+    """Parents, children and others."""
+    return {
+        "client": {"base_url": url, "paginator": "single_page", "on_error": on_error},
+        "resource_defaults": {"endpoint": {"data_selector": "items"}},
+        "resources": [
+            {"name": "parents", "endpoint": {"path": "parents"}},
+            {
+                "name": "children",
+                "primary_key": "id",
+                "endpoint": {"path": "parents/{resources.parents.id}/children", **children.pop("endpoint", {})},
+                "include_from_parent": ["at"],
+                **children,
+            },
+            {"name": "others", "endpoint": {"path": "others"}},
+        ],
+    }
+
+
+def run(pipeline: dlt.Pipeline, made: Any, *names: str) -> dict[str, Any]:
+    """One load; the status of its resources."""
+    source = rest_api.rest_api_source(made, name="api")
+    info = pipeline.run(source.with_resources(*names) if names else source)
+    return headrace.status()[info.loads_ids[0]]["resources"]
+
+
+def ids(pipeline: dlt.Pipeline, table: str) -> list[int]:
+    return sorted(row["id"] for row in read_tables(pipeline)[table])
+
+
+def children_of(*parents: int) -> list[int]:
+    return sorted(parent * 10 + n for parent in parents for n in range(2))
+
+
+def state(pipeline: dlt.Pipeline, resource: str) -> Any:
+    return pipeline.state.get("sources", {}).get("api", {}).get("resources", {}).get(resource, {})
+
+
+@pytest.mark.parametrize("kind", ["broken", "cut"])
+def test_parents_that_fail_are_left_out_and_asked_again(api: Any, tmp_path: Path, native_only: Any, kind: str) -> None:
+    server = Server()
+    url = api(server).url
+    getattr(server, kind).update({"/parents/2/children", "/parents/4/children"})
+    pipeline = make_pipeline(tmp_path, "p")
+    found = run(pipeline, config(url, "skip_parent"))
+    assert ids(pipeline, "children") == children_of(0, 1, 3, 5)
+    assert ids(pipeline, "parents") == list(range(6))
+    skipped = found["children"]["skipped"]
+    assert [one["parent"] for one in skipped] == [{"at": 2, "id": 2}, {"at": 4, "id": 4}]
+    assert skipped[0]["url"].endswith("/parents/2/children")
+    assert ("403 Client Error" if kind == "broken" else "decode: ") in skipped[0]["error"]
+    assert found["children"]["counts"]["skipped"] == 2
+    assert not found["others"]["skipped"]
+    assert len(state(pipeline, "children")["headrace_skipped"]) == 2
+    trace = pipeline.last_trace.last_extract_info
+    metrics = next(iter(trace.metrics.values()))[0]["resource_metrics"]["children"].custom_metrics
+    assert metrics["headrace"]["skipped"] == 2
+
+    # the next run asks for them first, and once
+    server.broken.clear()
+    server.cut.clear()
+    server.asked.clear()
+    run(pipeline, config(url, "skip_parent"))
+    asked = [path for path in server.asked if path.endswith("/children")]
+    assert sorted(asked) == [f"/parents/{n}/children" for n in range(6)]
+    assert "headrace_skipped" not in state(pipeline, "children")
+    assert set(ids(pipeline, "children")) == set(children_of(*range(6)))
+
+
+def test_parents_that_come_no_more_are_asked_again(api: Any, tmp_path: Path, native_only: Any) -> None:
+    """The parents have an incremental: those that were left out do not come with the next run."""
+    server = Server()
+    url = api(server).url
+    server.broken.add("/parents/2/children")
+
+    def make() -> Any:
+        made = config(url, "skip_parent", write_disposition="merge")
+        incremental = {"cursor_path": "at", "initial_value": 0, "primary_key": []}
+        made["resources"][0]["endpoint"]["incremental"] = incremental
+        return made
+
+    pipeline = make_pipeline(tmp_path, "p")
+    run(pipeline, make())
+    assert ids(pipeline, "children") == children_of(0, 1, 3, 4, 5)
+    server.broken.clear()
+    server.asked.clear()
+    run(pipeline, make())
+    assert [path for path in server.asked if path.endswith("/children")] == [
+        "/parents/2/children",
+        "/parents/5/children",
+    ]
+    assert ids(pipeline, "children") == children_of(*range(6))
+
+
+def test_an_incremental_does_not_go_past_what_is_left_out(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = Server()
+    url = api(server).url
+    server.broken.add("/parents/0/children")
+    endpoint = {"incremental": {"cursor_path": "at", "initial_value": 0}}
+    pipeline = make_pipeline(tmp_path, "p")
+    made = config(url, "skip_parent", endpoint=endpoint, write_disposition="merge")
+    run(pipeline, made)
+    assert ids(pipeline, "children") == children_of(*range(1, 6))
+    server.broken.clear()
+    run(pipeline, config(url, "skip_parent", endpoint=endpoint, write_disposition="merge"))
+    assert ids(pipeline, "children") == children_of(*range(6))
+    assert state(pipeline, "children")["incremental"]["at"]["last_value"] == 51
+
+
+def test_a_resource_that_fails_is_left_out(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = Server()
+    url = api(server).url
+    server.broken.update({"/others", "/parents/3/children"})
+    pipeline = make_pipeline(tmp_path, "p")
+    found = run(pipeline, config(url, "skip_resource"))
+    assert ids(pipeline, "parents") == list(range(6))
+    assert set(ids(pipeline, "children")) <= set(children_of(0, 1, 2))
+    assert "others" not in read_tables(pipeline)
+    assert found["others"]["skipped"][0]["parent"] is None
+    assert found["children"]["skipped"][0]["url"].endswith("/parents/3/children")
+    server.broken.clear()
+    run(pipeline, config(url, "skip_resource"))
+    assert ids(pipeline, "others") == [0, 1, 2]
+    assert not state(pipeline, "others")
+
+
+def test_a_replaced_resource_is_not_left_out(api: Any, tmp_path: Path) -> None:
+    """Its table would be emptied."""
+    server = Server()
+    url = api(server).url
+    pipeline = make_pipeline(tmp_path, "p")
+
+    def make() -> Any:
+        made = config(url, "skip_resource")
+        made["resources"][2]["write_disposition"] = "replace"
+        return made
+
+    run(pipeline, make())
+    server.broken.add("/others")
+    with pytest.raises(PipelineStepFailed, match="403 Client Error"):
+        run(pipeline, make())
+    assert ids(pipeline, "others") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip_parent"])
+def test_what_is_not_to_be_left_out_fails(api: Any, tmp_path: Path, on_error: str) -> None:
+    server = Server()
+    server.broken.add("/parents" if on_error == "skip_parent" else "/parents/1/children")
+    with pytest.raises(PipelineStepFailed, match="403 Client Error"):
+        run(make_pipeline(tmp_path, "p"), config(api(server).url, on_error))
+
+
+def test_an_error_of_the_configuration_is_not_left_out(api: Any, tmp_path: Path) -> None:
+    made = config(api(Server()).url, "skip_parent", endpoint={"path": "parents/{resources.parents.nope}/children"})
+    made["resources"][1]["endpoint"]["path"] = "parents/{resources.parents.nope}/children"
+    with pytest.raises(PipelineStepFailed, match="nope"):
+        run(make_pipeline(tmp_path, "p"), made)
+
+
+def test_missing_pages_of_a_parent_are_left_out_too(api: Any, tmp_path: Path, native_only: Any) -> None:
+    def handler(request: Request) -> Answer:
+        answer = Server()(request)
+        if request.path == "/parents/1/children":
+            answer.headers["X-Total-Count"] = "5"
+        return answer
+
+    made = config(api(handler).url, "skip_parent", endpoint={"on_incomplete": "raise"})
+    pipeline = make_pipeline(tmp_path, "p")
+    found = run(pipeline, made)
+    assert "expected 5 records by header X-Total-Count, found 2" in found["children"]["skipped"][0]["error"]
+    assert ids(pipeline, "children") == children_of(0, 2, 3, 4, 5)
+
+
+def test_a_session_of_the_users_and_steps(api: Any, tmp_path: Path, native_only: Any) -> None:
+    import requests
+
+    server = Server()
+    server.broken.add("/parents/2/children")
+    made = config(api(server).url, "skip_parent", processing_steps=[{"map": lambda record: {**record, "m": 1}}])
+    made["client"]["session"] = requests.Session()
+    pipeline = make_pipeline(tmp_path, "p")
+    found = run(pipeline, made)
+    assert ids(pipeline, "children") == children_of(0, 1, 3, 4, 5)
+    assert found["children"]["skipped"][0]["parent"] == {"at": 2, "id": 2}
