@@ -105,7 +105,8 @@ struct hr_stream {
     hr_error error;
     int64_t error_tag;
     hr_buf null_columns; /* lock; "table\0column\0" each */
-    size_t emit_bytes, emit_rows;
+    size_t emit_rows;
+    int64_t emit_bytes;                /* below 0 while rows were taken whose commit is not counted yet */
     uint64_t oldest_row_ms;            /* when the oldest row not yet taken was committed */
     hr_batch *spare[HR_SPARE_BATCHES]; /* batches to use again */
     size_t n_spare;

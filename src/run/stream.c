@@ -484,7 +484,7 @@ static void commit_page(hr_stream *stream, hr_page *page, bool failed) {
         stream->oldest_row_ms = hr__now_ms();
     }
     stream->emit_rows += n_rows;
-    stream->emit_bytes = (size_t)((int64_t)stream->emit_bytes + bytes);
+    stream->emit_bytes += bytes;
     pthread_mutex_unlock(&stream->lock);
     atomic_fetch_add(&stream->engine->pages, 1);
     atomic_fetch_add(&stream->engine->rows, n_rows);
@@ -643,16 +643,18 @@ static int output_make(hr_stream *stream, hr_output **output_out, int64_t *freed
 
 /* Whether what is committed should leave now. lock is held. */
 static bool is_due(hr_stream *stream, bool done, uint64_t now_ms) {
+    uint64_t bytes = stream->emit_bytes < 0 ? 0 : (uint64_t)stream->emit_bytes;
     return stream->emit_rows != 0 &&
-           (done || stream->emit_bytes >= stream->options.batch_bytes ||
+           (done || bytes >= stream->options.batch_bytes ||
             /* not every page by itself: what was handed over may be what fills the memory */
-            (stream->emit_bytes >= stream->options.batch_bytes / 8 && hr__engine_is_full(stream->engine)) ||
+            (bytes >= stream->options.batch_bytes / 8 && hr__engine_is_full(stream->engine)) ||
             (stream->options.linger_ms != 0 && now_ms >= stream->oldest_row_ms + stream->options.linger_ms));
 }
 
 bool hr__stream_is_behind(hr_stream *stream) {
     pthread_mutex_lock(&stream->lock);
-    bool is_behind = stream->emit_rows != 0 && stream->emit_bytes / 2 >= stream->options.batch_bytes;
+    bool is_behind = stream->emit_rows != 0 && stream->emit_bytes > 0 &&
+                     (uint64_t)stream->emit_bytes / 2 >= stream->options.batch_bytes;
     pthread_mutex_unlock(&stream->lock);
     return is_behind;
 }
@@ -699,7 +701,7 @@ int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, h
         int64_t freed_bytes = 0;
         HR_TRY(output_make(stream, output_out, &freed_bytes, err));
         pthread_mutex_lock(&stream->lock);
-        stream->emit_bytes = (size_t)((int64_t)stream->emit_bytes - freed_bytes);
+        stream->emit_bytes -= freed_bytes;
         pthread_mutex_unlock(&stream->lock);
         hr__engine_memory_freed(engine);
     }
