@@ -581,18 +581,19 @@ static int parse_headers(PyObject *sequence, hr_http_header **headers_out, size_
 }
 
 static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"stream", "tag", "route", "method", "url", "headers", "body", "delay_ms", NULL};
+    static char *names[] = {"stream", "tag", "route", "method", "url", "headers", "body", "delay_ms", "more", NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     StreamObject *stream;
     RouteObject *route;
     long long tag;
     const char *method = "GET", *url = NULL, *body = NULL;
     unsigned int delay_ms = 0;
+    int more = 0;
     PyObject *header_list = NULL;
     Py_ssize_t url_size = 0, body_size = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LO!ss#O|z#I", names, state->stream_type, &stream, &tag,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LO!ss#O|z#Ip", names, state->stream_type, &stream, &tag,
                                      state->route_type, &route, &method, &url, &url_size, &header_list, &body,
-                                     &body_size, &delay_ms)) {
+                                     &body_size, &delay_ms, &more)) {
         return NULL;
     }
     hr_http_header *headers;
@@ -607,6 +608,7 @@ static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwa
     request.n_headers = n_headers;
     request.body = (hr_str){body, (size_t)body_size};
     request.delay_ms = delay_ms;
+    request.more = more != 0;
     hr_error err;
     int rc = hr__engine_submit(self->engine, stream->stream, tag, &request, &err);
     PyMem_Free(headers);
@@ -666,6 +668,11 @@ static PyObject *Engine_poll(EngineObject *self, PyObject *arg) {
     return list;
 }
 
+static PyObject *Engine_flush(EngineObject *self, PyObject *unused) {
+    hr__engine_flush(self->engine);
+    Py_RETURN_NONE;
+}
+
 static PyObject *Engine_wake(EngineObject *self, PyObject *unused) {
     hr__engine_wake(self->engine);
     Py_RETURN_NONE;
@@ -709,6 +716,7 @@ static PyMethodDef Engine_methods[] = {
     {"submit", (PyCFunction)(void (*)(void))Engine_submit, METH_VARARGS | METH_KEYWORDS, NULL},
     {"submit_bytes", (PyCFunction)(void (*)(void))Engine_submit_bytes, METH_VARARGS | METH_KEYWORDS, NULL},
     {"poll", (PyCFunction)Engine_poll, METH_O, NULL},
+    {"flush", (PyCFunction)Engine_flush, METH_NOARGS, NULL},
     {"wake", (PyCFunction)Engine_wake, METH_NOARGS, NULL},
     {"is_full", (PyCFunction)Engine_is_full, METH_NOARGS, NULL},
     {"stats", (PyCFunction)Engine_stats, METH_NOARGS, NULL},

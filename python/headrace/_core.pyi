@@ -256,7 +256,13 @@ class Engine:
         headers: Sequence[tuple[str, bytes]],
         body: bytes | None = None,
         delay_ms: int = 0,
-    ) -> None: ...
+        more: bool = False,
+    ) -> None:
+        """Sends a request on its way, not before `delay_ms`. `more`: others follow, then `flush`."""
+
+    def flush(self) -> None:
+        """Sends what was submitted with `more` on its way."""
+
     def submit_bytes(self, stream: Stream, tag: int, body: bytes, url: str = "") -> None:
         """A page whose bytes are already here (tests; a body Python fetched)."""
     def poll(self, timeout_ms: int) -> list[Page]:

@@ -10,12 +10,13 @@ from email.message import Message
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import certifi
 import requests
 from dlt.common import jsonpath
 from dlt.common.time import to_seconds
+from dlt.sources.helpers.rest_client.auth import APIKeyAuth, BearerTokenAuth, HttpBasicAuth
 from dlt.sources.helpers.rest_client.client import RESTClient
 from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
@@ -29,6 +30,7 @@ from headrace.config import HeadraceConfiguration
 from headrace.exceptions import engine_error
 
 _BREAKER, _BREAKER_MS = 5, 60_000  # requests in a row without an answer before a host is left alone, and how long
+_PLAIN = (str, int, float, bool, type(None))  # values of a query that are encoded by themselves
 _PORTS = {"http": ":80", "https": ":443"}
 _OWN_HEADERS = ("accept-encoding", "connection", "content-length", "transfer-encoding")
 
@@ -91,6 +93,22 @@ class Unsent(requests.PreparedRequest):
         self.made = made
 
 
+class Ready(requests.PreparedRequest):
+    """A request like one that was prepared before, but for its URL: what is sent beside that is known."""
+
+    def __init__(self, like: requests.PreparedRequest, route: _core.Route, sent: list[tuple[str, bytes]]) -> None:
+        super().__init__()
+        self.method, self.headers, self._cookies = like.method, like.headers, like._cookies
+        self.route, self.sent = route, sent
+
+
+def _encoded(params: Any) -> Any:
+    """The query as requests encodes it, where that is simple."""
+    if type(params) is not dict or not all(type(value) in _PLAIN for value in params.values()):
+        return params
+    return urlencode([(name, value) for name, value in params.items() if value is not None])
+
+
 class Sender:
     """Prepares one client's requests for the engine."""
 
@@ -117,6 +135,8 @@ class Sender:
             **self._limits(settings),
         }
         self._routes: dict[tuple[str, str], _core.Route] = {}
+        self._last_alike: tuple[Any, ...] | None = None
+        self._last: tuple[requests.PreparedRequest, _core.Route, list[tuple[str, bytes]]] | None = None
 
     def _limits(self, settings: HeadraceConfiguration) -> dict[str, Any]:
         """This process's part of the rate limits."""
@@ -143,7 +163,7 @@ class Sender:
     def prepare(self, request: requests.Request) -> requests.PreparedRequest:
         """The request as dlt's client would send it: URL, headers, body, authentication."""
         if not self.in_python:
-            return self._noted(request.auth, self.session.prepare_request(request))
+            return self._prepare(request)
         bare = copy_request(request)
         bare.auth = None  # an authentication may want to be called on the thread that sends
         unsent = Unsent(copy_request(request))
@@ -167,6 +187,41 @@ class Sender:
             vars(prepared)["_headrace_token"] = auth.current()
         return prepared
 
+    def _prepare(self, request: requests.Request) -> requests.PreparedRequest:
+        """By the session, or like the last one where they differ in nothing but the URL: that takes a third of the time."""
+        alike = self._alike(request)
+        if alike is None:
+            return self._noted(request.auth, self.session.prepare_request(request))
+        if alike != self._last_alike or self._last is None:
+            prepared = self.session.prepare_request(request)
+            route, _, _, sent, _ = self.arguments(prepared)
+            self._last_alike, self._last = alike, (prepared, route, sent)
+            return prepared
+        ready = Ready(*self._last)
+        ready.prepare_url(request.url or "", _encoded(request.params))
+        return ready
+
+    def _alike(self, request: requests.Request) -> tuple[Any, ...] | None:
+        """What makes requests the same but for path and query; None: this one has more to it."""
+        session, auth = self.session, request.auth
+        if request.data or request.json is not None or request.files or request.cookies or any(request.hooks.values()):
+            return None
+        if session.params or session.auth is not None or len(session.cookies):
+            return None
+        if type(auth) is BearerTokenAuth:
+            credentials: Any = auth.token
+        elif type(auth) is HttpBasicAuth:
+            credentials = (auth.username, auth.password)
+        elif type(auth) is APIKeyAuth and auth.location == "header":
+            credentials = (auth.name, auth.api_key)
+        elif auth is None:
+            credentials = None
+        else:
+            return None
+        own, common = request.headers or {}, session.headers
+        parts = urlsplit(request.url)
+        return request.method, parts.scheme, parts.netloc, type(auth), credentials, dict(own), dict(common._store)
+
     def keep_cookies(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
         """Puts the cookies that an answer sets into the session, as requests does."""
         message = Message()
@@ -179,6 +234,8 @@ class Sender:
 
     def arguments(self, prepared: requests.PreparedRequest) -> tuple[_core.Route, Any, str, Any, Any]:
         """Arguments of `Engine.submit`, from the route on."""
+        if isinstance(prepared, Ready):
+            return prepared.route, prepared.method, str(prepared.url), prepared.sent, None
         body = prepared.body
         if isinstance(body, str):
             body = body.encode("utf-8")

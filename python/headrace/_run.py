@@ -100,6 +100,7 @@ class Run:
         self.lock = threading.RLock()  # everything below and all chains
         self._windows: dict[str, int] = {}  # requests that a host may be asked at once, by its last answer
         self._throttled: set[str] = set()
+        self._is_busy = False  # pages are handled: what they send goes together
         self._waiting: dict[int, tuple[Chain, int]] = {}
         self._next_tag = 0
         self._users = 0
@@ -151,7 +152,7 @@ class Run:
         if isinstance(prepared, Unsent):
             self.sessions.ask(job.client, prepared.made, job.is_parallel, lambda found: self._answer(tag, found))
         else:
-            self.engine.submit(job.fetched, tag, *job.sender.arguments(prepared), delay_ms=delay_ms)
+            self.engine.submit(job.fetched, tag, *job.sender.arguments(prepared), delay_ms=delay_ms, more=self._is_busy)
 
     def new_tag(self) -> int:
         """A number that no page has yet."""
@@ -190,9 +191,13 @@ class Run:
             except _core.Error:
                 return
             with self.lock:
+                self._is_busy = len(pages) > 1
                 for page in pages:
                     chain, number = self._waiting.pop(page.tag)
                     self._dispatch(chain, number, page)
+                if self._is_busy:
+                    self._is_busy = False
+                    self.engine.flush()
 
     def _dispatch(self, chain: Chain, number: int, page: _core.Page) -> None:
         job = chain.job
@@ -864,7 +869,7 @@ class Job:
             logger.info(f"headrace: resource `{self.name}`: {self.counts}, {stats}")
             if stats["throttled_ms"] >= 1000:
                 logger.info(f"headrace: throttled for {stats['throttled_ms'] / 1000:.1f} s by rate limits and pauses")
-        elif found:
+        else:  # also when time ran out: rows that were being taken may have held pages back
             with self.run.lock:
                 self.advance()  # pages that were held back until these were taken
         return found

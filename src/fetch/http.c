@@ -12,6 +12,8 @@
 
 /* Refusals of a request that are no attempt, because others were in flight at its host; from then on they are. */
 #define MOST_OURS 8
+/* So many requests are not kept from the loop thread, even if more follow. */
+#define WAKE_AFTER 8
 /* is_full is asked again this often even if nobody calls hr__http_wake. */
 #define FULL_CHECK_MS 100
 /* A header buffer larger than this is not kept for the next request. */
@@ -486,13 +488,18 @@ int hr__http_submit(hr_http *http, const hr_http_request *request, hr_error *err
         job->number = ++http->last_number;
         hr__http_queue_insert(&http->submitted, http->submitted.last, job);
         COUNT(http->unfinished, 1);
+        http->n_unwoken++;
     }
+    bool wake = !request->more || http->n_unwoken >= WAKE_AFTER;
+    http->n_unwoken = wake ? 0 : http->n_unwoken;
     pthread_mutex_unlock(&http->lock);
     if (stop) {
         hr__http_job_free(http->options.alloc, job);
         return hr__http_error_cancelled(err);
     }
-    hr__http_wake(http);
+    if (wake) {
+        hr__http_wake(http);
+    }
     return HR_OK;
 }
 

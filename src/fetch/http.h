@@ -50,6 +50,7 @@ typedef struct hr_http_request {
     hr_str allowed_hosts;       /* lines "host" or "*.domain": others are not asked; empty: all */
     uint32_t min_tls;           /* 10, 11, 12, 13; 0: libcurl's own */
     uint32_t delay_ms;          /* not before */
+    bool more;                  /* others follow, then hr__http_wake: the loop thread need not be woken for each */
     bool verify_tls;
     uint32_t connect_timeout_ms, read_timeout_ms; /* read: longest silence; 0: none */
     uint32_t max_redirects;                       /* 30, as requests; 0: do not follow, return the 3xx */

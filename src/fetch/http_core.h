@@ -132,6 +132,7 @@ struct hr_http {
     hr_http_list submitted;            /* @locks lock */
     uint64_t last_number;              /* @locks lock */
     bool stop;                         /* @locks lock */
+    uint32_t n_unwoken;                /* @locks lock; submitted since the loop thread was woken */
     _Atomic uint64_t cancelled_number; /* jobs up to this are cancelled; written under lock, read relaxed anywhere */
     atomic_bool woken;                 /* a byte is in the pipe; acquire/release */
     int pipe_fds[2];

@@ -461,6 +461,14 @@ int hr__engine_submit(hr_engine *engine, hr_stream *stream, int64_t tag, hr_http
     return rc;
 }
 
+void hr__engine_flush(hr_engine *engine) {
+    pthread_mutex_lock(&engine->http_lock);
+    if (engine->http != NULL) {
+        hr__http_wake(engine->http);
+    }
+    pthread_mutex_unlock(&engine->http_lock);
+}
+
 int hr__engine_submit_bytes(hr_engine *engine, hr_stream *stream, int64_t tag, hr_str body, hr_str url, hr_error *err) {
     if (hr__engine_is_cancelled(engine)) {
         return hr__error_cancelled(err);

@@ -82,6 +82,8 @@ HR_MUST_CHECK int hr__stream_select(hr_stream *stream, const hr_step *steps, siz
 
 HR_MUST_CHECK int hr__engine_submit(hr_engine *engine, hr_stream *stream, int64_t tag, hr_http_request *request,
                                     hr_error *err);
+/* Sends what was submitted with request.more on its way. */
+void hr__engine_flush(hr_engine *engine);
 /* A page whose bytes are here already. */
 HR_MUST_CHECK int hr__engine_submit_bytes(hr_engine *engine, hr_stream *stream, int64_t tag, hr_str body, hr_str url,
                                           hr_error *err);

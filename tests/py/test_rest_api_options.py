@@ -12,10 +12,15 @@ import dlt
 import dlt.sources.rest_api as dlt_rest_api
 import headrace.sources.rest_api as rest_api
 import pytest
+import requests
 from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.sources.helpers.rest_client.auth import APIKeyAuth, BearerTokenAuth, HttpBasicAuth
+from dlt.sources.helpers.rest_client.client import RESTClient
 from faults import Faults
 from headrace._options import take
+from headrace._request import Ready, Sender
+from headrace.config import settings
 from headrace.exceptions import ConfigurationError, ResourceFailed, ResourceFailedTransient
 from oracle import make_pipeline, read_tables
 from servers import Answer, Request
@@ -340,3 +345,49 @@ def test_a_proxy_of_the_config_is_before_the_environments(
     made["client"]["network"] = {"proxy": f"http://me:secret@127.0.0.1:{faults.port}"}
     assert run(made, tmp_path) == [0, 1, 2]
     assert faults.asked == ["GET http://api.example.invalid/json"]
+
+
+# ---- requests like the last one
+
+
+@pytest.mark.parametrize("auth", [None, BearerTokenAuth("t"), HttpBasicAuth("u", "p"), APIKeyAuth("X-Key", "k")])
+def test_requests_are_prepared_as_by_the_session(auth: Any) -> None:
+    client = RESTClient("http://h/v1", headers={"X-A": "b"}, auth=auth)
+    sender = Sender(client, settings(), False)
+    params: list[Any] = [
+        None,
+        {"page": 2},
+        {"q": "a b&ü/%", "none": None, "flag": True, "x": 1.5, "": ""},
+        {"many": [1, None, "é"]},
+        {},
+    ]
+    for url in ("http://h/v1/items", "http://h/v1/it ems/ü?fixed=1#part", "http://H:80/v1/%7Bx%7D"):
+        for one in params:
+            request = requests.Request("GET", url, headers={"X-C": "d"}, params=one, auth=auth)
+            ready, plain = sender.prepare(request), client.session.prepare_request(request)
+            assert (ready.method, ready.url, ready.body) == (plain.method, plain.url, plain.body)
+            assert list(ready.headers.items()) == list(plain.headers.items())
+            sent = sender.arguments(plain)
+            assert sender.arguments(ready)[1:] == sent[1:]
+    assert isinstance(ready, Ready)
+
+
+def test_what_changes_is_prepared_anew() -> None:
+    client = RESTClient("http://h", auth=BearerTokenAuth("one"))
+    sender = Sender(client, settings(), False)
+
+    def tokens(**options: Any) -> str:
+        made = {"headers": {}, "auth": client.auth} | options
+        return str(sender.prepare(requests.Request("GET", "http://h/x", **made)).headers)
+
+    assert [tokens(), tokens()] == [tokens()] * 2
+    client.auth.token = "two"  # type: ignore[union-attr]
+    assert "two" in tokens() and "one" not in tokens()
+    assert "three" in tokens(headers={"X-A": "three"}) and "three" not in tokens()
+    client.session.headers["X-B"] = "four"
+    assert "four" in tokens()
+    client.session.cookies.set("c", "five", domain="h.local")
+    assert not isinstance(sender.prepare(requests.Request("GET", "http://h/x")), Ready)
+    client.session.cookies.clear()
+    for special in ({"json": {}}, {"data": "x"}, {"cookies": {"a": "b"}}):
+        assert not isinstance(sender.prepare(requests.Request("GET", "http://h/x", **special)), Ready)
