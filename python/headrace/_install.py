@@ -69,7 +69,7 @@ def check_version() -> None:
     if not _TESTED[0] <= found <= _TESTED[1]:
         first, last = (".".join(map(str, bound)) for bound in _TESTED)
         raise UnsupportedDltVersion(
-            f"headrace was tested with dlt {first} to {last}, not with {version}: dlt's own normalizer stays. Install one of"
+            f"headrace was tested with dlt {first} to {last}, not with {version}: dlt stays as it is. Install one of"
             " those versions, or a newer headrace."
         )
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ from fetcher import Fetcher
 from headrace import _core, _run
 from http2 import Http2
 from servers import Answer, Api, Request
+
+
+def pytest_report_header() -> str:
+    """Which dlt is tested; that which `./dev` means to test, if it names one."""
+    version = metadata.version("dlt")
+    assert os.environ.get("HR_EXPECTED_DLT", version) == version
+    return f"dlt {version}"
 
 
 @pytest.fixture

@@ -89,11 +89,17 @@ def resources(pipeline: dlt.Pipeline) -> Any:
     return found and {name: {k: v for k, v in one.items() if k != "counts"} for name, one in found.items()}
 
 
+WITH_EVERY_DLT = ("reference", "resources_in_a_source")
 NATIVE = {"native": True, "reason": None, "in_python": [], "in_normalize": None, "warnings": [], "skipped": []}
 
 
 @pytest.mark.parametrize(
-    ("way", "formats"), [*((way, None) for way in WAYS), ("rest_api_source", "parquet"), ("rest_api_source", "jsonl")]
+    ("way", "formats"),
+    [
+        *(pytest.param(way, None, marks=[pytest.mark.every_dlt] * (way in WITH_EVERY_DLT)) for way in WAYS),
+        ("rest_api_source", "parquet"),
+        pytest.param("rest_api_source", "jsonl", marks=pytest.mark.every_dlt),
+    ],
 )
 def test_a_source_is_taken_over(api: Any, tmp_path: Path, way: str, formats: Any) -> None:
     server = api(handler)
@@ -111,6 +117,7 @@ def test_a_source_is_taken_over(api: Any, tmp_path: Path, way: str, formats: Any
     assert not [request for request in server.requests if request.headers["User-Agent"] != f"dlt/{dlt.__version__}"]
 
 
+@pytest.mark.every_dlt
 def test_a_source_made_before_is_taken_over(api: Any, tmp_path: Path) -> None:
     server = api(handler)
     source = rest_api_source(config(server.url), name="api")
@@ -120,6 +127,7 @@ def test_a_source_made_before_is_taken_over(api: Any, tmp_path: Path) -> None:
     assert resources(pipeline) == {"posts": NATIVE, "comments": NATIVE}
 
 
+@pytest.mark.every_dlt
 def test_a_source_made_under_install_is_dlts_after_uninstall(api: Any, tmp_path: Path) -> None:
     server = api(handler)
     headrace.install()
@@ -171,6 +179,7 @@ def test_headraces_own_source_stays_native_without_install(api: Any, tmp_path: P
     assert resources(pipeline) == {"posts": NATIVE, "comments": NATIVE}
 
 
+@pytest.mark.every_dlt
 def test_reading_a_source_gives_dlts_pages(api: Any) -> None:
     server = api(handler)
     read = [list(rest_api_source(config(server.url), name="api"))]

@@ -374,6 +374,7 @@ def _uninstalled() -> Iterator[None]:
     headrace.uninstall()
 
 
+@pytest.mark.every_dlt
 @pytest.mark.parametrize("first", range(FIRST, FIRST + CASES, CHUNK))
 def test_extracted_files_are_normalized_as_by_dlt(first: int, tmp_path: Path) -> None:
     for seed in range(first, first + CHUNK):

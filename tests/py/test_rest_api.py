@@ -112,7 +112,9 @@ def test_paginators(api: Any, tmp_path: Path, name: str, native_only: Any) -> No
     run_both(lambda: config(server.url, name), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["link", "json_link", "cursor", "single", "root"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("link", marks=pytest.mark.every_dlt), "json_link", "cursor", "single", "root"]
+)
 def test_detected_paginators_and_selectors(api: Any, tmp_path: Path, name: str, native_only: Any) -> None:
     server = api(paged)
     run_both(
@@ -131,7 +133,7 @@ def test_detected_paginators_and_selectors(api: Any, tmp_path: Path, name: str, 
         "replace",
         "merge",
         {"disposition": "merge", "strategy": "upsert"},
-        {"disposition": "merge", "strategy": "scd2"},
+        pytest.param({"disposition": "merge", "strategy": "scd2"}, marks=pytest.mark.every_dlt),
         {"disposition": "merge", "strategy": "insert-only"},
     ],
     ids=str,
@@ -148,6 +150,7 @@ def test_nesting_limits(api: Any, tmp_path: Path, nesting: int, native_only: Any
     run_both(lambda: config(server.url, max_table_nesting=nesting), tmp_path)
 
 
+@pytest.mark.every_dlt
 def test_column_hints(api: Any, tmp_path: Path, native_only: Any) -> None:
     server = api(paged)
     columns = {
@@ -346,7 +349,7 @@ def incremental_config(url: str, **incremental: Any) -> Any:
     "options",
     [
         {},
-        {"keyed": False},
+        pytest.param({"keyed": False}, marks=pytest.mark.every_dlt),
         {"end_value": 20},
         {"cursor_path": "userName", "initial_value": "user 2"},
         {"range_start": "open"},

@@ -27,6 +27,7 @@ from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.json import json
 from dlt.common.storages.data_item_storage import DataItemStorage
 from headrace import _core, _dlt_versions, _load_files, _text_layouts
+from headrace._dlt_versions import dlt_version
 from pendulum import Time
 
 CHARACTERS: list[str] = [
@@ -197,18 +198,23 @@ def sql_caps(literal: str, writer_type: str = "default") -> DestinationCapabilit
     return caps
 
 
+@pytest.mark.every_dlt
 @pytest.mark.parametrize("literal", LITERALS)
 @pytest.mark.parametrize("writer_type", ["default", "select_union"])
 def test_insert_values_are_dlts(literal: str, writer_type: str) -> None:
+    if literal == "escape_databricks_literal" and dlt_version() in ((1, 28), (1, 29)):
+        pytest.skip("it fails for NUL")
     for seed in range(8):
         check(seed, InsertValuesWriter, sql_caps(literal, writer_type))
 
 
+@pytest.mark.every_dlt
 def test_json_lines_are_dlts() -> None:
     for seed in range(40):
         check(seed, JsonlWriter)
 
 
+@pytest.mark.every_dlt
 @pytest.mark.parametrize("settings", CSV, ids=str)
 def test_csv_is_dlts(settings: dict[str, Any]) -> None:
     forbidden = (
@@ -309,6 +315,23 @@ def test_a_literal_that_changed_goes_as_rows() -> None:
             _load_files._with_tables(InsertValuesWriter)(io.StringIO(), caps=sql_caps("escape_duckdb_literal"))
         )[1]
     assert why == "this version of dlt writes some values in another way"
+
+
+@pytest.mark.every_dlt
+def test_a_literal_that_fails_goes_as_rows() -> None:
+    """That of databricks fails for NUL in dlt 1.28 and 1.29: only a row with one is to fail."""
+
+    def databricks(value: Any) -> str:
+        if isinstance(value, str) and "\0" in value:
+            raise KeyError("\0")
+        return before(value)
+
+    before = escape.escape_databricks_literal
+    databricks.__name__ = before.__name__
+    with mock.patch.object(escape, "escape_databricks_literal", databricks):
+        caps = sql_caps("escape_databricks_literal")
+        writer = _load_files._with_tables(InsertValuesWriter)(io.StringIO(), caps=caps)
+        assert _load_files._checked_layout(writer)[1] == "dlt's own literal of the character '\\x00' fails"
 
 
 # ---------------------------------------------------------------------------------------------------- files

@@ -1,7 +1,8 @@
 """dlt's `rest_api` source, fetched, decoded and normalised by the engine.
 
 Same functions, same `RESTAPIConfig`, same tables: change `dlt.sources.rest_api` to `headrace.sources.rest_api` in the import.
-dlt itself reads the configuration and makes the resources; headrace serves them.
+dlt itself reads the configuration and makes the resources; headrace serves them. With a dlt that headrace was not tested with the
+import fails with `headrace.UnsupportedDltVersion`.
 """
 
 from typing import Any
@@ -12,8 +13,11 @@ from dlt.extract.source import DltSource
 from dlt.sources import rest_api as _dlt
 from dlt.sources.rest_api.typing import ClientConfig, EndpointResource, EndpointResourceBase, RESTAPIConfig
 
+from headrace._install import check_version
 from headrace._options import set_options, take
 from headrace._plan import install
+
+check_version()
 
 __all__ = ["RESTAPIConfig", "rest_api", "rest_api_resources", "rest_api_source"]
 
