@@ -34,11 +34,11 @@ static void *begin(void *block, size_t size_bytes, size_t mapped_bytes) {
 }
 
 static hr_pages_block *block_of(void *ptr) {
-    return (hr_pages_block *)(void *)((char *)ptr - HEADER);
+    return (hr_pages_block *)((char *)ptr - HEADER);
 }
 
 size_t hr__pages_size(const void *ptr) {
-    return ((const hr_pages_block *)(const void *)((const char *)ptr - HEADER))->size_bytes;
+    return ((const hr_pages_block *)((const char *)ptr - HEADER))->size_bytes;
 }
 
 static size_t log2_of(size_t n) {

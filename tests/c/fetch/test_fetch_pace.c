@@ -44,12 +44,7 @@ static void serve(server *to, flying *one, uint64_t now_us) {
         to->tokens = to->tokens > to->burst ? to->burst : to->tokens;
     }
     to->filled_us = now_us;
-    one->accepted = true;
-    if (to->parallel != 0 && to->at_once >= to->parallel) {
-        one->accepted = false;
-    } else if (to->burst != 0 && to->tokens < 1) {
-        one->accepted = false;
-    }
+    one->accepted = (to->parallel == 0 || to->at_once < to->parallel) && (to->burst == 0 || to->tokens >= 1);
     one->counts = one->accepted;
     to->tokens -= one->accepted && to->burst != 0;
     to->at_once += one->counts;
@@ -122,7 +117,7 @@ HR_CASE(window_doubles_a_round_trip_up_to_the_most) {
     outcome out = run(&pace, &to, 500, T0);
     HR_CHECK_INT(out.refused, 0);
     HR_CHECK_INT(to.most_at_once, 16);
-    HR_CHECK(out.us <= (500 / 16 + 5) * 50000); /* 3 round trips lost */
+    HR_CHECK(out.us <= (uint64_t)(500 / 16 + 5) * 50000); /* 3 round trips lost */
 }
 
 HR_CASE(one_at_a_time_is_found_with_at_most_three_refusals) {
