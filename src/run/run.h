@@ -2,7 +2,8 @@
  *
  * Inside of run: the engine, its streams and pages. Locks: engine->lock (queues), stream->lock (commit state),
  * stream->emit_lock (emitter and schema), engine->caller_lock (decoder of calling threads). engine->http_lock (the
- * client's life). Two are never held at once.
+ * client's life). Two are never held at once, but for the lock of
+ * base/pages.h, a leaf.
  */
 #ifndef HR_RUN_RUN_H
 #define HR_RUN_RUN_H
