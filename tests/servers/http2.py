@@ -161,7 +161,8 @@ class Http2:
             connection.h2.close_connection()
         elif parts.path == "/drop":
             connection.answer(stream, body[:20], len(body), end=False)
-            connection.transport.close()
+            connection.flush()
+            connection.transport.abort()  # close() would end TLS only and wait for the client to end it too
         elif parts.path == "/short":
             connection.answer(stream, body[:20], len(body), end=False)
             # h2 checks nothing of what a server sends: END_STREAM too early
