@@ -106,6 +106,9 @@ static bool is_datetime(hr_str text) {
     return has_form(day, "9999-99-99T") && is_time(rest);
 }
 
+/* Digits of an exponent that every Decimal may have; what has more is not taken for one here. */
+#define EXPONENT_DIGITS 18
+
 /* str(Decimal) of a finite one */
 static bool is_decimal(hr_str text) {
     size_t at = text.size_bytes > 0 && text.data[0] == '-', n = count_digits(text, at);
@@ -123,7 +126,7 @@ static bool is_decimal(hr_str text) {
     if (at + 1 < text.size_bytes && text.data[at] == 'E' && (text.data[at + 1] == '+' || text.data[at + 1] == '-')) {
         n = count_digits(text, at + 2);
         at += 2 + n;
-        if (n == 0) {
+        if (n == 0 || n > EXPONENT_DIGITS) {
             return false;
         }
     }
