@@ -21,7 +21,7 @@ sys.path.insert(1, str(Path(__file__).parent.parent / "servers"))
 import pytest
 from faults import Faults
 from fetcher import Fetcher
-from headrace import _core, _run
+from headrace import _core, _install, _run
 from http2 import Http2
 from servers import Answer, Api, Request
 
@@ -31,6 +31,13 @@ def pytest_report_header() -> str:
     version = metadata.version("dlt")
     assert os.environ.get("HR_EXPECTED_DLT", version) == version
     return f"dlt {version}"
+
+
+@pytest.fixture(autouse=True)
+def _as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees what an earlier one said of headrace by install() or uninstall()."""
+    monkeypatch.setattr(_install, "_wanted", None)
+    monkeypatch.setattr(_install, "_rest_api_wanted", None)
 
 
 @pytest.fixture

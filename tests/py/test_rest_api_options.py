@@ -173,7 +173,7 @@ def test_one_pause_for_the_host(api: Any, tmp_path: Path, native_only: Any) -> N
     assert run(config(api(handler).url), tmp_path) == list(range(N_PAGES))
     asked.sort()
     beside = [at for at in asked[3:] if at - asked[2] < 0.9]
-    assert len(beside) <= 2  # in flight when the answer came; nobody else
+    assert len(beside) <= 3  # in flight beside it (two at first, one more for each answer): nobody else
 
 
 def test_throttled_time_is_shown(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
