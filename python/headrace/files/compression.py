@@ -1,0 +1,176 @@
+"""Compressed bytes, undone as they are read: gzip, bzip2 and xz by Python's modules, zstd and lz4 by Arrow.
+
+All of them release the GIL while they work. What a file holds is told by its first bytes, never by its name. Several
+members or frames one after the other are read as one; zeros behind the last are padding.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import zlib
+from typing import Any
+
+import pyarrow as pa
+
+MAGIC_BYTES = 18  # that must be seen to tell
+_INPUT_BYTES = 256 << 10
+_XZ_MEMORY = 256 << 20  # for a dictionary: a file may ask for 4 GiB
+
+
+def compression_of(start: bytes) -> str | None:
+    """The compression of a file that begins with these bytes; None: none that is known."""
+    if start[:3] == b"\x1f\x8b\x08":
+        return "gzip"
+    if start[:4] == b"\x28\xb5\x2f\xfd" or (start[1:4] == b"\x2a\x4d\x18" and start[:1] in _SKIPPABLE):
+        return "zstd"
+    if start[:3] == b"BZh" and start[4:10] in (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90"):
+        return "bzip2"
+    if start[:6] == b"\xfd7zXZ\x00":
+        return "xz"
+    if start[:4] == b"\x04\x22\x4d\x18":
+        return "lz4"
+    return None
+
+
+_SKIPPABLE = tuple(bytes([0x50 + n]) for n in range(16))  # frames that hold no data; zstd files may begin with one
+_NEW: dict[str, Any] = {
+    "gzip": lambda: zlib.decompressobj(wbits=31),
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
+}
+_ARROW = ("zstd", "lz4")
+
+
+class Unpacked(io.RawIOBase):
+    """gzip, bzip2 or xz members undone; `raw` is read as far as is needed and closed with this."""
+
+    def __init__(self, raw: Any, kind: str, start: bytes = b"") -> None:
+        self._raw = raw
+        self._kind = kind
+        self._made: Any = None  # decompressor of the member at work
+        self._input = start
+        self._n_members = 0
+        self._is_at_end = False
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, into: Any) -> int:
+        """Reads up to the buffer's size; 0 at the end. Raises `EOFError` for a cut member, `OSError` for a bad one."""
+        while not self._is_at_end:
+            if self._made is None and not self._begin():
+                break
+            found = self._step(len(into))
+            if self._made.eof:
+                self._input = self._made.unused_data
+                self._made = None
+            if found:
+                into[: len(found)] = found
+                return len(found)
+        return 0
+
+    def _begin(self) -> bool:
+        """Starts the next member; False: there is none."""
+        while True:
+            if self._n_members:
+                self._input = self._input.lstrip(b"\0")
+            if self._input:
+                break
+            self._input = self._raw.read(_INPUT_BYTES) or b""
+            if not self._input:
+                self._is_at_end = True
+                return False
+        while len(self._input) < MAGIC_BYTES and (more := self._raw.read(_INPUT_BYTES)):
+            self._input += more
+        if self._n_members and compression_of(self._input) != self._kind:
+            raise OSError(f"what stands behind member {self._n_members} is not {self._kind}")
+        self._made = _NEW[self._kind]()
+        self._n_members += 1
+        return True
+
+    def _step(self, most: int) -> bytes:
+        made = self._made
+        if not self._input and getattr(made, "needs_input", True):
+            self._input = self._raw.read(_INPUT_BYTES) or b""
+            if not self._input:
+                raise EOFError(f"the {self._kind} data end within member {self._n_members}")
+        try:
+            found: bytes = made.decompress(self._input, most)
+        except (zlib.error, lzma.LZMAError, OSError, ValueError) as ex:
+            raise OSError(f"{self._kind} member {self._n_members} is corrupt: {ex}") from ex
+        self._input = getattr(made, "unconsumed_tail", b"")
+        return found
+
+    def close(self) -> None:
+        """Closes what it reads from."""
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _Prefixed(io.RawIOBase):
+    """Bytes that were read already, and then the rest."""
+
+    def __init__(self, start: bytes, raw: Any) -> None:
+        self._start = start
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        if self._start:
+            n = min(len(into), len(self._start))
+            into[:n] = self._start[:n]
+            self._start = self._start[n:]
+            return n
+        return int(self._raw.readinto(into) or 0)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _OfArrow(io.RawIOBase):
+    """zstd or lz4 frames undone by Arrow."""
+
+    def __init__(self, raw: Any, kind: str) -> None:
+        self._raw = raw
+        self._kind = kind
+        self._stream = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), kind)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        try:
+            found = self._stream.read(len(into))
+        except (OSError, pa.ArrowException) as ex:
+            if "runcated" in str(ex):
+                raise EOFError(f"the {self._kind} data end within a frame") from ex
+            raise OSError(f"the {self._kind} data are corrupt: {ex}") from ex
+        into[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+            self._raw.close()
+        super().close()
+
+
+def unpacked(raw: Any) -> tuple[io.RawIOBase, str | None]:
+    """The bytes of `raw` without their compression, and which that was. `raw` is closed with what is returned."""
+    start = b""
+    while len(start) < MAGIC_BYTES and (more := raw.read(MAGIC_BYTES - len(start))):
+        start += more
+    kind = compression_of(start)
+    if kind is None:
+        return _Prefixed(start, raw), None
+    if kind in _ARROW:
+        return _OfArrow(_Prefixed(start, raw), kind), kind
+    return Unpacked(raw, kind, start), kind

@@ -1,0 +1,75 @@
+"""dlt's `filesystem` source and its readers, in the engine: change `dlt.sources.filesystem` in the import.
+
+Same names, same arguments, same tables. A reader is a transformer over pages of files: `filesystem(...) | read_jsonl()`.
+Each also takes `on_error`: `raise`, `skip_file` or `skip_row` (docs/files.md).
+"""
+
+from typing import Any
+
+import dlt
+from dlt.common.storages.fsspec_filesystem import FileItem, FileItemDict, fsspec_filesystem, glob_files
+from dlt.extract import decorators
+from dlt.extract.resource import DltResource
+from dlt.sources import filesystem as _dlt
+from dlt.sources.credentials import FileSystemCredentials
+from dlt.sources.filesystem.helpers import FilesystemConfigurationResource
+from dlt.sources.filesystem.readers import _read_csv, _read_csv_duckdb, _read_parquet
+from fsspec import AbstractFileSystem
+
+from headrace._install import check_version
+from headrace.files.jsonl import _read_jsonl
+
+check_version()
+
+__source_name__ = "filesystem"
+__all__ = [
+    "FileItem",
+    "FileItemDict",
+    "filesystem",
+    "fsspec_filesystem",
+    "glob_files",
+    "read_csv",
+    "read_csv_duckdb",
+    "read_jsonl",
+    "read_parquet",
+    "readers",
+]
+
+filesystem = _dlt.filesystem
+
+
+def _reader(name: str, function: Any) -> Any:
+    return dlt.transformer(name=name)(function)
+
+
+# One line a reader; each is a function of a page of files.
+read_csv = _reader("read_csv", _read_csv)
+read_csv_duckdb = _reader("read_csv_duckdb", _read_csv_duckdb)
+read_jsonl = _reader("read_jsonl", _read_jsonl)
+read_parquet = _reader("read_parquet", _read_parquet)
+
+
+@decorators.source(spec=FilesystemConfigurationResource)
+def readers(
+    bucket_url: str = dlt.secrets.value,
+    credentials: FileSystemCredentials | AbstractFileSystem = dlt.secrets.value,
+    file_glob: str = "*",
+    kwargs: dict[str, Any] | None = None,
+    client_kwargs: dict[str, Any] | None = None,
+    incremental: dlt.sources.incremental[Any] | None = None,
+) -> tuple[DltResource, ...]:
+    """All readers, each over the files of a `filesystem`: the source `dlt.sources.filesystem.readers`, and ours.
+
+    Args:
+        bucket_url: Where the files are.
+        credentials: As dlt's filesystem takes them, or an fsspec filesystem.
+        file_glob: Which files.
+        kwargs: For the fsspec filesystem's constructor.
+        client_kwargs: For the client below it.
+        incremental: A cursor over the listed files.
+    """
+    options: Any = {"kwargs": kwargs, "client_kwargs": client_kwargs, "incremental": incremental}
+    return tuple(
+        filesystem(bucket_url, credentials, file_glob=file_glob, **options) | reader
+        for reader in (read_csv, read_jsonl, read_parquet, read_csv_duckdb)
+    )

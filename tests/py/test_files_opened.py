@@ -1,0 +1,123 @@
+"""Files as readers read them: stores, compression told by content, cut and corrupt ones, changed while read."""
+
+import bz2
+import gzip
+import lzma
+import os
+import tracemalloc
+
+import fsspec
+import pyarrow as pa
+import pytest
+from headrace.files.opened import open_file, open_seekable
+from headrace.files.skips import FileChanged, Skips
+from headrace.sources.filesystem import FileItemDict, glob_files
+
+TEXT = b"".join(b'{"id": %d, "text": "%s"}\n' % (i, b"x" * (i % 50)) for i in range(6_000))
+
+
+def zstd(text, codec="zstd"):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, codec) as out:
+        out.write(text)
+    return sink.getvalue().to_pybytes()
+
+
+PACKED = {
+    "plain": TEXT,
+    "gzip": gzip.compress(TEXT),
+    "gzip_members": gzip.compress(TEXT[:5000]) + gzip.compress(b"") + gzip.compress(TEXT[5000:]) + b"\0" * 512,
+    "bzip2": bz2.compress(TEXT),
+    "bzip2_members": bz2.compress(TEXT[:5000]) + bz2.compress(TEXT[5000:]),
+    "xz": lzma.compress(TEXT),
+    "zstd": zstd(TEXT),
+    "zstd_frames": zstd(TEXT[:5000]) + zstd(TEXT[5000:]),
+    "lz4": zstd(TEXT, "lz4"),
+}
+
+
+def items(folder, glob="*"):
+    fs = fsspec.filesystem("file")
+    return [FileItemDict(item, fs) for item in glob_files(fs, str(folder), glob)]
+
+
+def item_of(tmp_path, content, name="a.jsonl"):
+    (tmp_path / name).write_bytes(content)
+    return items(tmp_path, name)[0]
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_content_is_unpacked_whatever_its_name(tmp_path, kind):
+    item = item_of(tmp_path, PACKED[kind])
+    with open_file(item) as file:
+        assert file.read() == TEXT
+        assert (file.compression or "plain") == kind.partition("_")[0]
+        assert file.stored_position == file.stored_size == len(PACKED[kind])
+        file.check_unchanged()
+    with open_seekable(item) as file:
+        file.seek(1000)
+        assert file.read(100) == TEXT[1000:1100]
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "zstd"])
+def test_content_of_a_remote_store_and_of_the_item(tmp_path, kind):
+    fs = fsspec.filesystem("memory")
+    fs.pipe(f"/headrace-{kind}/a.jsonl", PACKED[kind])
+    (item,) = [FileItemDict(one, fs) for one in glob_files(fs, f"memory://headrace-{kind}", "*")]
+    with open_file(item) as file:
+        assert file.read() == TEXT
+    given = item_of(tmp_path, PACKED[kind])
+    given["file_content"] = PACKED[kind]
+    (tmp_path / "a.jsonl").unlink()
+    with open_file(given) as file:
+        assert file.read() == TEXT
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PACKED if kind != "plain"])
+def test_a_cut_file_is_told(tmp_path, kind):
+    cut = PACKED[kind].rstrip(b"\0")[:-20]
+    with pytest.raises((EOFError, OSError)), open_file(item_of(tmp_path, cut)) as file:
+        while file.read(1 << 16):
+            pass
+
+
+def test_what_stands_behind_a_member_is_no_padding(tmp_path):
+    with (
+        pytest.raises(OSError, match="behind member 1 is not gzip"),
+        open_file(item_of(tmp_path, PACKED["gzip"] + b"more of it, not compressed")) as file,
+    ):
+        file.read()
+
+
+def test_a_bomb_is_unpacked_piece_by_piece(tmp_path):
+    with open_file(item_of(tmp_path, gzip.compress(bytes(50 << 20))), 1 << 16) as file:
+        tracemalloc.start()
+        assert len(file.read(1000)) == 1000
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 2 << 20
+
+
+def test_a_file_that_changes_is_told(tmp_path):
+    item = item_of(tmp_path, TEXT)
+    with open_file(item) as file:
+        file.read(10)
+        with (tmp_path / "a.jsonl").open("ab") as more:
+            more.write(b"{}")
+        with pytest.raises(FileChanged, match="changed while it was read"):
+            file.check_unchanged()
+
+
+def test_a_guard_says_where(tmp_path):
+    item = item_of(tmp_path, TEXT)
+    with (
+        pytest.raises(Exception, match=r"resource `r`, file://.*a\.jsonl, row 3: ValueError: no.* 2 records"),
+        Skips("r").guard(item) as position,
+    ):
+        position.place, position.read = "row 3", 2
+        raise ValueError("no")
+    skips = Skips("r", "skip_file")
+    with skips.guard(item) as position:
+        raise OSError("cut")
+    assert skips.n_files == 1 and skips.listed[0]["error"] == "OSError: cut"
+    assert os.path.basename(skips.listed[0]["url"]) == "a.jsonl"
