@@ -26,6 +26,7 @@ from headrace.exceptions import ResourceFailed, mask_url
 
 if TYPE_CHECKING:
     from headrace import _core
+    from headrace._graphql import GraphQL
     from headrace._options import Options
     from headrace._request import NativeResponse
 
@@ -80,6 +81,7 @@ class Watch:
         self._first_value: int | None = None
         self._is_full = False
         self._is_detected = False
+        self._told: set[str] = set()  # of GraphQL answers
 
     def see(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None, selector: str) -> None:
         """Looks at a page whose records are selected. `paginator`: None: it has yet to be detected."""
@@ -91,7 +93,9 @@ class Watch:
         self._n_pages += 1
         self._n_records += page.n_records
         self._look_for_repetition(page, response)
-        if page.n_records <= 1 or self._n_pages == 1:
+        if self._options.graphql is not None:
+            self._look_at_graphql(self._options.graphql, page, response)
+        elif page.n_records <= 1 or self._n_pages == 1:
             self._look_for_an_error(page, response, selector)
         self._read_total(page, response, paginator)
 
@@ -105,7 +109,12 @@ class Watch:
         kind = type(paginator).__name__
         if (key := _says_more(json.loads(page.envelope()))) is not None:
             self._say(f"{where}: the answer says that there is more (`{key}` is true), but `{kind}` found no next page")
-        elif self._n_pages == 1 and self._is_full and (kind != "SinglePagePaginator" or self._is_detected):
+        elif (
+            self._n_pages == 1
+            and self._is_full
+            and not _says_no_more(paginator, page)
+            and (kind != "SinglePagePaginator" or self._is_detected)
+        ):
             self._say(
                 f"{where}: expected a next page after a full one ({page.n_records} records), but `{kind}` found none: check the"
                 " path or the parameter that it reads"
@@ -171,6 +180,15 @@ class Watch:
                 self._say(f"{where}: expected records, found an error with status {response.status_code}: {text}")
                 return
 
+    def _look_at_graphql(self, rules: GraphQL, page: _core.Page, response: NativeResponse) -> None:
+        where = f"{mask_url(response.url or '')}, page {self._n_pages - 1}"
+        wrong, missing = rules.look(json.loads(page.envelope()), page.body)
+        if wrong is not None:
+            raise ResourceFailed(f"fetch: resource `{self._name}`, {where}: {wrong}")
+        if missing is not None and missing not in self._told:
+            self._told.add(missing)
+            self._say(f"{where}: {missing}")
+
     # ---- totals
 
     def _read_total(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None) -> None:
@@ -221,6 +239,13 @@ def _is_full(page: _core.Page, response: NativeResponse) -> bool:
             asked.update(json.loads(request.body))
     sizes = [int(value) for name, value in asked.items() if name.lower() in _SIZE_PARAMETERS and _is_count(value)]
     return page.n_records in sizes if sizes else page.n_records in _USUAL_SIZES
+
+
+def _says_no_more(paginator: BasePaginator, page: _core.Page) -> bool:
+    """Whether the answer says at the paginator's path that this is the last page."""
+    path = getattr(paginator, "has_more_path", None)
+    found = jsonpath.find_values(path, json.loads(page.envelope())) if path is not None else []
+    return bool(found) and found[0] in (False, "false", "False")
 
 
 def _says_more(envelope: Any, depth: int = 0) -> str | None:

@@ -1,10 +1,11 @@
 """What headrace's own keys in a rest_api configuration say; they are taken out before dlt looks at it.
 
     client:   rate_limit, max_requests_per_second, max_in_flight, retry, network
-    endpoint: retry, rate_cost
+    endpoint: retry, rate_cost, graphql
     both:     on_incomplete, on_error, total_count_path, error_path; types of `auth` that are not dlt's
 
-docs/rate-limits.md, docs/retries.md, docs/networks.md, docs/truncation.md and docs/authentication.md describe them.
+docs/rate-limits.md, docs/retries.md, docs/networks.md, docs/truncation.md, docs/authentication.md and
+docs/more-than-get.md describe them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dlt.common import jsonpath
 from dlt.extract.resource import DltResource
 from dlt.sources.helpers.rest_client.client import RESTClient
 
+from headrace._graphql import GraphQL, expand
+from headrace._option_values import known, millis, number
 from headrace.auth import create, is_ours
 from headrace.config import HeadraceConfiguration
 from headrace.exceptions import ConfigurationError
@@ -27,7 +30,8 @@ _CHOICES = {"on_incomplete": ("warn", "raise"), "on_error": ("raise", "skip_pare
 _PATHS = ("total_count_path", "error_path")
 _BOTH = (*_CHOICES, *_PATHS)
 _CLIENT = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network", *_BOTH)
-_ENDPOINT = ("retry", "rate_cost", *_BOTH)
+_SPECIAL = ("graphql",)  # an endpoint's own, not for all of them
+_ENDPOINT = ("retry", "rate_cost", *_SPECIAL, *_BOTH)
 _RULE = ("requests", "per")
 _RETRY = ("max_attempts", "backoff", "max_delay", "max_total", "statuses", "methods", "on_content", "breaker")
 _NETWORK = ("proxy", "ca_bundle", "client_cert", "min_tls", "resolve", "interface", "allowed_hosts")
@@ -63,6 +67,7 @@ class Options:
             None: not said.
         total_count_path: jsonpath of the number of records that the API says there are.
         error_path: jsonpath that has a value only in an answer that is an error in spite of its status 200.
+        graphql: What answers to a GraphQL request must be; None: it is none.
     """
 
     route: dict[str, Any] = field(default_factory=dict)
@@ -73,6 +78,7 @@ class Options:
     on_error: str | None = None
     total_count_path: str | None = None
     error_path: str | None = None
+    graphql: GraphQL | None = None
 
 
 _NONE = Options()
@@ -103,6 +109,9 @@ def take(config: Mapping[str, Any]) -> tuple[Any, dict[str, Options]]:
     """The configuration as dlt knows it, and the options of each resource by its name."""
     client, of_client = _split(config.get("client") or {}, _CLIENT)
     defaults, of_defaults = _split_resource(config.get("resource_defaults") or {}, "resource_defaults")
+    for key in _SPECIAL:
+        if key in of_defaults:
+            raise ConfigurationError(f"`resource_defaults.endpoint.{key}` belongs into the endpoint of a resource")
     base = _endpoint(_client(_NONE, of_client), of_defaults, "resource_defaults.endpoint")
     resources: list[Any] = []
     options: dict[str, Options] = {}
@@ -112,7 +121,8 @@ def take(config: Mapping[str, Any]) -> tuple[Any, dict[str, Options]]:
             resources.append(given)
         elif isinstance(given, Mapping):
             resource, own = _split_resource(given, str(given.get("name")))
-            options[str(given.get("name"))] = _endpoint(base, own, f"resources.{given.get('name')}.endpoint")
+            where = f"resources.{given.get('name')}.endpoint"
+            options[str(given.get("name"))] = _special(resource, _endpoint(base, own, where), own, where)
             resources.append(resource)
         else:
             resources.append(given)
@@ -140,52 +150,44 @@ def _split_resource(given: Mapping[str, Any], where: str) -> tuple[Any, dict[str
 # ---- each key
 
 
-def _known(given: Any, keys: tuple[str, ...], where: str) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise ConfigurationError(f"`{where}` must be a dictionary, not {type(given).__name__}")
-    for key in given:
-        if key not in keys:
-            raise ConfigurationError(f"`{where}.{key}` is not known. Known are: {', '.join(keys)}")
-    return given
-
-
-def _number(given: Any, where: str, least: float = 0) -> float:
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not least <= given <= 1e9:
-        raise ConfigurationError(f"`{where}` must be a number of at least {least:g}, not {given!r}")
-    return given
-
-
-def _millis(given: Any, where: str) -> int:
-    return min(int(_number(given, where) * 1000), 0xFFFFFFFF)
-
-
 def _client(base: Options, own: Mapping[str, Any]) -> Options:
     route = dict(base.route)
     rules: list[tuple[int, int]] = []
     limits = own.get("rate_limit", [])
     for limit in limits if isinstance(limits, list) else [limits]:
-        rule = _known(limit, _RULE, "client.rate_limit")
+        rule = known(limit, _RULE, "client.rate_limit")
         if set(rule) != set(_RULE):
             raise ConfigurationError("`client.rate_limit` needs `requests` and `per` (seconds)")
-        requests = int(_number(rule["requests"], "client.rate_limit.requests", 1))
-        rules.append((requests, max(1, _millis(rule["per"], "client.rate_limit.per"))))
+        requests = int(number(rule["requests"], "client.rate_limit.requests", 1))
+        rules.append((requests, max(1, millis(rule["per"], "client.rate_limit.per"))))
     if len(rules) > 4:
         raise ConfigurationError("`client.rate_limit` may have 4 limits at most")
     if "max_requests_per_second" in own:
-        route["max_per_second"] = float(_number(own["max_requests_per_second"], "client.max_requests_per_second"))
+        route["max_per_second"] = float(number(own["max_requests_per_second"], "client.max_requests_per_second"))
     if "max_in_flight" in own:
-        route["max_in_flight"] = int(_number(own["max_in_flight"], "client.max_in_flight", 1))
+        route["max_in_flight"] = int(number(own["max_in_flight"], "client.max_in_flight", 1))
     made = replace(base, route=route, rules=tuple(rules))
     made = _common(made, own, "client")
-    made = _network(made, _known(own.get("network", {}), _NETWORK, "client.network"))
+    made = _network(made, known(own.get("network", {}), _NETWORK, "client.network"))
     return _retry(made, own.get("retry", {}), "client.retry")
 
 
 def _endpoint(base: Options, own: Mapping[str, Any], where: str) -> Options:
     made = _common(_retry(base, own.get("retry", {}), f"{where}.retry"), own, where)
     if "rate_cost" in own:
-        made = replace(made, route=made.route | {"cost": int(_number(own["rate_cost"], f"{where}.rate_cost", 1))})
+        made = replace(made, route=made.route | {"cost": int(number(own["rate_cost"], f"{where}.rate_cost", 1))})
     return made
+
+
+def _special(resource: dict[str, Any], base: Options, own: Mapping[str, Any], where: str) -> Options:
+    """What an endpoint is for: changes the resource to what dlt knows."""
+    if "graphql" not in own:
+        return base
+    resource["endpoint"], rules, is_query = expand(resource.get("endpoint"), own["graphql"], f"{where}.graphql")
+    route = base.route
+    if is_query and "methods" not in own.get("retry", {}):
+        route = route | {"retry_unsafe": True}
+    return replace(base, graphql=rules, route=route)
 
 
 def _common(base: Options, own: Mapping[str, Any], where: str) -> Options:
@@ -213,13 +215,13 @@ def _statuses(given: Any, where: str) -> list[tuple[int, int]]:
 
 
 def _retry(base: Options, given: Any, where: str) -> Options:
-    own = _known(given, _RETRY, where)
+    own = known(given, _RETRY, where)
     route = dict(base.route)
     if "max_attempts" in own:
-        route["max_attempts"] = int(_number(own["max_attempts"], f"{where}.max_attempts", 1))
+        route["max_attempts"] = int(number(own["max_attempts"], f"{where}.max_attempts", 1))
     for key, name in (("backoff", "backoff_ms"), ("max_delay", "max_delay_ms"), ("max_total", "max_total_ms")):
         if key in own:
-            route[name] = _millis(own[key], f"{where}.{key}")
+            route[name] = millis(own[key], f"{where}.{key}")
     if "statuses" in own:
         route["retry_statuses"] = _statuses(own["statuses"], f"{where}.statuses")
     if "methods" in own:
@@ -230,9 +232,9 @@ def _retry(base: Options, given: Any, where: str) -> Options:
         if breaker is False:
             route["breaker"] = 0
         else:
-            breaker = _known(breaker, ("requests", "seconds"), f"{where}.breaker")
-            route["breaker"] = int(_number(breaker.get("requests", 5), f"{where}.breaker.requests", 1))
-            route["breaker_ms"] = _millis(breaker.get("seconds", 60), f"{where}.breaker.seconds")
+            breaker = known(breaker, ("requests", "seconds"), f"{where}.breaker")
+            route["breaker"] = int(number(breaker.get("requests", 5), f"{where}.breaker.requests", 1))
+            route["breaker_ms"] = millis(breaker.get("seconds", 60), f"{where}.breaker.seconds")
     conditions = base.on_content
     if "on_content" in own:
         listed = own["on_content"] if isinstance(own["on_content"], list) else [own["on_content"]]
@@ -241,7 +243,7 @@ def _retry(base: Options, given: Any, where: str) -> Options:
 
 
 def _condition(given: Any, where: str) -> Condition:
-    own = _known(given, ("path", "value"), where)
+    own = known(given, ("path", "value"), where)
     if "path" not in own:
         raise ConfigurationError(f"`{where}` needs a `path` (a jsonpath)")
     return Condition(jsonpath.compile_path(own["path"]), str(own["path"]), own.get("value", _ANY))
