@@ -29,11 +29,12 @@ from dlt.sources.rest_api.config_setup import (
 )
 
 from headrace import _normalize_loads, _status
+from headrace._chain import Chain
 from headrace._incremental import Cursor
 from headrace._isolation import Memory, identity, text_of
+from headrace._job import Job, Records
 from headrace._reasons import MARK, Choice, Way, children_of, choice, parts_in_python, plan_of
 from headrace._request import selector_steps
-from headrace._run import Chain, Job, Records
 from headrace._serve import Service, parents
 from headrace._sessions import why_python
 from headrace._steps import PythonSteps, names_of

@@ -16,10 +16,12 @@ from dlt.common.schema import Schema
 from dlt.extract.resource import DltResource
 
 from headrace import _core, _schema, _status
+from headrace._chain import Chain
 from headrace._incremental import Cursor
 from headrace._isolation import Memory
+from headrace._job import Job, Records
 from headrace._reasons import Way
-from headrace._run import Chain, Job, Records, Run
+from headrace._run import Run
 from headrace._sessions import why_python
 from headrace._steps import PythonSteps
 from headrace._writer import PackageWriter
