@@ -93,6 +93,45 @@ static void check_split(const char *body, size_t size, int rc, const hr_doc *doc
     hr__json_decoder_free(decoder);
 }
 
+/* As lines, the text decodes if each line that is not empty does, and to their documents. */
+static void check_lines(const char *body, size_t size, bool portable) {
+    hr_json_decoder *decoder;
+    hr_json_options options = {.alloc = &hr__allocator_libc, .portable = portable};
+    hr_doc lines, one;
+    hr_error err = {.code = HR_OK};
+    bool all = true;
+    size_t n_toks = 1, n_documents = 0;
+    check(hr__json_decoder_new(&options, &decoder, NULL) == HR_OK);
+    hr__doc_init(&lines, &hr__allocator_libc);
+    hr__doc_init(&one, &hr__allocator_libc);
+    for (size_t from = 0; from < size && all;) {
+        const char *newline = memchr(body + from, '\n', size - from);
+        size_t to = newline == NULL ? size : (size_t)(newline - body);
+        char *text = malloc(to - from + 1 + HR_BODY_PADDING);
+        check(text != NULL);
+        text[0] = ' '; /* only the first line may begin with a byte order mark */
+        memcpy(text + 1, body + from, to - from);
+        size_t blank = from == 0 && size >= 3 && memcmp(body, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+        size_t shift = from == 0 ? 1 : 0;
+        while (blank < to - from && memchr(" \t\r", body[from + blank], 3) != NULL) {
+            blank++;
+        }
+        if (blank < to - from) {
+            all = hr__json_decode(decoder, text + shift, to - from + 1 - shift, &one, NULL) == HR_OK;
+            n_toks += all ? one.n_toks : 0;
+            n_documents++;
+        }
+        free(text);
+        from = to + 1;
+    }
+    int rc = hr__json_decode_lines(decoder, body, size, &lines, &err);
+    check((rc == HR_OK) == all && (rc == HR_OK || err.offset_bytes <= (int64_t)size));
+    check(!all || (lines.n_toks == n_toks && lines.toks[0].len == n_documents));
+    hr__doc_free(&lines);
+    hr__doc_free(&one);
+    hr__json_decoder_free(decoder);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -111,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_text_stays(&fast, 0);
         check_text_stays(&fast, HR_WRITE_SORT_KEYS);
     }
+    check_lines(body, size, size % 2 != 0);
     check_split(body, size, rc, &fast, size % 2 != 0, false);
     check_split(body, size, rc, &fast, size % 2 != 0, true);
     hr__doc_free(&fast);

@@ -304,18 +304,19 @@ static PyObject *Stream_next_batch(StreamObject *self, PyObject *arg) {
 }
 
 static PyObject *Stream_feed(StreamObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"tag", "body", "in_brackets", "skip", NULL};
+    static char *names[] = {"tag", "body", "in_brackets", "skip", "lines", NULL};
     long long tag;
     Py_buffer body;
     Py_ssize_t skip = 0;
-    int in_brackets = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ly*|pn", names, &tag, &body, &in_brackets, &skip)) {
+    int in_brackets = 0, lines = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ly*|pnp", names, &tag, &body, &in_brackets, &skip, &lines)) {
         return NULL;
     }
+    hr_feed_form form = lines ? HR_FEED_LINES : in_brackets ? HR_FEED_ELEMENTS : HR_FEED_DOCUMENT;
     hr_error err;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = hr__stream_feed(self->stream, tag, (hr_str){body.buf, (size_t)body.len},
-                                                in_brackets != 0, skip < 0 ? 0 : (size_t)skip, &err);
+    Py_BEGIN_ALLOW_THREADS rc = hr__stream_feed(self->stream, tag, (hr_str){body.buf, (size_t)body.len}, form,
+                                                skip < 0 ? 0 : (size_t)skip, &err);
     Py_END_ALLOW_THREADS PyBuffer_Release(&body);
     if (rc != HR_OK) {
         return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, tag);

@@ -136,10 +136,12 @@ class Stream:
         """Gives the page's records to the workers. Order of calls is order of rows. `keep`: a byte a record, 0 leaves it
         out. `extra`: JSON text of an object merged into each object record. The page is released by the engine.
         """
-    def feed(self, tag: int, body: bytes | memoryview, in_brackets: bool = False, skip: int = 0) -> None:
+    def feed(
+        self, tag: int, body: bytes | memoryview, in_brackets: bool = False, skip: int = 0, lines: bool = False
+    ) -> None:
         """Accepts a page whose bytes are here, as `Engine.submit_bytes` and `accept` without a look between. The selector
         must be set. `in_brackets`: the bytes are elements of an array without its brackets (`split_records`). `skip`: so
-        many records at its start are left out. Order of calls is order of rows.
+        many records at its start are left out. `lines`: JSON lines, a record a line. Order of calls is order of rows.
         """
     def null_columns(self) -> list[tuple[str, str]]:
         """Tables and columns that have only been null and are in no table; some more than once."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from copy import deepcopy
 from typing import Any
 
 import dlt
@@ -24,7 +23,7 @@ from headrace._reasons import Way
 from headrace._run import Run
 from headrace._sessions import why_python
 from headrace._steps import PythonSteps
-from headrace._writer import PackageWriter
+from headrace._writer import PackageWriter, root_tables
 from headrace.config import settings
 from headrace.exceptions import ResourceFailed
 
@@ -250,30 +249,16 @@ class Service:
 
     def _emit(self, writer: PackageWriter, job: Job, batches: list[_core.TableBatch]) -> Iterator[Any]:
         """The root's rows to dlt, then the child tables' into their files."""
-        schema = self._schema
-        for batch in batches:
-            _schema.tell(schema, self._caps, batch)
-        for batch in batches:  # the root is the first
-            if not batch.n_rows:
-                continue
-            table = pa.Table.from_batches([pa.record_batch(batch)])
-            if batch.parent is not None:
-                writer.write(batch.name, table)
-                continue
+        for table in root_tables(self._schema, self._caps, writer, batches):
             if self._parent_keys is not False:
-                parents.put(table, [job.parents.popleft() for _ in range(batch.n_rows)])
-            self._n_loaded += batch.n_rows
-            columns = deepcopy(schema.tables[batch.name]["columns"])
+                parents.put(table, [job.parents.popleft() for _ in range(table.num_rows)])
+            self._n_loaded += table.num_rows
             if self._steps is not None:
                 self._steps.own = table
             yield table
             if self._steps is not None:
                 self._steps.own = None
-            # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
-            schema.tables[batch.name]["columns"].update(columns)
-            n_bytes = table.nbytes
-            del table  # dlt has it, or is done with it
-            writer.written(n_bytes)
+            del table
 
 
 class Progress:

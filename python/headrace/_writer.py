@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dlt.common.configuration.container import Container
+from dlt.common.destination.capabilities import DestinationCapabilitiesContext
+from dlt.common.schema import Schema
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext, PackageStorage
 from dlt.common.utils import uniq_id
 
+from headrace import _core, _schema
 from headrace.exceptions import write_error
 
 _MAX_PENDING = 2  # tables waiting to be written; each is at most a batch
@@ -94,3 +99,27 @@ class PackageWriter:
             with suppress(OSError):  # the disk may be full: the first error is the one to tell
                 writer.close()
         self._writers.clear()
+
+
+def root_tables(
+    schema: Schema, caps: DestinationCapabilitiesContext, writer: PackageWriter, batches: list[_core.TableBatch]
+) -> Iterator[pa.Table]:
+    """Tells dlt's schema of the batches, gives the root's rows, which dlt is to have before it goes on, and then writes
+    the child tables' into their files.
+    """
+    for batch in batches:
+        _schema.tell(schema, caps, batch)
+    for batch in batches:  # the root is the first
+        if not batch.n_rows:
+            continue
+        table = pa.Table.from_batches([pa.record_batch(batch)])
+        if batch.parent is not None:
+            writer.write(batch.name, table)
+            continue
+        columns = deepcopy(schema.tables[batch.name]["columns"])
+        n_bytes = table.nbytes
+        yield table
+        # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
+        schema.tables[batch.name]["columns"].update(columns)
+        del table  # dlt has it, or is done with it
+        writer.written(n_bytes)

@@ -38,6 +38,7 @@ typedef struct walk {
     const uint32_t *escape; /* next in index->escapes */
     hr_doc *doc;
     hr_error *err;
+    bool lines; /* a document a line; the tape has them as an array */
 } walk;
 
 static bool has_avx2(void) {
@@ -415,6 +416,21 @@ static COLD int short_member(walk *w, const uint32_t *at, const uint32_t *end, b
     return unexpected(w, w->size_bytes, "a value");
 }
 
+/* The end of the line on which a document starts. */
+static inline size_t line_end(const walk *w, size_t from) {
+    const char *found = memchr(w->body + from, '\n', w->size_bytes - from);
+    return found == NULL ? w->size_bytes : (size_t)(found - w->body);
+}
+
+/* A document of lines, which began at first, has ended with the offset before at. Another line's must be next. */
+static int check_line(const walk *w, size_t first, const uint32_t *at, const uint32_t *end) {
+    size_t line = line_end(w, first);
+    if (HR_UNLIKELY(at[-1] > line)) {
+        return unexpected(w, line, "the rest of the document before the line's end");
+    }
+    return HR_UNLIKELY(at < end && *at < line) ? unexpected(w, *at, "the end of the line") : HR_OK;
+}
+
 /* One function on purpose: a state machine whose states are its labels and whose state is in registers. */
 static int walk_document(walk *w, open_container *stack, uint32_t max_depth) {
     const char *body = w->body;
@@ -425,8 +441,16 @@ static int walk_document(walk *w, open_container *stack, uint32_t max_depth) {
     uint32_t len = 0;      /* values or members of the innermost open container so far */
     bool in_array = false; /* the innermost open container is one */
     uint32_t offset;
+    uint32_t n_lines = 0, line = 0; /* documents; where this one starts */
     char c;
 
+    if (w->lines) {
+        *tok++ = (hr_tok){.type = HR_TOK_ARRAY};
+        if (at == end) {
+            goto lines_end;
+        }
+        line = *at;
+    }
 value: /* a value that is no member's must start here */
     if (HR_UNLIKELY(at == end)) {
         return unexpected(w, *at, "a value");
@@ -531,7 +555,17 @@ close: { /* the innermost container ends */
     goto after;
 }
 document_end:
-    if (at < end) {
+    if (w->lines) {
+        n_lines++;
+        HR_TRY(check_line(w, line, at, end));
+        if (at < end) {
+            line = *at;
+            goto value;
+        }
+    lines_end:
+        toks[0].len = n_lines;
+        toks[0].as.at.next = (uint32_t)(tok - toks);
+    } else if (at < end) {
         return unexpected(w, *at, "the end of the document");
     }
     w->doc->n_toks = (size_t)(tok - toks);
@@ -542,7 +576,7 @@ document_end:
 static COLD int first_error(const walk *w, int rc, int64_t walk_offset) {
     const hr_json_index *index = w->index;
     size_t control = index->control_offset + w->bom_bytes;
-    if (index->control_offset != SIZE_MAX && (rc == HR_OK || walk_offset > (int64_t)control)) {
+    if (index->control_offset != SIZE_MAX && (rc == HR_OK || walk_offset + w->lines > (int64_t)control)) {
         return hr__error_at(w->err, HR_SYNTAX, HR_STAGE_DECODE, (int64_t)control,
                             "a string holds the control character 0x%02x at byte %zu: it must be escaped",
                             (unsigned char)w->body[index->control_offset], control);
@@ -557,9 +591,11 @@ static COLD int first_error(const walk *w, int rc, int64_t walk_offset) {
 
 /* Room for the tokens of a walk over the index. Of n offsets a value that is a first element takes one, any other two:
  * its own and the separator's before it. Containers with a first element, too, take two, '[' and ']', but for those
- * that are still open when an error ends the walk. */
-static int reserve_tokens(hr_doc *doc, size_t n, uint32_t max_depth) {
+ * that are still open when an error ends the walk.
+ * A document of a line has no separator before it: n_lines of them may be numbers. */
+static int reserve_tokens(hr_doc *doc, size_t n, uint32_t max_depth, size_t n_lines) {
     size_t most = (n + max_depth) / 2 < n ? (n + max_depth) / 2 : n;
+    most += n_lines;
     return hr__grow(doc->arena.alloc, (void **)&doc->toks, &doc->cap_toks, most + 4, sizeof *doc->toks);
 }
 
@@ -586,7 +622,17 @@ int hr__json_feed(hr_json_decoder *decoder, const char *body, size_t size_bytes,
                                                                              : hr__error_memory(err, HR_STAGE_DECODE);
 }
 
-int hr__json_finish(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc, hr_error *err) {
+/* At most so many documents stand on the body's lines. */
+static size_t count_lines(const char *body, size_t size_bytes) {
+    size_t n = 1;
+    for (size_t i = 0; i < size_bytes; i++) {
+        n += body[i] == '\n';
+    }
+    return n;
+}
+
+static int finish(hr_json_decoder *decoder, const char *body, size_t size_bytes, bool lines, hr_doc *doc,
+                  hr_error *err) {
     hr__doc_reset(doc);
     doc->body = body;
     doc->body_size_bytes = size_bytes;
@@ -601,9 +647,11 @@ int hr__json_finish(hr_json_decoder *decoder, const char *body, size_t size_byte
               .bom_bytes = bom,
               .index = index,
               .doc = doc,
-              .err = err != NULL ? err : &own};
+              .err = err != NULL ? err : &own,
+              .lines = lines};
+    size_t n_lines = lines ? count_lines(w.body, w.size_bytes) : 0;
     if (index_more(decoder, w.body, w.size_bytes, true) != HR_OK ||
-        reserve_tokens(doc, index->n, decoder->options.max_depth) != HR_OK) {
+        reserve_tokens(doc, index->n, decoder->options.max_depth, n_lines) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
     if (index->bad_utf8) {
@@ -611,7 +659,7 @@ int hr__json_finish(hr_json_decoder *decoder, const char *body, size_t size_byte
         return hr__error_at(err, HR_ENCODING, HR_STAGE_DECODE, (int64_t)(at + bom),
                             "the body is not UTF-8: byte 0x%02x at byte %zu", (unsigned char)w.body[at], at + bom);
     }
-    if (index->n == 0) {
+    if (index->n == 0 && !lines) {
         return hr__error_at(err, HR_SYNTAX, HR_STAGE_DECODE, 0, "the body is empty: expected a JSON document");
     }
     w.escape = index->escapes;
@@ -622,9 +670,18 @@ int hr__json_finish(hr_json_decoder *decoder, const char *body, size_t size_byte
     return rc;
 }
 
+int hr__json_finish(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc, hr_error *err) {
+    return finish(decoder, body, size_bytes, false, doc, err);
+}
+
 int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc, hr_error *err) {
     hr__json_start(decoder);
-    return hr__json_finish(decoder, body, size_bytes, doc, err);
+    return finish(decoder, body, size_bytes, false, doc, err);
+}
+
+int hr__json_decode_lines(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc, hr_error *err) {
+    hr__json_start(decoder);
+    return finish(decoder, body, size_bytes, true, doc, err);
 }
 
 /* ---------------------------------------------------------------------------------------------------- split */

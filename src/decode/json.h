@@ -32,6 +32,10 @@ HR_MUST_CHECK int hr__json_finish(hr_json_decoder *decoder, const char *body, si
  * count), HR_MEMORY; each names the byte. One decoder is used by one thread at a time. */
 HR_MUST_CHECK int hr__json_decode(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc,
                                   hr_error *err);
+/* The same for JSON lines: a document a line, none over a line's end; empty lines are left out. The tape is that of an
+ * array of them, whose offset in the body is 0. */
+HR_MUST_CHECK int hr__json_decode_lines(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc,
+                                        hr_error *err);
 
 /* Some elements of an array: body[from..to), with the commas between them and without brackets. */
 typedef struct hr_slice {

@@ -130,11 +130,18 @@ void hr__page_free(hr_page *page);
 /* @locality one accepting thread a stream. Gives the page to the workers; on success the page is the engine's. keep:
  * n_records bytes or NULL (copied); extra: JSON text of an object, or data NULL. */
 HR_MUST_CHECK int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_str extra, hr_error *err);
+/* What the bytes of a fed page are. */
+typedef enum hr_feed_form {
+    HR_FEED_DOCUMENT = 0,
+    HR_FEED_ELEMENTS, /* of an array, without its brackets (hr_slice) */
+    HR_FEED_LINES,    /* JSON lines: a record a line */
+} hr_feed_form;
+
 /* A page whose bytes are here (copied) and whose records need nobody's look: decoded, selected and normalized by a
- * worker, committed in its turn. in_brackets: the bytes are elements of an array, without its brackets (hr_slice). The
- * first `skip` records are left out; a record in an error counts from the page's first.
+ * worker, committed in its turn. The first `skip` records are left out; a record in an error counts from the page's
+ * first.
  * @locality the accepting thread */
-HR_MUST_CHECK int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, bool in_brackets, size_t skip,
+HR_MUST_CHECK int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form form, size_t skip,
                                   hr_error *err);
 void hr__stream_finish(hr_stream *stream);
 /* How many accepted or fed pages are committed; a page that failed is not, nor are those behind it. */

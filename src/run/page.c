@@ -139,7 +139,8 @@ static int decode_with(hr_page *page, hr_json_decoder *decoder, hr_error *err) {
         doc_drop(alloc, &page->doc);
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
-    int rc = hr__json_decode(decoder, page->body.data, page->body.size_bytes, page->doc, err);
+    int rc = (page->is_lines ? hr__json_decode_lines : hr__json_decode)(decoder, page->body.data, page->body.size_bytes,
+                                                                        page->doc, err);
     if (rc != HR_OK) {
         doc_drop(alloc, &page->doc);
         return rc;

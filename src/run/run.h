@@ -59,7 +59,8 @@ struct hr_page {
     size_t n_elide, cap_elide;
     /* after accept */
     uint64_t seq;
-    size_t skip; /* records left out at the start */
+    size_t skip;   /* records left out at the start */
+    bool is_lines; /* the body is JSON lines */
     uint8_t *keep;
     hr_buf extra_body;
     hr_doc *extra; /* owned; NULL: none */

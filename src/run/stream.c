@@ -210,7 +210,7 @@ int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_
     return HR_OK;
 }
 
-int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, bool in_brackets, size_t skip, hr_error *err) {
+int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form form, size_t skip, hr_error *err) {
     hr_engine *engine = stream->engine;
     hr_page *page;
     if (hr__engine_is_cancelled(engine)) {
@@ -218,7 +218,8 @@ int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, bool in_bracket
     }
     HR_TRY(hr__page_new(engine, stream, tag, &page, err));
     page->skip = skip;
-    size_t n_bracket = in_brackets ? 1 : 0;
+    page->is_lines = form == HR_FEED_LINES;
+    size_t n_bracket = form == HR_FEED_ELEMENTS ? 1 : 0;
     if (hr__buf_reserve(&page->body, body.size_bytes + 2 + HR_BODY_PADDING) != HR_OK ||
         hr__buf_append(&page->body, "[", n_bracket) != HR_OK ||
         hr__buf_append(&page->body, body.data, body.size_bytes) != HR_OK ||

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
+from weakref import WeakValueDictionary
 
+from dlt.common import logger
 from dlt.common.json import json
 
 from headrace.files.opened import open_file
-from headrace.files.skips import Skips, current_resource
+from headrace.files.serve import Lines
+from headrace.files.skips import Skips
+from headrace.files.way import NO_EXTRACTION, Extraction, current_extraction, reason, tell
+
+_MOST_DECISIONS = 100  # older ones are forgotten
+# By extraction and resource: what was decided, and who serves it while it does.
+_decisions: OrderedDict[tuple[str, str], tuple[str | None, Skips]] = OrderedDict()
+_open: WeakValueDictionary[tuple[str, str], Lines] = WeakValueDictionary()
 
 
-def read_records(items: Iterable[Any], chunksize: int, skips: Skips) -> Iterator[list[Any]]:
+def _records(items: Iterable[Any], chunksize: int, skips: Skips) -> Iterator[list[Any]]:
     """The records as Python objects, `chunksize` at a time, as dlt's reader gives them. Empty lines are left out."""
     for item in items:
         records: list[Any] = []
@@ -33,16 +43,41 @@ def read_records(items: Iterable[Any], chunksize: int, skips: Skips) -> Iterator
             file.check_unchanged()
         if records:
             yield records
+    skips.note()
 
 
-def _read_jsonl(items: Iterable[Any], /, chunksize: int = 1000, on_error: str = "raise") -> Iterator[Any]:
+def _read_jsonl(items: Iterable[Any], /, chunksize: int = 1000, on_error: str = "raise") -> Any:
     """Reads JSON lines.
 
     Args:
         items: A page of files.
-        chunksize: Records that go to the steps behind the reader at once.
+        chunksize: Records that go at once to steps in Python behind the reader; without such steps it has no meaning.
         on_error: `raise`, `skip_file` or `skip_row`: what happens with a line that is no JSON, or a file that is corrupt.
     """
-    skips = Skips(current_resource("read_jsonl"), on_error)
-    yield from read_records(items, chunksize, skips)
-    skips.note(native=False, reason="its records become Python objects")
+    at = current_extraction()
+    if at is None:
+        logger.info(f"headrace: `read_jsonl` gives Python objects: {NO_EXTRACTION}")
+        return _records(items, chunksize, Skips("read_jsonl", on_error))
+    why, skips = _decided(at, on_error)
+    if why is not None:
+        return _records(items, chunksize, skips)
+    key = (at.key, at.resource.name)
+    lines = _open.get(key)
+    if lines is not None and lines.is_open:
+        lines.add(items)
+        return None
+    lines = _open[key] = Lines(at, skips)
+    lines.add(items)
+    return lines.items()
+
+
+def _decided(at: Extraction, on_error: str) -> tuple[str | None, Skips]:
+    """Why the reader's records become Python objects in this extraction (None: they do not), and what it leaves out."""
+    key = (at.key, at.resource.name)
+    if key not in _decisions:
+        why = reason(at)
+        tell(at, why)
+        _decisions[key] = (why, Skips(at.resource.name, on_error))
+        while len(_decisions) > _MOST_DECISIONS:
+            _decisions.popitem(last=False)
+    return _decisions[key]

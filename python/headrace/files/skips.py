@@ -80,6 +80,7 @@ class Skips:
         self.way = on_error
         self.n_rows = self.n_files = 0
         self.listed: list[SkippedFile] = []
+        self._told = (0, 0)  # skipped, listed: by `note`
 
     @contextmanager
     def guard(self, item: Any) -> Iterator[Position]:
@@ -140,7 +141,7 @@ class Skips:
                 )
 
     def keep(self) -> None:
-        """Writes what was left out into dlt's state of the resource; to be called once, at the end of the reading."""
+        """Writes what was left out into dlt's state of the resource."""
         if not self.n_rows and not self.n_files:
             return
         try:
@@ -153,30 +154,28 @@ class Skips:
             " out: headrace.status() lists them"
         )
 
-    def for_status(self) -> list[Skipped]:
-        """As `headrace.status()` lists them."""
-        return [
-            {
-                "parent": {"file": one["url"], "place": one["place"], "what": one["what"], "read": one["read"]},
-                "url": one["url"],
-                "error": one["error"],
-                "again": "read the file again when it is mended",
-            }
-            for one in self.listed
-        ]
-
-    def note(self, native: bool = True, reason: str | None = None, counts: dict[str, int] | None = None) -> None:
-        """Tells `headrace.status()` how the reader went, and keeps what was left out. Once, at the end of the reading."""
+    def note(self, counts: dict[str, int] | None = None) -> None:
+        """Adds what was left out since the last time to `headrace.status()`, and keeps it in dlt's state of the resource."""
         self.keep()
         try:
             load_id = dlt.current.load_package_state()["load_id"]
         except Exception:
             return
-        known = _status.status().get(load_id, {"resources": {}}).get("resources", {})
-        if self.resource not in known:
-            _status.note_resource(load_id, self.resource, None if native else reason or "dlt reads it", [], None)
-        all_counts = {**(counts or {}), "skipped": self.n_rows + self.n_files}
-        _status.note_counts(load_id, self.resource, all_counts, [], self.for_status())
+        n_skipped, n_listed = self._told
+        self._told = (self.n_rows + self.n_files, len(self.listed))
+        all_counts = {**(counts or {}), "skipped": self._told[0] - n_skipped}
+        _status.note_counts(
+            load_id, self.resource, all_counts, [], [_for_status(one) for one in self.listed[n_listed:]]
+        )
+
+
+def _for_status(one: SkippedFile) -> Skipped:
+    return {
+        "parent": {"file": one["url"], "place": one["place"], "what": one["what"], "read": one["read"]},
+        "url": one["url"],
+        "error": one["error"],
+        "again": "read the file again when it is mended",
+    }
 
 
 def _words(error: BaseException | str) -> str:

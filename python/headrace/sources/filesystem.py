@@ -38,15 +38,24 @@ __all__ = [
 filesystem = _dlt.filesystem
 
 
-def _reader(name: str, function: Any) -> Any:
-    return dlt.transformer(name=name)(function)
+def _reader(function: Any, name: str | None = None) -> Any:
+    """A reader as a transformer. Without a name the resource has the function's, as dlt's: `_read_jsonl`."""
+    options: Any = {"name": name}
+    return dlt.transformer(**options)(function)
 
 
 # One line a reader; each is a function of a page of files.
-read_csv = _reader("read_csv", _read_csv)
-read_csv_duckdb = _reader("read_csv_duckdb", _read_csv_duckdb)
-read_jsonl = _reader("read_jsonl", _read_jsonl)
-read_parquet = _reader("read_parquet", _read_parquet)
+read_csv = _reader(_read_csv)
+read_csv_duckdb = _reader(_read_csv_duckdb)
+read_jsonl = _reader(_read_jsonl)
+read_parquet = _reader(_read_parquet)
+
+_IN_SOURCE = [
+    _reader(_read_csv, "read_csv"),
+    _reader(_read_jsonl, "read_jsonl"),
+    _reader(_read_parquet, "read_parquet"),
+    _reader(_read_csv_duckdb, "read_csv_duckdb"),
+]
 
 
 @decorators.source(spec=FilesystemConfigurationResource)
@@ -69,7 +78,4 @@ def readers(
         incremental: A cursor over the listed files.
     """
     options: Any = {"kwargs": kwargs, "client_kwargs": client_kwargs, "incremental": incremental}
-    return tuple(
-        filesystem(bucket_url, credentials, file_glob=file_glob, **options) | reader
-        for reader in (read_csv, read_jsonl, read_parquet, read_csv_duckdb)
-    )
+    return tuple(filesystem(bucket_url, credentials, file_glob=file_glob, **options) | reader for reader in _IN_SOURCE)

@@ -398,6 +398,52 @@ HR_CASE(densest_bodies_fit_their_tape) {
     hr__json_decoder_free(slow);
 }
 
+/* ---- lines */
+
+HR_CASE(lines_are_an_array_of_their_documents) {
+    static const struct {
+        const char *body, *text; /* text: as it is written; or the message */
+        int64_t offset;          /* below 0: accepted */
+    } cases[] = {
+        {"", "[]", -1},
+        {"\n \r\n\t\n", "[]", -1},
+        {"{\"a\":1}\n{\"a\":[2,{}]}", "[{\"a\":1},{\"a\":[2,{}]}]", -1},
+        {"\xEF\xBB\xBF 1 \r\n\n[]\n\"x\\ny\"\ntrue\nnull\n-5\n0\n1\n2\n3\n4\n",
+         "[1,[],\"x\\ny\",true,null,-5,0,1,2,3,4]", -1},
+        {"1\n2 3\n", "expected the end of the line, found '3' at byte 4", 4},
+        {"{} {}", "expected the end of the line, found '{' at byte 3", 3},
+        {"1\n,2\n", "expected a value, found ',' at byte 2", 2},
+        {"1,\n2\n", "expected the end of the line, found ',' at byte 1", 1},
+        {"[1]\n[2\n,3]\n", "expected the rest of the document before the line's end, found byte 0x0a at byte 6", 6},
+        {"{\"a\":\n1}", "expected the rest of the document before the line's end, found byte 0x0a at byte 5", 5},
+        {"{}\n{\"a\"", "expected ':' after a key, found the end of the body at byte 7", 7},
+        {"\"a\nb\"\n", "a string holds the control character 0x0a at byte 2: it must be escaped", 2},
+        {"{}\n\xFF", "the body is not UTF-8: byte 0xff at byte 3", 3},
+        {"1\n]", "expected a value, found ']' at byte 2", 2},
+    };
+    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
+        hr_json_decoder *decoder = new_decoder(i % 2 != 0);
+        hr_str text = hr__str(cases[i / 2].body);
+        char *room;
+        const char *body = place(text, 1, '7', &room);
+        hr_doc doc;
+        hr_error err = {.code = HR_OK};
+        hr__doc_init(&doc, &hr__allocator_libc);
+        int rc = hr__json_decode_lines(decoder, body, text.size_bytes, &doc, &err);
+        if (cases[i / 2].offset < 0) {
+            HR_CHECK_INT(rc, HR_OK);
+            check_text(&doc, &(json_case){.body = text, .text = hr__str(cases[i / 2].text)});
+        } else {
+            HR_CHECK(rc != HR_OK);
+            HR_CHECK_INT(err.offset_bytes, cases[i / 2].offset);
+            HR_CHECK_STR(hr__str(err.message), cases[i / 2].text);
+        }
+        hr__doc_free(&doc);
+        hr__json_decoder_free(decoder);
+        free(room);
+    }
+}
+
 /* ---- limits */
 
 HR_CASE(depth_is_limited) {
@@ -443,12 +489,14 @@ static int decode_once(const hr_allocator *alloc) {
         "{\"a\":[1,{\"b\":\"x\\ny\"},[[]]],\"c\":{\"d\":1.5,\"a\":2,\"a\":3},"
         "\"long\":[1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8]}";
     static const char root[100] = "12345678901234567890123";
+    static const char numbers[100] = "1\n2\n3\n4\n5\n6\n7\n8\n9\n{\"a\":\"\\n\"}";
     hr_json_decoder *decoder = NULL;
     hr_doc doc;
     hr__doc_init(&doc, alloc);
     int rc = hr__json_decoder_new(&(hr_json_options){.alloc = alloc}, &decoder, NULL);
     rc = rc != HR_OK ? rc : hr__json_decode(decoder, text, strlen(text), &doc, NULL);
     rc = rc != HR_OK ? rc : hr__json_decode(decoder, root, strlen(root), &doc, NULL);
+    rc = rc != HR_OK ? rc : hr__json_decode_lines(decoder, numbers, strlen(numbers), &doc, NULL);
     for (size_t fed = 0; fed < strlen(text) && rc == HR_OK; fed += 64) {
         fed == 0 ? hr__json_start(decoder) : (void)0;
         rc = hr__json_feed(decoder, text, fed, NULL);
@@ -540,6 +588,7 @@ int main(int argc, char **argv) {
     HR_RUN(cases_fed_in_pieces_are_as_the_whole);
     HR_RUN(generated_documents_fed_in_pieces_are_as_the_whole);
     HR_RUN(densest_bodies_fit_their_tape);
+    HR_RUN(lines_are_an_array_of_their_documents);
     HR_RUN(depth_is_limited);
     HR_RUN(body_of_4_gib_is_refused_unread);
     HR_RUN(likely_cuts_are_between_records_or_show);
