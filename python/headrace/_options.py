@@ -11,7 +11,7 @@ docs/more-than-get.md describe them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from dlt.common import jsonpath
@@ -24,17 +24,19 @@ from headrace.auth import create, is_ours
 from headrace.config import HeadraceConfiguration
 from headrace.exceptions import ConfigurationError
 
-_MARK = "__headrace_options__"
+_MARK = "__headrace_options__"  # on a client: what the source's configuration says
+_MARK_IN_FORCE = "__headrace_options_in_force__"  # with what config.toml says beside it, in the last run
 _ANY = object()
 _CHOICES = {"on_incomplete": ("warn", "raise"), "on_error": ("raise", "skip_parent", "skip_resource")}
 _PATHS = ("total_count_path", "error_path")
 _BOTH = (*_CHOICES, *_PATHS)
-_CLIENT = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network", *_BOTH)
+CLIENT_KEYS = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network", *_BOTH)
+ENDPOINT_KEYS = ("retry", "rate_cost", *_BOTH)
 _SPECIAL = ("graphql",)  # an endpoint's own, not for all of them
-_ENDPOINT = ("retry", "rate_cost", *_SPECIAL, *_BOTH)
+_ENDPOINT = (*ENDPOINT_KEYS, *_SPECIAL)
 _RULE = ("requests", "per")
-_RETRY = ("max_attempts", "backoff", "max_delay", "max_total", "statuses", "methods", "on_content", "breaker")
-_NETWORK = ("proxy", "ca_bundle", "client_cert", "min_tls", "resolve", "interface", "allowed_hosts")
+RETRY_KEYS = ("max_attempts", "backoff", "max_delay", "max_total", "statuses", "methods", "on_content", "breaker")
+NETWORK_KEYS = ("proxy", "ca_bundle", "client_cert", "min_tls", "resolve", "interface", "allowed_hosts")
 _TLS = {"1.0": 10, "1.1": 11, "1.2": 12, "1.3": 13}
 _UNSAFE = {"POST", "PATCH"}
 
@@ -86,8 +88,26 @@ _NONE = Options()
 
 def options_of(client: RESTClient) -> Options:
     """What was said for the client; nothing if it is not ours."""
-    found: Options = getattr(client, _MARK, _NONE)
+    found: Options = getattr(client, _MARK_IN_FORCE, None) or getattr(client, _MARK, _NONE)
     return found
+
+
+def set_sections(
+    client: RESTClient, own: Mapping[str, Any], of_resource: Mapping[str, Any], where: str, name: str
+) -> None:
+    """Puts what config.toml says of a source and of its resource `name` under what the client has from the source's code.
+
+    Args:
+        client: The resource's client.
+        own: Keys of the section `where`, those of a client.
+        of_resource: Keys of its section `name`, those of an endpoint.
+        where: For errors: `headrace.api.<source>`.
+        name: The resource.
+    """
+    made = _endpoint(_client(_NONE, own, where), of_resource, f"{where}.{name}")
+    said: Options = getattr(client, _MARK, _NONE)
+    merged = {one.name: getattr(said, one.name) or getattr(made, one.name) for one in fields(Options)}
+    setattr(client, _MARK_IN_FORCE, Options(**(merged | {"route": made.route | said.route})))
 
 
 def in_force(options: Options, settings: HeadraceConfiguration) -> Options:
@@ -107,7 +127,7 @@ def set_options(resources: Sequence[DltResource], options: Mapping[str, Options]
 
 def take(config: Mapping[str, Any]) -> tuple[Any, dict[str, Options]]:
     """The configuration as dlt knows it, and the options of each resource by its name."""
-    client, of_client = _split(config.get("client") or {}, _CLIENT)
+    client, of_client = _split(config.get("client") or {}, CLIENT_KEYS)
     defaults, of_defaults = _split_resource(config.get("resource_defaults") or {}, "resource_defaults")
     for key in _SPECIAL:
         if key in of_defaults:
@@ -150,26 +170,26 @@ def _split_resource(given: Mapping[str, Any], where: str) -> tuple[Any, dict[str
 # ---- each key
 
 
-def _client(base: Options, own: Mapping[str, Any]) -> Options:
+def _client(base: Options, own: Mapping[str, Any], where: str = "client") -> Options:
     route = dict(base.route)
     rules: list[tuple[int, int]] = []
     limits = own.get("rate_limit", [])
     for limit in limits if isinstance(limits, list) else [limits]:
-        rule = known(limit, _RULE, "client.rate_limit")
+        rule = known(limit, _RULE, f"{where}.rate_limit")
         if set(rule) != set(_RULE):
-            raise ConfigurationError("`client.rate_limit` needs `requests` and `per` (seconds)")
-        requests = int(number(rule["requests"], "client.rate_limit.requests", 1))
-        rules.append((requests, max(1, millis(rule["per"], "client.rate_limit.per"))))
+            raise ConfigurationError(f"`{where}.rate_limit` needs `requests` and `per` (seconds)")
+        requests = int(number(rule["requests"], f"{where}.rate_limit.requests", 1))
+        rules.append((requests, max(1, millis(rule["per"], f"{where}.rate_limit.per"))))
     if len(rules) > 4:
-        raise ConfigurationError("`client.rate_limit` may have 4 limits at most")
+        raise ConfigurationError(f"`{where}.rate_limit` may have 4 limits at most")
     if "max_requests_per_second" in own:
-        route["max_per_second"] = float(number(own["max_requests_per_second"], "client.max_requests_per_second"))
+        route["max_per_second"] = float(number(own["max_requests_per_second"], f"{where}.max_requests_per_second"))
     if "max_in_flight" in own:
-        route["max_in_flight"] = int(number(own["max_in_flight"], "client.max_in_flight", 1))
+        route["max_in_flight"] = int(number(own["max_in_flight"], f"{where}.max_in_flight", 1))
     made = replace(base, route=route, rules=tuple(rules))
-    made = _common(made, own, "client")
-    made = _network(made, known(own.get("network", {}), _NETWORK, "client.network"))
-    return _retry(made, own.get("retry", {}), "client.retry")
+    made = _common(made, own, where)
+    made = _network(made, known(own.get("network", {}), NETWORK_KEYS, f"{where}.network"), f"{where}.network")
+    return _retry(made, own.get("retry", {}), f"{where}.retry")
 
 
 def _endpoint(base: Options, own: Mapping[str, Any], where: str) -> Options:
@@ -215,7 +235,7 @@ def _statuses(given: Any, where: str) -> list[tuple[int, int]]:
 
 
 def _retry(base: Options, given: Any, where: str) -> Options:
-    own = known(given, _RETRY, where)
+    own = known(given, RETRY_KEYS, where)
     route = dict(base.route)
     if "max_attempts" in own:
         route["max_attempts"] = int(number(own["max_attempts"], f"{where}.max_attempts", 1))
@@ -256,24 +276,22 @@ def _lines(given: Any, where: str) -> list[str]:
     return listed
 
 
-def _network(base: Options, own: Mapping[str, Any]) -> Options:
+def _network(base: Options, own: Mapping[str, Any], where: str) -> Options:
     route = dict(base.route)
     for key, name in (("proxy", "proxy"), ("interface", "interface"), ("ca_bundle", "ca_path")):
         if key in own:
             route[name] = str(own[key])
     if "client_cert" in own:
-        pair = _lines(own["client_cert"], "client.network.client_cert")
+        pair = _lines(own["client_cert"], f"{where}.client_cert")
         route["cert_path"], route["key_path"] = pair[0], pair[1] if len(pair) > 1 else ""
     if "min_tls" in own:
         if str(own["min_tls"]) not in _TLS:
-            raise ConfigurationError(
-                f"`client.network.min_tls` must be one of {', '.join(_TLS)}, not {own['min_tls']!r}"
-            )
+            raise ConfigurationError(f"`{where}.min_tls` must be one of {', '.join(_TLS)}, not {own['min_tls']!r}")
         route["min_tls"] = _TLS[str(own["min_tls"])]
     if "resolve" in own:
-        route["resolve"] = "\n".join(_lines(own["resolve"], "client.network.resolve"))
+        route["resolve"] = "\n".join(_lines(own["resolve"], f"{where}.resolve"))
     if "allowed_hosts" not in own:
         return replace(base, route=route)
-    hosts = _lines(own["allowed_hosts"], "client.network.allowed_hosts")
+    hosts = _lines(own["allowed_hosts"], f"{where}.allowed_hosts")
     route["allowed_hosts"] = "\n".join(hosts)
     return replace(base, route=route, allowed_hosts=tuple(hosts))
