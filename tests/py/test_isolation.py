@@ -151,7 +151,9 @@ def test_a_resource_that_fails_is_left_out(api: Any, tmp_path: Path, native_only
     found = run(pipeline, config(url, "skip_resource"))
     assert ids(pipeline, "parents") == list(range(6))
     tables = read_tables(pipeline)
-    assert {row["id"] for row in tables.get("children", [])} <= set(children_of(0, 1, 2))  # or none: all are under way at once
+    assert {row["id"] for row in tables.get("children", [])} <= set(
+        children_of(0, 1, 2)
+    )  # or none: all are under way at once
     assert "others" not in tables
     assert found["others"]["skipped"][0]["parent"] is None
     assert found["children"]["skipped"][0]["url"].endswith("/parents/3/children")
