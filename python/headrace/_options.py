@@ -88,7 +88,7 @@ _NONE = Options()
 
 def options_of(client: RESTClient) -> Options:
     """What was said for the client; nothing if it is not ours."""
-    found: Options = getattr(client, _MARK_IN_FORCE, None) or getattr(client, _MARK, _NONE)
+    found: Options = getattr(client, _MARK_IN_FORCE, getattr(client, _MARK, _NONE))
     return found
 
 
