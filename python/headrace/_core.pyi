@@ -166,7 +166,8 @@ class Route:
     `retry_statuses`: pairs (from, to), empty: 429 and 500 to 599; `retry_unsafe`: also a POST or PATCH that may have been
     acted on; `max_total_ms`: no attempt begins later after the first; `breaker`: after so many requests in a row without an
     answer the host is left alone for `breaker_ms` (0: never). `resolve`: lines "host:port:address"; `allowed_hosts`: lines
-    "host" or "*.domain", no others are asked; `min_tls`: 10, 11, 12, 13, or 0 for libcurl's own.
+    "host" or "*.domain", no others are asked; `secret_headers`: names that another origin does not get after a redirect, beside
+    Authorization; `min_tls`: 10, 11, 12, 13, or 0 for libcurl's own.
     """
 
     def __init__(
@@ -179,6 +180,7 @@ class Route:
         resolve: str = "",
         interface: str = "",
         allowed_hosts: str = "",
+        secret_headers: str = "",
         min_tls: int = 0,
         verify_tls: bool = True,
         connect_timeout_ms: int = 60000,

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import certifi
 import requests
-from dlt.common import jsonpath
+from dlt.common import jsonpath, logger
 from dlt.common.time import to_seconds
 from dlt.sources.helpers.rest_client.auth import APIKeyAuth, BearerTokenAuth, HttpBasicAuth
 from dlt.sources.helpers.rest_client.client import RESTClient
@@ -32,6 +32,13 @@ from headrace.exceptions import engine_error
 _BREAKER, _BREAKER_MS = 5, 60_000  # requests in a row without an answer before a host is left alone, and how long
 _PLAIN = (str, int, float, bool, type(None))  # values of a query that are encoded by themselves
 _PORTS = {"http": ":80", "https": ":443"}
+_OF_REQUESTS = {
+    "content-length",
+    "content-type",
+    "cookie",
+    "transfer-encoding",
+    "host",
+}  # headers that requests itself makes
 _OWN_HEADERS = ("accept-encoding", "connection", "content-length", "transfer-encoding")
 
 
@@ -134,6 +141,8 @@ class Sender:
             "breaker_ms": _BREAKER_MS,
             **self._limits(settings),
         }
+        self._secret: frozenset[str] = frozenset()  # names of headers that the authentication makes
+        self._warned: set[str] = set()
         self._routes: dict[tuple[str, str], _core.Route] = {}
         self._last_alike: tuple[Any, ...] | None = None
         self._last: tuple[requests.PreparedRequest, _core.Route, list[tuple[str, bytes]]] | None = None
@@ -191,15 +200,27 @@ class Sender:
         """By the session, or like the last one where they differ in nothing but the URL: that takes a third of the time."""
         alike = self._alike(request)
         if alike is None:
-            return self._noted(request.auth, self.session.prepare_request(request))
+            return self._noted(request.auth, self._by_session(request))
         if alike != self._last_alike or self._last is None:
-            prepared = self.session.prepare_request(request)
+            prepared = self._by_session(request)
             route, _, _, sent, _ = self.arguments(prepared)
             self._last_alike, self._last = alike, (prepared, route, sent)
             return prepared
         ready = Ready(*self._last)
         ready.prepare_url(request.url or "", _encoded(request.params))
         return ready
+
+    def _by_session(self, request: requests.Request) -> requests.PreparedRequest:
+        """By the session; takes note of the headers that the authentication makes: they are not for other origins."""
+        prepared = self.session.prepare_request(request)
+        if request.auth is not None:
+            named = {*(request.headers or {}), *self.session.headers}
+            given = _OF_REQUESTS | {_text(name).lower() for name in named}
+            secret = self._secret | {name for name in map(str.lower, map(_text, prepared.headers)) if name not in given}
+            if secret != self._secret:
+                self._secret = secret
+                self._routes.clear()
+        return prepared
 
     def _alike(self, request: requests.Request) -> tuple[Any, ...] | None:
         """What makes requests the same but for path and query; None: this one has more to it."""
@@ -223,7 +244,15 @@ class Sender:
         return request.method, parts.scheme, parts.netloc, type(auth), credentials, dict(own), dict(common._store)
 
     def keep_cookies(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
-        """Puts the cookies that an answer sets into the session, as requests does."""
+        """Puts the cookies that an answer sets into the session, as requests does. Tells what a redirect did not get."""
+        if page.url != prepared.url and self._secret and not self.options.allowed_hosts:
+            origin, to = origin_of(prepared.url or ""), origin_of(page.url)
+            if to[1] not in self._warned and not may_have_credentials(origin, to):
+                self._warned.add(to[1])
+                logger.warning(
+                    f"headrace: {origin[1]} redirects to {to[1]}, which is asked without credentials. Name its host in"
+                    " network.allowed_hosts if it may have them."
+                )
         message = Message()
         for name, value in page.headers:
             if name.lower() == "set-cookie":
@@ -258,6 +287,8 @@ class Sender:
                 "cert_path": cert_path,
                 "key_path": key_path,
             }
+            if not self.options.allowed_hosts:
+                environment["secret_headers"] = "\n".join(sorted(self._secret))
             own = {name: value for name, value in self.options.route.items() if name != "max_per_second"}
             self._routes[key] = _core.Route(**(environment | self._fixed | own))
         return self._routes[key]

@@ -48,6 +48,7 @@ typedef struct hr_http_request {
     hr_str resolve;             /* lines "host:port:address": asked there whatever the name server says */
     hr_str interface;           /* name or address of the interface to send from; empty: any */
     hr_str allowed_hosts;       /* lines "host" or "*.domain": others are not asked; empty: all */
+    hr_str secret_headers;      /* lines: names of headers that another origin does not get, beside Authorization */
     uint32_t min_tls;           /* 10, 11, 12, 13; 0: libcurl's own */
     uint32_t delay_ms;          /* not before */
     bool more;                  /* others follow, then hr__http_wake: the loop thread need not be woken for each */

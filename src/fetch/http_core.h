@@ -33,7 +33,7 @@ typedef struct hr_http_transfer hr_http_transfer;
 /* Kinds of request headers, which a redirect may drop. */
 enum {
     HR_HEADER_PLAIN = 0,
-    HR_HEADER_CREDENTIALS = 1u << 0, /* Authorization: another origin does not get it */
+    HR_HEADER_CREDENTIALS = 1u << 0, /* Authorization, secret_headers: not for another origin */
     HR_HEADER_HOST = 1u << 1,        /* Host, Cookie: another host does not get them */
     HR_HEADER_CONTENT = 1u << 2,     /* describes the body: goes with it */
     HR_HEADER_NO_TYPE = 1u << 3,     /* "Content-Type:", keeps curl from making one up */

@@ -108,11 +108,32 @@ static bool is_ours(const hr_http_header *header) {
            (is_name(header->name, "Connection") && is_name(header->value, "keep-alive"));
 }
 
-static uint8_t kind_of(hr_str name) {
-    return is_name(name, "Authorization") || is_name(name, "Proxy-Authorization") ? HR_HEADER_CREDENTIALS
-           : is_name(name, "Host")                                                ? HR_HEADER_HOST
-           : is_name(name, "Content-Type") || is_name(name, "Content-Encoding")   ? HR_HEADER_CONTENT
-                                                                                  : HR_HEADER_PLAIN;
+/* The next of the lines; `rest` is what follows it. */
+static hr_str next_line(hr_str *rest) {
+    const char *end = memchr(rest->data, '\n', rest->size_bytes);
+    hr_str line = {rest->data, end == NULL ? rest->size_bytes : (size_t)(end - rest->data)};
+    size_t used = line.size_bytes + (end != NULL);
+    *rest = (hr_str){rest->data + used, rest->size_bytes - used};
+    return line;
+}
+
+static bool is_listed(hr_str lines, hr_str name) {
+    while (lines.size_bytes > 0) {
+        hr_str line = next_line(&lines);
+        if (line.size_bytes == name.size_bytes && strncasecmp(line.data, name.data, name.size_bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint8_t kind_of(const hr_http_request *request, hr_str name) {
+    bool secret = is_name(name, "Authorization") || is_name(name, "Proxy-Authorization") ||
+                  is_listed(request->secret_headers, name);
+    return secret                                                               ? HR_HEADER_CREDENTIALS
+           : is_name(name, "Host")                                              ? HR_HEADER_HOST
+           : is_name(name, "Content-Type") || is_name(name, "Content-Encoding") ? HR_HEADER_CONTENT
+                                                                                : HR_HEADER_PLAIN;
 }
 
 static int check(const hr_http_request *request, hr_error *err) {
@@ -189,6 +210,7 @@ static void pack_request(hr_http_job *job, const hr_http_request *request, char 
     mine->resolve = pack(&at, request->resolve);
     mine->interface = pack(&at, request->interface);
     mine->allowed_hosts = pack(&at, request->allowed_hosts);
+    mine->secret_headers = (hr_str){0}; /* has been heeded */
     mine->headers = NULL;
     mine->n_headers = 0;
     for (size_t i = 0; i < request->n_headers; i++) {
@@ -197,7 +219,7 @@ static void pack_request(hr_http_job *job, const hr_http_request *request, char 
         if (is_name(header->name, "Cookie")) {
             job->cookie = pack(&at, header->value).data;
         } else if (!is_ours(header)) {
-            add_line(job, pack_line(&at, header), kind_of(header->name));
+            add_line(job, pack_line(&at, header), kind_of(request, header->name));
         }
     }
     add_line(job, (char *)pack(&at, hr__str("Expect:")).data, HR_HEADER_PLAIN); /* do not wait for "100 Continue" */
@@ -282,13 +304,9 @@ bool hr__http_job_allows(const hr_http_job *job, const hr_origin *origin) {
         return true;
     }
     while (rest.size_bytes > 0) {
-        const char *end = memchr(rest.data, '\n', rest.size_bytes);
-        size_t size = end == NULL ? rest.size_bytes : (size_t)(end - rest.data);
-        if (is_host((hr_str){rest.data, size}, hr__str(origin->host))) {
+        if (is_host(next_line(&rest), hr__str(origin->host))) {
             return true;
         }
-        size += end != NULL;
-        rest = (hr_str){rest.data + size, rest.size_bytes - size};
     }
     return false;
 }

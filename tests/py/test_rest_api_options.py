@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from pathlib import Path
@@ -290,6 +291,46 @@ def test_a_token_stays_with_its_origin(
     assert run(config(server.url, client, {"paginator": paginator}), tmp_path) == [0, 1]
     tokens = ["s3cret" in str(request.headers) for request in server.requests]
     assert tokens == [True, has_token]
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "has_token"),
+    [("localhost", None, False), ("localhost", ["127.0.0.1", "localhost"], True), ("127.0.0.1", None, True)],
+)
+@pytest.mark.parametrize("kind", ["bearer", "api_key", "session_login", "several"])
+def test_a_redirect_takes_no_token_to_another_origin(
+    api: Any, tmp_path: Path, native_only: Any, host: str, allowed: Any, has_token: bool, kind: str, caplog: Any
+) -> None:
+    server: Any = None
+    asked: list[str] = []
+
+    def handler(request: Request) -> Answer:
+        if request.path == "/login":
+            return Answer({"token": "s3cret"})
+        asked.append(str(request.headers))
+        if request.path == "/items":
+            return Answer({}, status=302, headers={"Location": server.url.replace("127.0.0.1", host) + "/more"})
+        return Answer({"items": [{"id": 1}]})
+
+    server = api(handler)
+    login = {"login_url": f"{server.url}/login", "username": "u", "password": "p", "token_path": "token"}
+    key = {"type": "api_key", "name": "X-Key", "api_key": "s3cret"}
+    auth = {
+        "bearer": {"type": "bearer", "token": "s3cret"},
+        "api_key": key,
+        "session_login": {"type": "session_login", "header": "X-Session", **login},
+        "several": {"type": "several", "auths": [key, {"type": "api_key", "name": "X-App", "api_key": "s3cret"}]},
+    }[kind]
+    client = {"auth": auth, "headers": {"X-Plain": "p"}} | ({"network": {"allowed_hosts": allowed}} if allowed else {})
+    logging.getLogger("dlt").addHandler(caplog.handler)
+    try:
+        assert run(config(server.url, client, {"paginator": "single_page"}), tmp_path) == [1]
+    finally:
+        logging.getLogger("dlt").removeHandler(caplog.handler)
+    has_token = has_token and (kind != "bearer" or host == "127.0.0.1")  # Authorization: by the rules of requests
+    assert ["s3cret" in headers for headers in asked] == [True, has_token]
+    assert "X-Plain" in asked[1]
+    assert ("which is asked without credentials" in caplog.text) == (host == "localhost" and not allowed)
 
 
 def test_a_next_link_stays_with_the_allowed_hosts(api: Any, tmp_path: Path) -> None:

@@ -374,14 +374,20 @@ HR_CASE(redirects_change_the_request_as_requests_does) {
 }
 
 HR_CASE(credentials_do_not_reach_another_host) {
-    static const hr_http_header headers[] = {
-        {{"authorization", 13}, {"Bearer secret", 13}}, {{"Cookie", 6}, {"own=1", 5}}, {{"X-Plain", 7}, {"p", 1}}};
+    static const hr_http_header headers[] = {{{"authorization", 13}, {"Bearer secret", 13}},
+                                             {{"Cookie", 6}, {"own=1", 5}},
+                                             {{"X-Plain", 7}, {"p", 1}},
+                                             {{"x-key", 5}, {"secret2", 7}},
+                                             {{"X-Token", 7}, {"secret3", 7}}};
     char url[512], path[256];
     hr_http_request request = faults_get(url, "/redirect-to?url=/headers&cookie=got%3D2");
     request.headers = headers;
-    request.n_headers = 3;
+    request.n_headers = 5;
+    request.secret_headers = hr__str("X-Key\nX-Token");
     outcome out = fetch(&fix, request);
     CHECK_HOLDS(body_of(&out), "Bearer secret");
+    CHECK_HOLDS(body_of(&out), "secret2");
+    CHECK_HOLDS(body_of(&out), "secret3");
     CHECK_HOLDS(body_of(&out), "own=1");
     CHECK_HOLDS(body_of(&out), "got=2");
     outcome_free(&out);
