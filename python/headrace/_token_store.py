@@ -23,13 +23,13 @@ class TokenStore:
     def __init__(self, place: str | None, token_url: str, client_id: str | None, configured: str | None) -> None:
         name = hashlib.sha256(repr((token_url, client_id, configured)).encode()).hexdigest()[:32] + ".json"
         path = Path(place) if place is not None else _data_folder() / _FOLDER
-        self._path = path if path.suffix == ".json" else path / name
+        self.path = path if path.suffix == ".json" else path / name
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes away: a token that is used twice makes some servers end them all."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             with suppress(ImportError):  # not on Windows
                 import fcntl
@@ -42,20 +42,20 @@ class TokenStore:
     def read(self) -> str | None:
         """The token that the server gave last; None: there is none."""
         try:
-            found = json.loads(self._path.read_text("utf-8")).get("refresh_token")
+            found = json.loads(self.path.read_text("utf-8")).get("refresh_token")
         except (FileNotFoundError, ValueError, AttributeError):
             return None
         return str(found) if found else None
 
     def write(self, token: str) -> None:
         """Keeps a token in place of the one before, whole or not at all."""
-        descriptor, name = tempfile.mkstemp(dir=self._path.parent)  # mode 0600
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent)  # mode 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump({"refresh_token": token}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, self._path)
+            os.replace(name, self.path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(name)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Annotated, Any, ClassVar, Optional
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import requests
 from dlt.common import jsonpath
@@ -157,9 +157,31 @@ class OAuth2(_TokenHolder):
         request.headers["Authorization"] = f"Bearer {self.current()}"
         return request
 
+    def log_in(self, again: bool = False) -> str:
+        """Has somebody enter a code, unless there is a refresh token that works, and keeps what the server gives for later runs.
+        Returns what was done, without secrets.
+
+        Args:
+            again: Ask somebody in any case.
+        """
+        store = self._store()
+        with store.locked():
+            answer = self._by_device() if again else self._with_refresh(store)
+            if answer.get("refresh_token"):
+                store.write(str(answer["refresh_token"]))
+            elif store.read() is None:
+                raise AuthenticationFailed(
+                    f"auth: {mask_url(self.token_url)} gave access, but no refresh token for later runs: the scope"
+                    " `offline_access` asks for one at many servers"
+                )
+        return f"Access to {mask_url(self.token_url)} was given; the refresh token is in {store.path}"
+
+    def _store(self) -> TokenStore:
+        return TokenStore(self.token_store, self.token_url, self.client_id, self.refresh_token)
+
     def _obtain(self) -> tuple[str, float]:
         if self.grant in ("refresh_token", "device_code"):
-            store = TokenStore(self.token_store, self.token_url, self.client_id, self.refresh_token)
+            store = self._store()
             with store.locked():  # another process may be replacing it
                 answer = self._with_refresh(store)
                 if answer.get("refresh_token"):
@@ -210,7 +232,7 @@ class OAuth2(_TokenHolder):
         try:
             import jwt  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
-            raise AuthenticationFailed("auth: signing needs PyJWT: pip install 'pyjwt[crypto]'") from error
+            raise AuthenticationFailed("auth: signing needs PyJWT: pip install 'headrace[auth]'") from error
         now = int(time.time())
         claims: dict[str, Any] = {"iss": issuer, "sub": subject, "aud": self.jwt_audience or self.token_url}
         claims.update(
@@ -219,7 +241,16 @@ class OAuth2(_TokenHolder):
         if self.grant == "jwt_bearer" and self.scope:
             claims["scope"] = self.scope
         headers = {"kid": self.key_id} if self.key_id else None
-        return str(jwt.encode(claims, self.private_key or "", algorithm=self.algorithm, headers=headers))
+        key = self.private_key or ""
+        if "-----BEGIN" in key and "\n" not in key:  # from an environment variable, where line breaks are written as \n
+            key = key.replace("\\n", "\n")
+        try:
+            return str(jwt.encode(claims, key, algorithm=self.algorithm, headers=headers))
+        except (NotImplementedError, jwt.exceptions.PyJWTError, ValueError, TypeError) as error:
+            raise AuthenticationFailed(
+                f"auth: nothing can be signed with private_key and algorithm {self.algorithm}: {type(error).__name__}. It must be a"
+                " PEM key without password of that algorithm; RS256 and ES256 need pip install 'headrace[auth]'"
+            ) from None  # the error below may quote the key
 
     def _by_device(self) -> Any:
         """Shows an address and a code, and waits until somebody has entered it there."""
@@ -349,7 +380,7 @@ class AwsSigV4(AuthConfigBase):
         query = sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in parse_qsl(parts.query, True))
         canonical = [
             request.method or "GET",
-            path if self.service == "s3" else quote(path, safe="/-_.~"),
+            quote(unquote(path) if self.service == "s3" else path, safe="/-_.~"),
             "&".join(f"{name}={value}" for name, value in query),
             *(f"{name}:{signed[name]}" for name in sorted(signed)),
             "",

@@ -8,6 +8,7 @@ import json
 import ssl
 import stat
 import threading
+import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Server:
         self.life: Any = 3600
         self.pending = 0
         self.refused = 0
+        self.denies = False
+        self.refreshes = True
         self.lock = threading.Lock()
 
     def __call__(self, request: Request) -> Answer:
@@ -68,6 +71,8 @@ class Server:
         if grant.endswith("device_code") and self.pending:
             self.pending -= 1
             return Answer({"error": "authorization_pending"}, status=400)
+        if self.denies:
+            return Answer({"error": "access_denied", "error_description": "no"}, status=400)
         if grant == "refresh_token":
             if form["refresh_token"] != self.refresh:
                 return Answer({"error": "invalid_grant", "error_description": "used before"}, status=400)
@@ -75,7 +80,7 @@ class Server:
         self.n_tokens += 1
         self.valid = {f"token-{self.n_tokens}"}
         answer = {"access_token": f"token-{self.n_tokens}", "token_type": "Bearer", "expires_in": self.life}
-        if grant == "refresh_token" or grant.endswith("device_code"):
+        if self.refreshes and (grant == "refresh_token" or grant.endswith("device_code")):
             answer["refresh_token"] = self.refresh
         return Answer(answer)
 
@@ -153,6 +158,52 @@ def test_a_client_that_signs(api: Any, tmp_path: Path, native_only: Any) -> None
     assert jwt.decode(form["client_assertion"], key, algorithms=["HS256"], audience=f"{url}/token")["sub"] == "me"
     assert jwt.get_unverified_header(form["client_assertion"])["kid"] == "k1"
     assert "client_secret" not in form
+
+
+def rsa_key() -> Any:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def ec_key() -> Any:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.mark.parametrize("grant", ["jwt_bearer", "client_credentials"])
+@pytest.mark.parametrize(("algorithm", "make"), [("RS256", rsa_key), ("ES256", ec_key)])
+@pytest.mark.parametrize("is_one_line", [False, True])
+def test_a_key_pair_signs(
+    api: Any, tmp_path: Path, native_only: Any, grant: str, algorithm: str, make: Any, is_one_line: bool
+) -> None:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    server = Server()
+    url = api(server).url
+    key = make()
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    given = {"type": "oauth2", "grant": grant, "client_id": "me", "token_url": f"{url}/token", "algorithm": algorithm}
+    given |= {"private_key": text.replace("\n", "\\n") if is_one_line else text}  # as environment variables have it
+    given |= {"client_auth": "none" if grant == "jwt_bearer" else "private_key_jwt"}
+    assert load(tmp_path, config(url, given)) == ALL
+    (form,) = server.forms
+    assertion = form["assertion" if grant == "jwt_bearer" else "client_assertion"]
+    claims = jwt.decode(assertion, key.public_key(), algorithms=[algorithm], audience=f"{url}/token")
+    assert (claims["iss"], claims["sub"]) == ("me", "me")
+    assert 0 < claims["exp"] - claims["iat"] <= 300
+
+
+@pytest.mark.parametrize("key", ["-----BEGIN PRIVATE KEY-----\ns3cr%t/é\n-----END PRIVATE KEY-----", "s3cr%t/é", ""])
+def test_a_key_that_cannot_sign_is_not_shown(tmp_path: Path, key: str) -> None:
+    given = {"type": "oauth2", "grant": "jwt_bearer", "client_id": "me", "token_url": "http://127.0.0.1:1/t"}
+    with pytest.raises(
+        PipelineStepFailed, match="nothing can be signed with private_key and algorithm RS256"
+    ) as caught:
+        load(tmp_path, config("http://127.0.0.1:1", {**given, "private_key": key}))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "s3cr" not in shown
 
 
 def test_fields_come_from_secrets(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
