@@ -221,6 +221,23 @@ static int call_naming(void *ctx, hr_name_kind kind, const hr_str *parts, size_t
     return rc;
 }
 
+/* What dlt's settings say of a column: rules(table, column), an int of RULE_ flags. Exceptions as in call_naming.
+ * @locality worker, without the GIL */
+static int call_rules(void *ctx, hr_str table, hr_str column, uint8_t *rules_out, hr_error *err) {
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *found = PyObject_CallFunction(ctx, "s#s#", table.data, (Py_ssize_t)table.size_bytes,
+                                            column.data == NULL ? "" : column.data, (Py_ssize_t)column.size_bytes);
+    long rules = found == NULL ? -1 : PyLong_AsLong(found);
+    Py_XDECREF(found);
+    PyErr_Clear();
+    PyGILState_Release(gil);
+    if (rules < 0) {
+        return hr__error_set(err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "the schema's settings fail on a column's name");
+    }
+    *rules_out = (uint8_t)rules;
+    return HR_OK;
+}
+
 static void Stream_dealloc(StreamObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     hr__stream_free(self->stream);
@@ -476,20 +493,21 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                             "leave_typed_timestamps",
                             "for_text",
                             "propagations",
+                            "rules",
                             NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     const char *table = NULL, *load_id = NULL, *id_kind = "random";
     Py_ssize_t table_size = 0, load_id_size = 0;
-    PyObject *tables = NULL, *selector = Py_None, *naming = Py_None, *propagation_list = NULL;
+    PyObject *tables = NULL, *selector = Py_None, *naming = Py_None, *propagation_list = NULL, *rules = Py_None;
     int max_nesting = 1000, root_key = 0, reference_only = 0, no_coercion = 0, fixed_schema = 0, stop_at_record = 0;
     int leave_double_decimals = 0, leave_typed_timestamps = 0, for_text = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppO", names, &table, &table_size, &tables,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOO", names, &table, &table_size, &tables,
                                      &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
                                      &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
                                      &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text,
-                                     &propagation_list)) {
+                                     &propagation_list, &rules)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {
@@ -508,14 +526,16 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                       .stop_at_record = stop_at_record != 0,
                       .leave_double_decimals = leave_double_decimals != 0,
                       .leave_typed_timestamps = leave_typed_timestamps != 0,
-                      .naming = {naming == Py_None ? NULL : call_naming, naming}},
+                      .naming = {naming == Py_None ? NULL : call_naming, naming},
+                      .rules = {rules == Py_None ? NULL : call_rules, rules}},
         .has_selector = selector != Py_None,
         .batch_bytes = batch_bytes,
         .linger_ms = linger_ms,
     };
     hr_step *steps = NULL;
     hr_propagation *propagations = NULL;
-    if (naming != Py_None && PySet_Add(self->namings, naming) < 0) {
+    if ((naming != Py_None && PySet_Add(self->namings, naming) < 0) ||
+        (rules != Py_None && PySet_Add(self->namings, rules) < 0)) {
         return NULL;
     }
     if (ext_id_kind(id_kind, &options.normalize.id_kind) < 0 ||

@@ -40,7 +40,7 @@ PyObject *ext_text(hr_str text);
 
 typedef struct EngineObject {
     PyObject_HEAD hr_engine *engine;
-    PyObject *namings; /* a set: what workers call for names, as long as there are workers */
+    PyObject *namings; /* a set: what workers call for names and their rules, as long as there are workers */
     bool closing;
 } EngineObject;
 

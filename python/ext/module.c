@@ -79,7 +79,10 @@ static int module_exec(PyObject *module) {
         PyModule_AddIntConstant(module, "COL_DISCARD_ROW", HR_COL_DISCARD_ROW) < 0 ||
         PyModule_AddIntConstant(module, "NAME_COLUMN", HR_NAME_COLUMN) < 0 ||
         PyModule_AddIntConstant(module, "NAME_PATH", HR_NAME_PATH) < 0 ||
-        PyModule_AddIntConstant(module, "NAME_JOIN", HR_NAME_JOIN) < 0) {
+        PyModule_AddIntConstant(module, "NAME_JOIN", HR_NAME_JOIN) < 0 ||
+        PyModule_AddIntConstant(module, "RULE_LEFT_OUT", HR_RULE_LEFT_OUT) < 0 ||
+        PyModule_AddIntConstant(module, "RULE_NOT_NULL", HR_RULE_NOT_NULL) < 0 ||
+        PyModule_AddIntConstant(module, "RULE_JSON", HR_RULE_JSON) < 0) {
         return -1;
     }
     if (ext_add_route(module, state) < 0 || ext_add_engine(module, state) < 0 || ext_add_page(module, state) < 0 ||

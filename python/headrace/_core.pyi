@@ -50,6 +50,9 @@ COL_DISCARD_ROW: Final[int]
 NAME_COLUMN: Final[int]
 NAME_PATH: Final[int]
 NAME_JOIN: Final[int]
+RULE_LEFT_OUT: Final[int]
+RULE_NOT_NULL: Final[int]
+RULE_JSON: Final[int]
 
 class Error(Exception):
     """What went wrong in the engine, and where.
@@ -238,10 +241,12 @@ class Engine:
         leave_typed_timestamps: bool = False,
         for_text: bool = False,
         propagations: Sequence[tuple[str | None, str, str]] = (),
+        rules: Callable[[str, str], int] | None = None,
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
         holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end. `naming`: gives
         names in place of snake_case, called by workers: (NAME_COLUMN, (key,)), (NAME_PATH, (key,)) or (NAME_JOIN, parts).
+        `rules`: gives RULE_ flags of (table, column), called by workers once for each new key.
         `no_coercion`: a value of another type than its column's makes a variant. `fixed_schema`: a record that would add
         to the schema is an `Error` SCHEMA. `stop_at_record`: after an `Error` with a record, `next_batch` has given all
         rows of the records before it, and the rest may be given to another stream. `leave_double_decimals`,

@@ -21,15 +21,14 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 from dlt.common import logger
 from dlt.common.json import json, may_have_pua
-from dlt.common.normalizers.json import helpers as normalize_helpers
 from dlt.common.normalizers.json import relational_no_coercion
-from dlt.common.normalizers.naming import NamingConvention, snake_case
+from dlt.common.normalizers.naming import snake_case
 from dlt.common.schema import Schema, TSchemaUpdate
 from dlt.common.schema.exceptions import DataValidationError
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
-from headrace import _core, _dlt_versions, _normalize_reasons, _schema, _status
+from headrace import _core, _dlt_versions, _normalize_names, _normalize_reasons, _schema, _status
 from headrace._contracts import Violation, told_together
 from headrace._load_files import take_tables, why_rows
 from headrace.config import settings
@@ -139,6 +138,7 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
 
     _engine: _core.Engine | None = None
     _naming_calls: Any = None
+    _rule_calls: Any = None
 
     def __call__(self, extracted_items_file: str, root_table_name: str) -> list[TSchemaUpdate]:
         """Normalizes the file's records into load files. Returns the tables and columns that were added."""
@@ -183,8 +183,14 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         knows = type(self.schema.naming) is snake_case.NamingConvention
         knows = knows and bool(self.schema._normalizers_config.get("use_break_path_on_normalize", True))
         if self._naming_calls is None and not knows:
-            self._naming_calls = _naming(self.schema)
+            self._naming_calls = _normalize_names.naming(self.schema)
         return self._naming_calls
+
+    def rule_calls(self) -> Any:
+        """What the engine calls for the settings of a column; None: the schema has none that it must know."""
+        if self._rule_calls is None and _normalize_names.has_rules(self.schema):
+            self._rule_calls = _normalize_names.rules(self.schema, self._filter_row)
+        return self._rule_calls
 
     def close(self) -> None:
         """Ends the engine's threads."""
@@ -257,6 +263,7 @@ class _File:
             selector=[],
             batch_bytes=settings().batch_bytes,
             naming=owner.naming_calls(),
+            rules=owner.rule_calls(),
             no_coercion=isinstance(self.schema.data_item_normalizer, relational_no_coercion.DataItemNormalizer),
             fixed_schema=_normalize_reasons.leaves_schema_to_dlt(self.schema, self.root),
             stop_at_record=True,
@@ -387,20 +394,3 @@ def _seed(
                 columns.append((column, "", flags[mode], 0, 0))
     in_schema = {table[0] for table in tables}
     return tables + [(name, None, -1, None, "random") for name in left_out if name not in in_schema]
-
-
-def _naming(schema: Schema) -> Any:
-    """Dlt's names of keys and tables, as `relational.DataItemNormalizer` asks for them."""
-    convention: NamingConvention = schema.naming
-
-    def name(kind: int, parts: tuple[str, ...]) -> str:
-        if kind == _core.NAME_JOIN:
-            return str(normalize_helpers.shorten_fragments(convention, *parts))
-        (key,) = parts
-        if kind == _core.NAME_PATH:
-            return str(normalize_helpers.normalize_table_identifier(schema, convention, key))
-        if not key or key.isspace():
-            return str(schema.data_item_normalizer.EMPTY_KEY_IDENTIFIER)  # type: ignore[attr-defined]
-        return str(normalize_helpers.normalize_identifier(schema, convention, key))
-
-    return name

@@ -68,15 +68,8 @@ def _of_normalizer(schema: Schema) -> str | None:
 
 
 def _of_settings(schema: Schema) -> str | None:
-    if schema._compiled_excludes:
-        return "row filters"
     if DLT_ID_LENGTH_BYTES != _ID_BYTES:
         return "DLT_DLT_ID_LENGTH_BYTES"
-    if "json" in (schema.settings.get("preferred_types") or {}).values():
-        return "a preferred type json"
-    hints = (schema.settings.get("default_hints") or {}).get("not_null") or []
-    if set(map(str, hints)) - set(_OWN_NAMES):
-        return "not_null hints by pattern"
     if _context_timezone() != "UTC":
         return "a context timezone"
     return None

@@ -29,9 +29,10 @@ struct entry {      /* what the walk reads comes first: one cache line */
     int32_t column; /* in the table's schema; -1: none yet */
     uint8_t type;   /* of the column */
     bool not_null;
+    uint8_t rules;     /* HR_RULE_ of its column's name */
     bool as_json;      /* objects and lists stay JSON text (nesting limit, or a json column) */
     bool slow;         /* another key has the same column, or the name is dlt's own: reference only */
-    bool discard;      /* a schema contract leaves its values out */
+    bool discard;      /* a schema contract or a row filter leaves its values out */
     bool null_seen;    /* without a column */
     node *object;      /* NULL until an object was seen */
     table_shape *list; /* NULL until a list was seen */
@@ -69,6 +70,7 @@ struct table_shape {
     int32_t table;          /* in the schema; -1: no row yet */
     uint64_t version;       /* of the schema when it was looked up */
     bool discard;           /* a schema contract leaves its rows out */
+    uint8_t own_left_out;   /* of dlt's own columns, those that a row filter leaves out: bits of hr__own_columns */
     bool root_like;     /* its rows have ids of their own and no link: the root, or broken out of its chain by a key */
     bool loads;         /* the table has _dlt_load_id, which rows of a root_like table get unless they are scalars */
     bool passes_id;     /* rows below get its rows' ids as _dlt_root_id */
@@ -145,6 +147,16 @@ struct hr_normalizer {
 /* ---- names, by the convention of the options. Errors fill norm->err. */
 HR_MUST_CHECK int hr__norm_name(hr_normalizer *norm, hr_name_kind kind, const hr_str *parts, size_t n_parts,
                                 hr_arena *arena, hr_str *name_out);
+/* ---- rules (rules.c) */
+#define HR_OWN_COLUMNS 5
+/* dlt's own columns that are not nullable. */
+extern const char *const hr__own_columns[HR_OWN_COLUMNS];
+/* HR_RULE_ flags of a column's name. Errors fill norm->err. */
+HR_MUST_CHECK int hr__rules_find(hr_normalizer *norm, hr_str table, hr_str column, uint8_t *rules_out);
+/* Asks for dlt's own columns of a new shape's rows. */
+HR_MUST_CHECK int hr__shape_rules(hr_normalizer *norm, table_shape *shape);
+/* Whether all of dlt's own columns of the shape's rows are left out: a row may then be left out whole. */
+bool hr__shape_is_left_out(const table_shape *shape);
 /* ---- shapes */
 /* Finds or makes the shape of the lists at a path below parent (NULL: the root). */
 HR_MUST_CHECK int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,

@@ -35,4 +35,19 @@ typedef struct hr_naming {
     void *ctx;       /* borrowed, outlives its users */
 } hr_naming;
 
+/* ---- what dlt's settings say of a column by its name, asked once for each new key. */
+enum {
+    HR_RULE_LEFT_OUT = 1u << 0, /* a row filter leaves its values out (rule 51) */
+    HR_RULE_NOT_NULL = 1u << 1, /* a new column of this name is not nullable (rule 39) */
+    HR_RULE_JSON = 1u << 2,     /* objects and lists stay JSON while the column has no type (rule 20) */
+};
+
+/* Puts HR_RULE_ flags of a normalized name into *rules_out. HR_OK, or an error that fills err. Any thread may call it.
+ */
+typedef int (*hr_rules_fn)(void *ctx, hr_str table, hr_str column, uint8_t *rules_out, hr_error *err);
+typedef struct hr_name_rules {
+    hr_rules_fn find; /* NULL: dlt's own columns are not nullable, nothing else */
+    void *ctx;        /* borrowed, outlives its users */
+} hr_name_rules;
+
 #endif

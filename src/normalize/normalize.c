@@ -264,6 +264,7 @@ int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, 
         return hr__norm_memory(norm);
     }
     *out = shape;
+    HR_TRY(hr__shape_rules(norm, out));
     HR_TRY(node_new(norm, out, NULL, 0, level, &out->rows));
     shape_link(norm, out);
     out->takes_root_id = parent != NULL && (parent->passes_id || parent->takes_root_id);
@@ -398,18 +399,19 @@ void hr__entry_resolve(hr_normalizer *norm, const node *nd, entry *e) {
     }
     e->version = schema->version;
     int32_t column = table < 0 ? -1 : hr__schema_find_column(schema, table, e->full);
-    if (column < 0) {
+    uint8_t type = column < 0 ? HR_TYPE_UNSET : schema->tables[table].columns[column].type;
+    bool json = type == HR_TYPE_UNSET ? (e->rules & HR_RULE_JSON) != 0 : type == HR_TYPE_JSON;
+    e->as_json = nd->level <= 0 || json;
+    if (column < 0 || (e->rules & HR_RULE_LEFT_OUT) != 0) {
         return;
     }
     const hr_column *spec = &schema->tables[table].columns[column];
     e->not_null = (spec->flags & (HR_COL_NOT_NULL | HR_COL_DISCARD_ROW)) != 0; /* the reference drops the row */
     e->discard = (spec->flags & HR_COL_DISCARD_VALUE) != 0;
-    if (spec->type == HR_TYPE_UNSET) {
-        return;
+    if (type != HR_TYPE_UNSET) {
+        e->column = column;
+        e->type = type;
     }
-    e->column = column;
-    e->type = spec->type;
-    e->as_json = e->as_json || spec->type == HR_TYPE_JSON;
 }
 
 int32_t hr__entry_variant(hr_normalizer *norm, const node *nd, entry *e, hr_type type) {
@@ -468,7 +470,7 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
     if (e == NULL) {
         return hr__norm_memory(norm);
     }
-    *e = (entry){.key_slot = -1, .column = -1, .version = UINT64_MAX, .as_json = nd->level <= 0};
+    *e = (entry){.key_slot = -1, .column = -1, .version = UINT64_MAX};
     char *copy = hr__arena_copy(arena, key.data, key.size_bytes);
     if (copy == NULL) {
         return hr__norm_memory(norm);
@@ -485,6 +487,9 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
         HR_TRY(hr__norm_name(norm, HR_NAME_JOIN, parts, nd->n_path + 1, arena, &e->full));
     }
     e->slow = is_dlt_name(e->full) || e->full.size_bytes == 0;
+    HR_TRY(hr__rules_find(norm, nd->shape->name, e->full, &e->rules));
+    e->discard = (e->rules & HR_RULE_LEFT_OUT) != 0;
+    e->not_null = !e->discard && (e->rules & HR_RULE_NOT_NULL) != 0;
     if (nd->shape == norm->root) {
         for (size_t i = 0; i < norm->n_keys; i++) {
             if (hr__str_eq(norm->key_names[i], e->full)) {

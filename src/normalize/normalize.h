@@ -48,6 +48,7 @@ typedef struct hr_normalize_options {
     bool leave_typed_timestamps; /* a timestamp of typed text fails with HR_UNSUPPORTED */
     bool stop_at_record;         /* a record that fails leaves the rows of those before it in the batch */
     hr_naming naming;
+    hr_name_rules rules;
     uint8_t seed[32]; /* of random ids */
 } hr_normalize_options;
 

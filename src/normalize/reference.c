@@ -12,6 +12,7 @@ typedef struct field {
     value_ref value; /* doc NULL: one of dlt's own columns, filled later */
     hr_type system;  /* its type */
     entry *from;
+    bool left_out; /* by a row filter */
 } field;
 
 typedef struct row_map {
@@ -129,14 +130,9 @@ typedef struct flat {
 
 /* is_nested_type: whether an object or list at e stays as it is. */
 static bool stays_json(hr_normalizer *norm, const node *nd, const entry *e) {
-    if (nd->level <= 0) {
-        return true;
-    }
-    if (nd->shape->table < 0) {
-        return false;
-    }
-    int32_t column = hr__schema_find_column(norm->schema, nd->shape->table, e->full);
-    return column >= 0 && norm->schema->tables[nd->shape->table].columns[column].type == HR_TYPE_JSON;
+    int32_t table = nd->shape->table, column = table < 0 ? -1 : hr__schema_find_column(norm->schema, table, e->full);
+    uint8_t type = column < 0 ? HR_TYPE_UNSET : norm->schema->tables[table].columns[column].type;
+    return nd->level <= 0 || (type == HR_TYPE_UNSET ? (e->rules & HR_RULE_JSON) != 0 : type == HR_TYPE_JSON);
 }
 
 static int flatten_member(hr_normalizer *norm, flat *f, node *nd, hr_str key, value_ref value) {
@@ -224,14 +220,13 @@ static int cells_put(hr_normalizer *norm, cells *row, const new_cell *cell, bool
     return HR_OK;
 }
 
-static bool is_own_not_null(hr_str name) {
-    static const char *const names[] = {"_dlt_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx", "_dlt_load_id"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (hr__str_eq(name, hr__str(names[i]))) {
-            return true;
-        }
+/* The name's rules. from: an entry that may be the name's; NULL: none. */
+static int rules_of(hr_normalizer *norm, const table_shape *shape, hr_str name, const entry *from, uint8_t *rules_out) {
+    if (from != NULL && hr__str_eq(from->full, name)) {
+        *rules_out = from->rules;
+        return HR_OK;
     }
-    return false;
+    return hr__rules_find(norm, shape->name, name, rules_out);
 }
 
 /* The table's column of that name; NULL: none (or no table yet). */
@@ -251,8 +246,8 @@ static int check_discard(const hr_column *column, bool *left_out_out) {
 }
 
 /* _coerce_non_null_value: into its column, a new column, or a variant. */
-static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str name, value_ref value, bool is_variant,
-                        cells *row) {
+static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str name, value_ref value, const entry *from,
+                        bool is_variant, cells *row) {
     const hr_tok *tok = &value.doc->toks[value.at];
     int32_t at;
     if (name.size_bytes == 0) {
@@ -268,7 +263,9 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
     }
     new_cell cell = {.name = name, .is_new = !complete, .column = at};
     cell.type = complete ? (hr_type)have->type : hr__value_infer(tok);
-    cell.flags = have != NULL ? have->flags : is_own_not_null(name) ? HR_COL_NOT_NULL : 0;
+    uint8_t rules = 0;
+    HR_TRY(have != NULL ? HR_OK : rules_of(norm, shape, name, from, &rules));
+    cell.flags = have != NULL ? have->flags : (rules & HR_RULE_NOT_NULL) != 0 ? HR_COL_NOT_NULL : 0;
     cell.flags = (uint8_t)(cell.flags | (is_variant && !complete ? HR_COL_VARIANT : 0));
     int rc = hr__column_coerce(norm, have, cell.type, value.doc, value.at, &cell.cell, &cell.size, norm->err);
     if (rc == HR_OK) {
@@ -289,7 +286,7 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
     if (hr__variant_name(norm, shape->table, name, type, &norm->scratch, &variant) != HR_OK) {
         return hr__norm_memory(norm);
     }
-    return coerce_value(norm, shape, variant, value, true, row);
+    return coerce_value(norm, shape, variant, value, NULL, true, row);
 }
 
 static int coerce_field(hr_normalizer *norm, const table_shape *shape, const field *f, cells *row) {
@@ -307,7 +304,7 @@ static int coerce_field(hr_normalizer *norm, const table_shape *shape, const fie
                          false);
     }
     if (hr__value_type(&f->value.doc->toks[f->value.at]) != HR_TYPE_UNSET) {
-        return coerce_value(norm, shape, f->name, f->value, false, row);
+        return coerce_value(norm, shape, f->name, f->value, f->from, false, row);
     }
     const hr_column *have = column_of(norm, shape->table, f->name, &at);
     bool complete = have != NULL && have->type != HR_TYPE_UNSET, left_out;
@@ -318,7 +315,9 @@ static int coerce_field(hr_normalizer *norm, const table_shape *shape, const fie
     if (!complete && !f->from->null_seen) {
         HR_TRY(hr__entry_null(norm, shape, f->from));
     }
-    if (complete ? (have->flags & HR_COL_NOT_NULL) != 0 : have == NULL && is_own_not_null(f->name)) {
+    uint8_t rules = 0;
+    HR_TRY(have != NULL ? HR_OK : rules_of(norm, shape, f->name, f->from, &rules));
+    if (complete ? (have->flags & HR_COL_NOT_NULL) != 0 : (rules & HR_RULE_NOT_NULL) != 0) {
         hr__error_set(norm->err, HR_NULL_VALUE, HR_STAGE_NORMALIZE, "null in a column that is not nullable");
         hr__norm_place(norm, shape->name, f->name);
         return HR_NULL_VALUE;
@@ -533,11 +532,33 @@ static bool is_discarded(hr_normalizer *norm, const table_shape *shape, const fl
     int32_t at;
     for (size_t i = 0; i < f->fields.n; i++) {
         const hr_column *have = column_of(norm, shape->table, f->fields.fields[i].name, &at);
-        if (have != NULL && (have->flags & HR_COL_DISCARD_ROW) != 0) {
+        if (!f->fields.fields[i].left_out && have != NULL && (have->flags & HR_COL_DISCARD_ROW) != 0) {
             return true;
         }
     }
     return false;
+}
+
+/* _filter_row: marks what a row filter leaves out. A row of which something is left has dlt's own columns too. */
+static int filter_row(hr_normalizer *norm, const table_shape *shape, flat *f, bool *is_empty_out) {
+    size_t n_left = f->fields.n;
+    bool own = false;
+    for (size_t i = 0; i < f->fields.n; i++) {
+        field *one = &f->fields.fields[i];
+        uint8_t rules;
+        HR_TRY(rules_of(norm, shape, one->name, one->from, &rules));
+        one->left_out = (rules & HR_RULE_LEFT_OUT) != 0;
+        n_left -= one->left_out;
+        own |= one->left_out && one->value.doc == NULL;
+    }
+    *is_empty_out = n_left == 0;
+    if (own && n_left != 0) {
+        hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                      "a row filter leaves out some of dlt's own columns of a row: not supported natively");
+        hr__norm_place(norm, shape->name, (hr_str){NULL, 0});
+        return HR_UNSUPPORTED;
+    }
+    return HR_OK;
 }
 
 /* The id of a row that hangs on no other: the data's, a random one, or a hash. */
@@ -589,12 +610,15 @@ static int emit_flat(hr_normalizer *norm, table_shape *shape, flat *f, row_link 
     if (shape->root_like && link != NULL) {
         link->list_index = is_scalar ? HR_NO_LOAD_ID : 0;
     }
-    if (norm->options.fixed_schema && is_discarded(norm, shape, f)) {
+    bool is_empty = false;
+    HR_TRY(norm->options.rules.find == NULL ? HR_OK : filter_row(norm, shape, f, &is_empty));
+    if (is_empty || (norm->options.fixed_schema && is_discarded(norm, shape, f))) {
         return HR_OK;
     }
     bool discarded = false;
     for (size_t i = 0; i < f->fields.n; i++) {
-        int rc = coerce_field(norm, shape, &f->fields.fields[i], &row);
+        const field *one = &f->fields.fields[i];
+        int rc = one->left_out ? HR_OK : coerce_field(norm, shape, one, &row);
         discarded = discarded || rc == ROW_DISCARDED;
         HR_TRY(rc == ROW_DISCARDED ? HR_OK : rc);
     }

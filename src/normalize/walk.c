@@ -202,9 +202,58 @@ static int walk_broken_out(walk *w, table_shape *shape, size_t list, int32_t par
     return HR_OK;
 }
 
+/* Whether a row filter leaves out all columns of the object in a row; 0 also where a key is new. */
+static bool is_left_out(walk *w, node *nd, size_t object) {
+    const hr_doc *doc = w->doc;
+    size_t at = object + 1;
+    for (uint32_t i = 0; i < doc->toks[object].len; i++) {
+        const hr_tok *key = &doc->toks[at], *value = key + 1;
+        entry *e = hr__node_find(nd, (hr_str){key->as.str, key->len});
+        if (e == NULL) {
+            return false;
+        }
+        hr__entry_resolve(w->norm, nd, e); /* as_json */
+        if (value->type < HR_TOK_ARRAY || e->as_json) {
+            if ((e->rules & HR_RULE_LEFT_OUT) == 0) {
+                return false;
+            }
+        } else if (value->type == HR_TOK_OBJECT && value->len != 0 &&
+                   (e->object == NULL || !is_left_out(w, e->object, at + 1))) {
+            return false;
+        }
+        at = hr__doc_next(doc, at + 1);
+    }
+    return true;
+}
+
+/* A list of whose rows a row filter leaves out all columns: nothing is written, and nothing below. */
+static int walk_left_out(walk *w, table_shape *shape, size_t list) {
+    const hr_doc *doc = w->doc;
+    size_t at = list + 1;
+    if (!hr__shape_is_left_out(shape)) {
+        return BAIL;
+    }
+    for (uint32_t i = 0; i < doc->toks[list].len; i++) {
+        if (doc->toks[at].type == HR_TOK_OBJECT) {
+            if (!is_left_out(w, shape->rows, at)) {
+                return BAIL;
+            }
+        } else if (doc->toks[at].type == HR_TOK_ARRAY || shape->rows->value == NULL ||
+                   (shape->rows->value->rules & HR_RULE_LEFT_OUT) == 0) {
+            return BAIL;
+        }
+        at = hr__doc_next(doc, at);
+    }
+    return HR_OK;
+}
+
 static int walk_list(walk *w, table_shape *shape, size_t list, int32_t parent_table, uint32_t parent_row) {
     const hr_doc *doc = w->doc;
     size_t at = list + 1;
+    if (HR_UNLIKELY(shape->own_left_out != 0)) {
+        hr__shape_resolve(w->norm, shape);
+        return walk_left_out(w, shape, list);
+    }
     if (HR_UNLIKELY(!shape->ready)) {
         hr__shape_resolve(w->norm, shape);
         if (shape->discard) {
@@ -268,7 +317,7 @@ int hr__walk_record(hr_normalizer *norm, const hr_records *records, size_t recor
     size_t at = records->at[record];
     uint32_t row;
     hr__shape_resolve(norm, root);
-    if (!root->ready) {
+    if (!root->ready || root->own_left_out != 0) {
         return BAIL;
     }
     for (size_t i = 0; i < norm->n_keys; i++) {

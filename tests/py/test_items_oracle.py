@@ -14,6 +14,7 @@ import io
 import json
 import os
 import random
+import re
 import uuid
 from collections.abc import Iterator
 from copy import deepcopy
@@ -88,6 +89,7 @@ class Case:
             schema._normalizers_config["use_break_path_on_normalize"] = False
         for name, value in self.settings.items():
             schema._settings[name] = deepcopy(value)
+        schema.data_item_normalizer.extend_schema()  # its own hints beside the case's
         schema.data_item_normalizer.update_normalizer_config(schema, deepcopy(self.normalizer))
         schema._compile_settings()
         columns = [{"name": name, **column} for name, column in self.columns.items()]
@@ -171,7 +173,30 @@ def make_case(seed: int) -> Case:
     if case.file_format == "csv" and (has_bytes or "binary" in case.settings.get("preferred_types", {}).values()):
         case.file_format = "jsonl"  # dlt's CSV cannot hold bytes
     make_below(random.Random(-seed - 1), maker, case)
+    make_rules(random.Random(f"rules {seed}"), maker, case)
     return case
+
+
+def make_rules(rng: random.Random, maker: Maker, case: Case) -> None:
+    """Row filters, `not_null` hints by pattern, a preferred type json."""
+    naming = case.schema().naming
+    names = [naming.normalize_path(key) for key in maker.keys if key.strip()]
+    paths = [re.escape(naming.make_path(*(name for name in rng.choices(names, k=n) if name))) for n in (1, 1, 2, 1)]
+    if rng.random() < 0.15:
+        ends = [rng.choice(["", "", "$", rng.choice("_abcdi")]) for _ in paths]
+        own = rng.choice(["re:^_dlt", "re:_dlt_", f"re:^{paths[0]}{naming.PATH_SEPARATOR}_dlt"])
+        case.table["filters"] = {"excludes": [f"re:^{paths[0]}{ends[0]}", f"re:{paths[1]}{ends[1]}"]}
+        case.table["filters"]["excludes"] += rng.choice([[], [], [], ["re:."], [own], [names[0]]])
+        if rng.random() < 0.5:
+            case.table["filters"]["includes"] = [f"re:^{paths[2]}{ends[2]}", *rng.choice([[], [own], ["re:_dlt_"]])]
+    if rng.random() < 0.05 and case.below:
+        rng.choice(case.below)["filters"] = {"excludes": [f"re:^{paths[3]}", rng.choice(["re:^_", "value"])]}
+    if rng.random() < 0.1:
+        case.settings["default_hints"] = {
+            "not_null": [f"re:^{paths[0]}$", rng.choice(["re:__v_", names[0], "re:^[av]"])],
+        }
+    if rng.random() < 0.1:
+        case.settings.setdefault("preferred_types", {})[f"re:^{rng.choice(['[a-f]', 'tags', paths[0]])}"] = "json"
 
 
 def make_below(rng: random.Random, maker: Maker, case: Case) -> None:
