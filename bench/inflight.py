@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import MACHINE, commit
+from records import pages
 
 HERE = Path(__file__).parent
 # name: pages (or parents), records a page, latency in ms, in flight, mark
@@ -102,26 +103,36 @@ def measured(case: str, port: int) -> dict[str, float]:
 
 def run(case: str) -> None:
     """Starts a server, measures, prints."""
-    n, size, latency, in_flight, mark = CASES[case]
-    command = [sys.executable, str(HERE / "server.py"), f"--pages={n}", f"--page-size={size}", f"--latency={latency}"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        port, n_bytes = map(int, server.stdout.readline().split())
-        ours = measured(case, port)
-        text = f"{case:8}{n:7} requests of {n_bytes // n} bytes: wall {ours['wall_s']:.2f} s, CPU {ours['cpu_s']:.2f} s"
-        if mark:
-            least_s = n * latency / 1000 / in_flight
-            print(f"{text}; {ours['wall_s'] / least_s:.2f} x of {least_s:.2f} s (mark {mark})")
-            return
-        session = measured(f"{case}-session", port)
-        each, theirs = ours["cpu_s"] / ours["requests"], session["cpu_s"] / session["requests"]
-        print(
-            f"{text}; {n / ours['wall_s']:.0f} requests/s; CPU a request {each * 1e6:.0f} us, dlt's session {theirs * 1e6:.0f} us:"
-            f" 1/{theirs / each:.1f}"
-        )
-    finally:
-        server.kill()
+    n, size, latency, _, _ = CASES[case]
+    with tempfile.TemporaryDirectory() as folder:
+        program, file = str(Path(folder) / "page_server"), Path(folder) / "pages.jsonl"
+        subprocess.run(["cc", "-O2", "-o", program, str(HERE / "page_server.c")], check=True)
+        file.write_bytes(b"".join(page + b"\n" for page in pages(n, size)))
+        server = subprocess.Popen([program, str(file), str(latency)], stdout=subprocess.PIPE, text=True)
+        try:
+            report(case, server)
+        finally:
+            server.kill()
+            server.wait()
+
+
+def report(case: str, server: subprocess.Popen[str]) -> None:
+    """Measures a case against a server and prints it."""
+    n, _, latency, in_flight, mark = CASES[case]
+    assert server.stdout is not None
+    port, n_bytes = map(int, server.stdout.readline().split())
+    ours = measured(case, port)
+    text = f"{case:8}{n:7} requests of {n_bytes // n} bytes: wall {ours['wall_s']:.2f} s, CPU {ours['cpu_s']:.2f} s"
+    if mark:
+        least_s = n * latency / 1000 / in_flight
+        print(f"{text}; {ours['wall_s'] / least_s:.2f} x of {least_s:.2f} s (mark {mark})")
+        return
+    session = measured(f"{case}-session", port)
+    each, theirs = ours["cpu_s"] / ours["requests"], session["cpu_s"] / session["requests"]
+    print(
+        f"{text}; {n / ours['wall_s']:.0f} requests/s; CPU a request {each * 1e6:.0f} us, dlt's session {theirs * 1e6:.0f} us:"
+        f" 1/{theirs / each:.1f}"
+    )
 
 
 def main() -> None:

@@ -137,6 +137,11 @@ class Job:
         return held or self.stream.is_behind() or len(self.items) >= _MOST_ITEMS
 
     @property
+    def n_waiting(self) -> int:
+        """Chains that are yet to be started."""
+        return len(self._waiting)
+
+    @property
     def is_idle(self) -> bool:
         """Whether all chains have come to their end."""
         return not self._waiting and not self._chains

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from copy import copy, deepcopy
 from datetime import timedelta
 from email.message import Message
+from functools import lru_cache
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,16 @@ _OWN_HEADERS = ("accept-encoding", "connection", "content-length", "transfer-enc
 
 def selector_steps(path: Any) -> list[_core.Step] | None:
     """A jsonpath as the engine's steps; None when it needs more than names, indices and `[*]`."""
+    return _steps_of_text(path) if isinstance(path, str) else _steps_of(path)
+
+
+@lru_cache(1024)
+def _steps_of_text(path: str) -> list[_core.Step] | None:
+    """Remembered: a chain of pages asks for its own, and parsing takes milliseconds."""
+    return _steps_of(path)
+
+
+def _steps_of(path: Any) -> list[_core.Step] | None:
     if path == "$":
         return []
     try:

@@ -29,6 +29,7 @@ from headrace.exceptions import ResourceFailed
 
 _LONG_WAIT_S = 10  # worth a warning
 _ALONE_MS, _TOGETHER_MS = 100, 10  # how long a generator waits for its rows before another resource may go on
+_MOST_PARENTS = 1024  # that wait to be asked for before dlt is kept from bringing the next
 
 
 class Parents:
@@ -120,10 +121,10 @@ class Service:
             if not self._is_in_turn:
                 yield None  # lets dlt start its other resources before this one waits
             while True:
-                self._feed(job)
+                hurries = self._feed(job)
                 if self._steps is not None:
                     yield from self._map(self._steps, job)
-                found = job.next(_ALONE_MS if self._is_alone else _TOGETHER_MS)
+                found = job.next(0 if hurries else _ALONE_MS if self._is_alone else _TOGETHER_MS)
                 signals.raise_if_signalled()
                 progress.show()
                 if not is_known and job.counts["pages" if self._steps is None else "rows"]:
@@ -236,9 +237,13 @@ class Service:
             is_replaced=self._resource.write_disposition == "replace",
         )
 
-    def _feed(self, job: Job) -> None:
+    def _feed(self, job: Job) -> bool:
+        """Gives the job what has come meanwhile. Returns whether there may be more at once: dlt brings parents that were
+        yielded one by one between two turns of this generator, so it must not wait in each.
+        """
         if job.is_closed:
-            return
+            return False
+        has_come = bool(self._waiting)
         if self._steps is not None and self._steps.is_done:
             self._waiting.clear()
             job.finish()
@@ -247,6 +252,7 @@ class Service:
             self._waiting.clear()
         if not self._resource.is_transformer:
             job.finish()
+        return has_come and job.n_waiting < _MOST_PARENTS
 
     def _emit(self, writer: PackageWriter, job: Job, batches: list[_core.TableBatch]) -> Iterator[Any]:
         """The root's rows to dlt, then the child tables' into their files."""

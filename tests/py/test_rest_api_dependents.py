@@ -13,6 +13,8 @@ from typing import Any
 import dlt
 import oracle
 import pytest
+from headrace._job import Job
+from headrace.sources.rest_api import rest_api_source
 from oracle import run_both
 from servers import Answer, Request
 
@@ -184,3 +186,27 @@ def test_siblings_and_children_together(api: Any, tmp_path: Path, native_only: A
         return made
 
     run_both(make, tmp_path)
+
+
+def test_parents_that_come_one_by_one_are_not_waited_for_in_each_turn(
+    api: Any, tmp_path: Path, native_only: Any, monkeypatch: Any
+) -> None:
+    server = api(lambda request: Answer([{"id": int(request.path.rpartition("/")[2])}]))
+    waits: list[int] = []
+    original = Job.next
+
+    def noted(self: Job, timeout_ms: int) -> Any:
+        waits.append(timeout_ms)
+        return original(self, timeout_ms)
+
+    monkeypatch.setattr(Job, "next", noted)
+    parents = dlt.resource([{"number": number} for number in range(50)], name="parents", selected=False)
+    endpoint: Any = {"path": "children/{resources.parents.number}", "paginator": "single_page"}
+    config: Any = {
+        "client": {"base_url": server.url},
+        "resources": [parents, {"name": "children", "endpoint": endpoint}],
+    }
+    pipeline = dlt.pipeline("one_by_one", pipelines_dir=str(tmp_path), destination="duckdb")
+    pipeline.extract(rest_api_source(config, name="api"))
+    assert len(server.requests) == 50
+    assert waits[:40] == [0] * 40
