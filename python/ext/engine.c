@@ -494,20 +494,21 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                             "for_text",
                             "propagations",
                             "rules",
+                            "format",
                             NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
-    const char *table = NULL, *load_id = NULL, *id_kind = "random";
+    const char *table = NULL, *load_id = NULL, *id_kind = "random", *format = "json";
     Py_ssize_t table_size = 0, load_id_size = 0;
     PyObject *tables = NULL, *selector = Py_None, *naming = Py_None, *propagation_list = NULL, *rules = Py_None;
     int max_nesting = 1000, root_key = 0, reference_only = 0, no_coercion = 0, fixed_schema = 0, stop_at_record = 0;
     int leave_double_decimals = 0, leave_typed_timestamps = 0, for_text = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOO", names, &table, &table_size, &tables,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOs", names, &table, &table_size, &tables,
                                      &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
                                      &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
                                      &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text,
-                                     &propagation_list, &rules)) {
+                                     &propagation_list, &rules, &format)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {
@@ -547,6 +548,9 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
     }
     options.normalize.propagations = propagations;
     options.selector = steps;
+    options.format = strcmp(format, "lines") == 0   ? HR_BODY_LINES
+                     : strcmp(format, "other") == 0 ? HR_BODY_OTHER
+                                                    : HR_BODY_UNSET;
     hr_schema schema;
     hr__schema_init(&schema, &hr__allocator_libc);
     schema.for_text = for_text != 0;

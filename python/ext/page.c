@@ -48,16 +48,17 @@ static PyObject *Page_body(PageObject *self, PyObject *unused) {
 }
 
 static PyObject *Page_decode(PageObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"body", NULL};
+    static char *names[] = {"body", "lines", NULL};
     const char *body = NULL;
     Py_ssize_t size = 0;
+    int lines = 0;
     hr_page_info info;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|z#", names, &body, &size) || !page_info(self, &info)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|z#p", names, &body, &size, &lines) || !page_info(self, &info)) {
         return NULL;
     }
     hr_error err;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = hr__page_decode(self->page, (hr_str){body, (size_t)size}, &err);
+    Py_BEGIN_ALLOW_THREADS rc = hr__page_decode(self->page, (hr_str){body, (size_t)size}, lines != 0, &err);
     Py_END_ALLOW_THREADS if (rc != HR_OK) {
         return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, info.tag);
     }

@@ -63,6 +63,7 @@ class Chain:
         self.ended = False
         self.host = self.url = ""  # of the first request
         self.given: dict[int, requests.Response] = {}  # answers of a session of the user's, by number
+        self.read: dict[int, Exception | None] = {}  # pages decoded by the endpoint's format, or why not, by number
         self._arrived: dict[int, _core.Page] = {}
         self._next = 0  # number of the page to be handled next
         self._sent: dict[int, requests.PreparedRequest] = {}
@@ -165,8 +166,8 @@ class Chain:
             response = NativeResponse(page, prepared, self.job.run.settings.max_body_bytes)
             self.job.sender.keep_cookies(page, prepared)
         try:
-            self.reader.check(page, response)
-            if self.job.sender.options.on_content and self._asks_again(page, prepared, number):
+            self.reader.check(page, response, number in self.read, self.read.pop(number, None))
+            if self.job.sender.options.on_content and self._asks_again(page, response, prepared, number):
                 return
             self.reader.select(page, response)
         except IgnoreResponseException:
@@ -174,7 +175,8 @@ class Chain:
             page.release()
             return
         except _core.Error as error:
-            if error.code == "SYNTAX" and (found := html_instead(response)) is not None:
+            expected = self.job.format.kind
+            if error.code == "SYNTAX" and (found := html_instead(response, expected)) is not None:
                 error.args = (f"{found} ({error})",)
             raise self._error(error, prepared, number, page.attempts) from error
         except requests.HTTPError as error:
@@ -190,10 +192,12 @@ class Chain:
         self._page_on(page, response, is_last=cursor is not None and cursor.closed)
         self.ready.append((page, keep))
 
-    def _asks_again(self, page: _core.Page, prepared: requests.PreparedRequest, number: int) -> bool:
+    def _asks_again(
+        self, page: _core.Page, response: NativeResponse, prepared: requests.PreparedRequest, number: int
+    ) -> bool:
         """Whether the page holds what the configuration names as a reason to ask again: then it is on its way."""
         options = self.job.sender.options
-        body = json.loads(page.body())
+        body = json.loads(page.body()) if self.job.format.is_json else response.json()
         met = next((one for one in options.on_content if one.meets(body)), None)
         if met is None:
             self._again.pop(number, None)

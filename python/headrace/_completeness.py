@@ -207,14 +207,14 @@ class Watch:
                 return
 
 
-def html_instead(response: NativeResponse) -> str | None:
-    """What to say of an answer that is no JSON but an HTML page; None: it is none."""
+def html_instead(response: NativeResponse, expected: str = "json") -> str | None:
+    """What to say of an answer that is not what was expected but an HTML page; None: it is none."""
     start = response.content[:_LOOKED_AT].lstrip()
     if start[:1] != b"<" or not (b"html" in start[:200].lower() or "html" in response.headers.get("Content-Type", "")):
         return None
     title = _TITLE.search(start)
     named = f" `{title[1].decode('utf-8', 'replace').strip()[:80]}`" if title else ""
-    return f"expected JSON, found an HTML page{named} at {mask_url(response.url or '')}"
+    return f"expected {'JSON' if expected == 'json' else expected}, found an HTML page{named} at {mask_url(response.url or '')}"
 
 
 def _digest(page: _core.Page) -> bytes:

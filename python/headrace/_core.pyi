@@ -97,8 +97,8 @@ class Page:
     decoded: bool
     n_records: int  # selected by the stream's selector (or `select`); 0 before
     def body(self) -> bytes: ...
-    def decode(self, body: bytes | None = None) -> None:
-        """Decodes `body` (UTF-8 JSON text) in place of the answer's; then selects. Raises `Error`."""
+    def decode(self, body: bytes | None = None, lines: bool = False) -> None:
+        """Decodes `body` (UTF-8 JSON text; `lines`: JSON lines) in place of the answer's; then selects. Raises `Error`."""
     def select(self, steps: Sequence[Step] | None) -> int:
         """Selects the records as dlt's `extract_response` does: one match that is a list gives its elements, one match
         that is null gives none, any other match or several matches are the records. Returns their number.
@@ -242,6 +242,7 @@ class Engine:
         for_text: bool = False,
         propagations: Sequence[tuple[str | None, str, str]] = (),
         rules: Callable[[str, str], int] | None = None,
+        format: str = "json",  # "lines": JSON lines; "other": the caller decodes pages (`Page.decode`)
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
         holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end. `naming`: gives

@@ -14,6 +14,7 @@ from dlt.sources.helpers.rest_client.client import RESTClient
 from orjson import Fragment
 
 from headrace import _core
+from headrace._formats import ResponseFormat
 from headrace._isolation import MOST_SKIPPED, Skipped, may_skip, skipped
 from headrace._options import in_force
 from headrace._reasons import Way
@@ -76,14 +77,16 @@ class Job:
         self.client = client
         self.sender = Sender(client, run.settings, asks_in_python)
         self.options = in_force(self.sender.options, run.settings)
-        self.data_selector = data_selector or client.data_selector
+        self.format = self.options.response or ResponseFormat()
+        self.data_selector = data_selector or client.data_selector or (None if self.format.is_json else "$")
         self.has_selector = bool(self.data_selector)
         steps = selector_steps(self.data_selector) if self.has_selector else None
         self.hooks = hooks or {}
         rows = {"batch_bytes": run.settings.batch_bytes, **stream_options}
         self.is_mapped = is_mapped  # records pass steps in Python between the stream of fetched pages and that of rows
-        self.stream = run.engine.stream(selector=[] if is_mapped else steps, **rows)
-        self.fetched = run.engine.stream(selector=steps, **rows) if is_mapped else self.stream
+        of_pages: dict[str, Any] = {"selector": steps, "format": self.format.of_stream}
+        self.stream = run.engine.stream(**({"selector": []} if is_mapped else of_pages), **rows)
+        self.fetched = run.engine.stream(**of_pages, **rows) if is_mapped else self.stream
         self.items: deque[tuple[Chain, _core.Page]] = deque()  # pages for the steps
         self.is_parallel = is_parallel
         self.cursor = cursor

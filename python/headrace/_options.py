@@ -1,7 +1,7 @@
 """What headrace's own keys in a rest_api configuration say; they are taken out before dlt looks at it.
 
     client:   rate_limit, max_requests_per_second, max_in_flight, retry, network
-    endpoint: retry, rate_cost, graphql
+    endpoint: retry, rate_cost, response, graphql
     both:     on_incomplete, on_error, total_count_path, error_path; types of `auth` that are not dlt's
 
 docs/rate-limits.md, docs/retries.md, docs/networks.md, docs/truncation.md, docs/authentication.md and
@@ -18,6 +18,7 @@ from dlt.common import jsonpath
 from dlt.extract.resource import DltResource
 from dlt.sources.helpers.rest_client.client import RESTClient
 
+from headrace._formats import ResponseFormat, response_format
 from headrace._graphql import GraphQL, expand
 from headrace._option_values import known, millis, number
 from headrace.auth import create, is_ours
@@ -31,7 +32,7 @@ _CHOICES = {"on_incomplete": ("warn", "raise"), "on_error": ("raise", "skip_pare
 _PATHS = ("total_count_path", "error_path")
 _BOTH = (*_CHOICES, *_PATHS)
 CLIENT_KEYS = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network", *_BOTH)
-ENDPOINT_KEYS = ("retry", "rate_cost", *_BOTH)
+ENDPOINT_KEYS = ("retry", "rate_cost", "response", *_BOTH)
 _SPECIAL = ("graphql",)  # an endpoint's own, not for all of them
 _ENDPOINT = (*ENDPOINT_KEYS, *_SPECIAL)
 _RULE = ("requests", "per")
@@ -70,6 +71,7 @@ class Options:
         total_count_path: jsonpath of the number of records that the API says there are.
         error_path: jsonpath that has a value only in an answer that is an error in spite of its status 200.
         graphql: What answers to a GraphQL request must be; None: it is none.
+        response: How bodies are read; None: as JSON documents.
     """
 
     route: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class Options:
     total_count_path: str | None = None
     error_path: str | None = None
     graphql: GraphQL | None = None
+    response: ResponseFormat | None = None
 
 
 _NONE = Options()
@@ -196,6 +199,8 @@ def _endpoint(base: Options, own: Mapping[str, Any], where: str) -> Options:
     made = _common(_retry(base, own.get("retry", {}), f"{where}.retry"), own, where)
     if "rate_cost" in own:
         made = replace(made, route=made.route | {"cost": int(number(own["rate_cost"], f"{where}.rate_cost", 1))})
+    if "response" in own:
+        made = replace(made, response=response_format(base.response, own["response"], f"{where}.response"))
     return made
 
 

@@ -27,8 +27,12 @@ class Reader:
         self.steps = selector_steps(self.selector) if self.selector else None
         self._is_cut_out = False  # the page at hand holds the records alone
 
-    def check(self, page: _core.Page, response: NativeResponse) -> None:
-        """Hooks, status and decoding. Raises what dlt's client would, or the engine's error."""
+    def check(
+        self, page: _core.Page, response: NativeResponse, was_read: bool = False, unread: Exception | None = None
+    ) -> None:
+        """Hooks, status and decoding. Raises what dlt's client would, or the engine's error. `was_read`: the page was decoded by
+        the endpoint's format, or could not be (`unread`).
+        """
         if page.error is not None and page.error.stage == "fetch":
             raise page.error
         hooks = self._job.hooks.get("response")
@@ -40,9 +44,16 @@ class Reader:
         else:
             for hook in hooks if isinstance(hooks, (list, tuple)) else [hooks]:
                 hook(response)
-            if response.was_replaced:
+            if response.was_replaced and not self._job.format.is_json:
+                was_read, unread = False, None
+            elif response.was_replaced:
                 page.decode(response.text.encode("utf-8", "surrogatepass"))
                 return
+        if unread is not None:
+            raise unread
+        if was_read or not self._job.format.is_json or self._job.format.needs(page):
+            self._check_other(page, response, was_read)
+            return
         error = page.error
         if page.encoded:
             try:
@@ -60,6 +71,17 @@ class Reader:
             page.decode(wide.encode("utf-8", "surrogatepass"))
         elif not page.decoded:
             page.decode()
+
+    def _check_other(self, page: _core.Page, response: NativeResponse, was_read: bool) -> None:
+        """What is no JSON document, or was packed."""
+        form = self._job.format
+        has_charset = form.kind == "jsonl" and not response.is_plain_utf8
+        if has_charset or response.was_replaced or not (was_read or page.decoded):
+            if page.error is not None and not has_charset and not form.needs(page):
+                raise form.placed(page.error, page.body())
+            most = self._job.run.settings.max_body_bytes
+            form.decode(page, response.text.encode() if has_charset else response.content, most)
+        response.show_page(page, form.is_json)
 
     def select(self, page: _core.Page, response: NativeResponse) -> None:
         """Finds the records in the page."""

@@ -342,6 +342,7 @@ class NativeResponse(requests.Response):
     """A `requests.Response` over a page: its body becomes Python objects only when somebody asks."""
 
     has_passed_hooks = False
+    _shown: tuple[_core.Page, bool] | None = None
 
     def __init__(self, page: _core.Page, prepared: requests.PreparedRequest, max_body_bytes: int) -> None:
         super().__init__()
@@ -383,11 +384,26 @@ class NativeResponse(requests.Response):
         """From now on `json()` is this text's value (an envelope, a shape); None: the whole body's."""
         self._light = light
 
-    def json(self, **kwargs: Any) -> Any:
-        """The body's value, or the part of it that was set by `show`."""
+    def show_page(self, page: _core.Page, is_document: bool) -> None:
+        """From now on `json()` is what the page was decoded from, not the body: a document, or JSON lines."""
+        self._shown = (page, is_document)
+
+    def _value(self) -> Any:
         if self._light is not None:
             return json.loads(self._light)
-        return super().json(**kwargs)
+        if self._shown is not None:
+            page, is_document = self._shown
+            return (
+                json.loads(page.body())
+                if is_document
+                else [json.loads(line) for line in page.body().split(b"\n") if line.strip()]
+            )
+        return self
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body's value, or the part of it that was set by `show`."""
+        found = self._value()
+        return super().json(**kwargs) if found is self else found
 
     def wide_text(self) -> str | None:
         """The body's text if no charset is declared and it is UTF-16 or UTF-32 by its first bytes."""
@@ -424,10 +440,16 @@ class GivenResponse(NativeResponse):
         return self._given.content
 
     @property
+    def was_replaced(self) -> bool:
+        """False: the hooks have run before."""
+        return False
+
+    @property
     def text(self) -> str:
         """The body as text, as the session's response reads it."""
         return self._given.text
 
     def json(self, **kwargs: Any) -> Any:
         """The body's value, or the part of it that was set by `show`."""
-        return json.loads(self._light) if self._light is not None else self._given.json(**kwargs)
+        found = self._value()
+        return self._given.json(**kwargs) if found is self else found

@@ -11,6 +11,7 @@ makes records of a page.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import requests
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from headrace._chain import Chain
 
 PACER = _core.Pacer()  # what is known of hosts, for all runs of the process: one budget
+_CONVERTERS = 2  # threads for bodies that the engine's workers do not decode
 
 
 class Run:
@@ -52,6 +54,7 @@ class Run:
         self._throttled: set[str] = set()
         self._is_busy = False  # pages are handled: what they send goes together
         self._waiting: dict[int, tuple[Chain, int]] = {}
+        self._converters: ThreadPoolExecutor | None = None
         self._next_tag = 0
         self._users = 0
         self._is_closed = False
@@ -80,6 +83,8 @@ class Run:
         self.sessions.close()
         self.engine.cancel()
         self._thread.join()
+        if self._converters is not None:  # what is under way ends by itself: it holds its page
+            self._converters.shutdown(wait=False, cancel_futures=True)
         self.engine.close()
 
     def window(self, host: str) -> int:
@@ -144,10 +149,32 @@ class Run:
                 self._is_busy = len(pages) > 1
                 for page in pages:
                     chain, number = self._waiting.pop(page.tag)
-                    self._dispatch(chain, number, page)
+                    if chain.job.format.needs(page) and not chain.job.hooks.get("response"):
+                        self._convert(chain, number, page)
+                    else:
+                        self._dispatch(chain, number, page)
                 if self._is_busy:
                     self._is_busy = False
                     self.engine.flush()
+
+    def _convert(self, chain: Chain, number: int, page: _core.Page) -> None:
+        """Has a thread decode a page that the engine's workers do not; then it goes its way."""
+
+        def work() -> None:
+            try:
+                chain.job.format.decode(page, page.body(), self.settings.max_body_bytes)
+                chain.read[number] = None
+            except Exception as error:
+                chain.read[number] = error
+            with self.lock:
+                if self._is_closed:
+                    page.release()
+                else:
+                    self._dispatch(chain, number, page)
+
+        if self._converters is None:
+            self._converters = ThreadPoolExecutor(_CONVERTERS, "headrace-format")
+        self._converters.submit(work)
 
     def _dispatch(self, chain: Chain, number: int, page: _core.Page) -> None:
         job = chain.job

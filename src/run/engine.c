@@ -209,9 +209,11 @@ static void *worker_main(void *arg) {
         if (normalize) {
             hr__stream_work(page->stream, page, number, decoder);
         } else {
-            if (rc == HR_OK) {
+            hr_body_format format = page->stream->options.format;
+            page->is_lines = format == HR_BODY_LINES;
+            if (rc == HR_OK && format != HR_BODY_OTHER) {
                 hr__page_decode_own(page, decoder);
-            } else {
+            } else if (rc != HR_OK) {
                 page->error = err;
             }
             hr__engine_push_event(engine, page);

@@ -62,6 +62,12 @@ bool hr__engine_is_full(hr_engine *engine);
 
 /* ---- streams */
 
+typedef enum hr_body_format {
+    HR_BODY_UNSET, /* a JSON document */
+    HR_BODY_LINES, /* JSON lines */
+    HR_BODY_OTHER, /* the caller decodes it (hr__page_decode) */
+} hr_body_format;
+
 typedef struct hr_stream_options {
     hr_normalize_options normalize; /* alloc and seed are the engine's */
     const hr_step *selector;        /* copied; n_selector may be 0: the whole document */
@@ -69,6 +75,7 @@ typedef struct hr_stream_options {
     bool has_selector;    /* false: the caller selects each page (detection) */
     uint64_t batch_bytes; /* a batch leaves when it holds this much */
     uint32_t linger_ms;   /* or when rows have waited this long; 0: no */
+    hr_body_format format;
 } hr_stream_options;
 
 /* `schema` is the seed, moved into the stream on success. */
@@ -112,7 +119,7 @@ typedef struct hr_page_info {
 
 void hr__page_info(const hr_page *page, hr_page_info *info_out); /* borrowed from the page */
 /* Decodes `body` in place of the answer's (data NULL: the answer's again) and selects. */
-HR_MUST_CHECK int hr__page_decode(hr_page *page, hr_str body, hr_error *err);
+HR_MUST_CHECK int hr__page_decode(hr_page *page, hr_str body, bool lines, hr_error *err);
 HR_MUST_CHECK int hr__page_select(hr_page *page, const hr_step *steps, size_t n_steps, hr_error *err);
 /* JSON text appended to out: the document with all arrays as [] / with the selected record arrays as []. */
 HR_MUST_CHECK int hr__page_shape(const hr_page *page, hr_buf *out, hr_error *err);

@@ -161,7 +161,7 @@ void hr__page_decode_own(hr_page *page, hr_json_decoder *decoder) {
     }
 }
 
-int hr__page_decode(hr_page *page, hr_str body, hr_error *err) {
+int hr__page_decode(hr_page *page, hr_str body, bool lines, hr_error *err) {
     hr_engine *engine = page->engine;
     if (body.data != NULL) {
         page->body.size_bytes = 0;
@@ -174,6 +174,7 @@ int hr__page_decode(hr_page *page, hr_str body, hr_error *err) {
         }
     }
     pthread_mutex_lock(&engine->caller_lock);
+    page->is_lines = lines;
     int rc = decode_with(page, engine->caller_decoder, err);
     pthread_mutex_unlock(&engine->caller_lock);
     if (rc == HR_OK) {
