@@ -48,7 +48,8 @@ extern "C" {
     X(SCHEMA, "the schema lacks a table or a column")       \
     X(ARGUMENT, "bad argument")                             \
     X(CANCELLED, "cancelled")                               \
-    X(INTERNAL, "internal error")
+    X(INTERNAL, "internal error")                           \
+    X(IO, "a file could not be read")
 
 typedef enum hr_code {
 #define HR_X(name, text) HR_##name,

@@ -342,6 +342,28 @@ static PyObject *Stream_feed(StreamObject *self, PyObject *args, PyObject *kwarg
     Py_RETURN_NONE;
 }
 
+static PyObject *Stream_feed_file(StreamObject *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"tag", "fd", "offset", "size", "skip", NULL};
+    long long tag, offset;
+    int fd;
+    Py_ssize_t size, skip = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "LiLn|n", names, &tag, &fd, &offset, &size, &skip)) {
+        return NULL;
+    }
+    if (offset < 0 || size < 0 || skip < 0) {
+        PyErr_SetString(PyExc_ValueError, "offset, size and skip must not be negative");
+        return NULL;
+    }
+    hr_error err;
+    int rc =
+        hr__stream_feed_file(self->stream, tag, fd, (uint64_t)offset, (size_t)size, HR_FEED_LINES, (size_t)skip, &err);
+    if (rc != HR_OK) {
+        return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, tag);
+    }
+    self->n_accepted++;
+    Py_RETURN_NONE;
+}
+
 static PyObject *Stream_get_n_committed(StreamObject *self, void *unused) {
     return PyLong_FromUnsignedLongLong(hr__stream_committed(self->stream));
 }
@@ -380,6 +402,7 @@ static PyMethodDef Stream_methods[] = {
     {"accept", (PyCFunction)(void (*)(void))Stream_accept, METH_VARARGS | METH_KEYWORDS, NULL},
     {"finish", (PyCFunction)Stream_finish, METH_NOARGS, NULL},
     {"feed", (PyCFunction)(void (*)(void))Stream_feed, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"feed_file", (PyCFunction)(void (*)(void))Stream_feed_file, METH_VARARGS | METH_KEYWORDS, NULL},
     {"null_columns", (PyCFunction)Stream_null_columns, METH_NOARGS, NULL},
     {"select", (PyCFunction)Stream_select, METH_O, NULL},
     {"next_batch", (PyCFunction)Stream_next_batch, METH_O, NULL},

@@ -87,6 +87,7 @@ PyObject *ext_name_column(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *ext_name_path(PyObject *module, PyObject *args, PyObject *kwargs);
 PyObject *ext_iso_parse(PyObject *module, PyObject *arg);
 PyObject *ext_split_records(PyObject *module, PyObject *args);
+PyObject *ext_count_lines(PyObject *module, PyObject *body);
 /* of text.c */
 PyObject *ext_write_text(PyObject *module, PyObject *args);
 /* module functions of nested.c */

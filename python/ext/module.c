@@ -128,6 +128,7 @@ static PyMethodDef module_methods[] = {
     {"name_path", (PyCFunction)(void (*)(void))ext_name_path, METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR("A normalized path (snake_case).")},
     {"split_records", ext_split_records, METH_VARARGS, PyDoc_STR("Slices of the elements of a JSON array.")},
+    {"count_lines", ext_count_lines, METH_O, PyDoc_STR("Line ends in a buffer.")},
     {"write_text", ext_write_text, METH_VARARGS, PyDoc_STR("Writes the rows of an Arrow batch as text.")},
     {"nested_rows", ext_nested_rows, METH_VARARGS, PyDoc_STR("Parents and places of the rows that lists hold.")},
     {"nested_ids", ext_nested_ids, METH_VARARGS, PyDoc_STR("Ids of rows nested under others.")},

@@ -171,6 +171,16 @@ out:
     return list;
 }
 
+PyObject *ext_count_lines(PyObject *module, PyObject *body) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(body, &view, PyBUF_SIMPLE) != 0) {
+        return NULL;
+    }
+    size_t n = hr__json_count_lines(view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return PyLong_FromSize_t(n);
+}
+
 PyObject *ext_split_records(PyObject *module, PyObject *args) {
     Py_buffer body;
     Py_ssize_t target;

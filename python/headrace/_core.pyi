@@ -59,7 +59,7 @@ class Error(Exception):
 
     Attributes:
         code: one of "MEMORY", "LIMIT", "SYNTAX", "ENCODING", "NETWORK", "TIMEOUT", "TLS", "REDIRECT", "NULL_VALUE",
-            "COERCE", "RANGE", "UNSUPPORTED", "ARGUMENT", "CANCELLED", "INTERNAL", ...
+            "COERCE", "RANGE", "UNSUPPORTED", "ARGUMENT", "CANCELLED", "INTERNAL", "IO", ...
         stage: "fetch", "decode", "normalize", "emit" or "run".
         retriable: whether the same request may succeed later.
         tag: the page's tag as given to `submit`, or -1.
@@ -140,11 +140,20 @@ class Stream:
         out. `extra`: JSON text of an object merged into each object record. The page is released by the engine.
         """
     def feed(
-        self, tag: int, body: bytes | memoryview, in_brackets: bool = False, skip: int = 0, lines: bool = False
+        self,
+        tag: int,
+        body: bytes | bytearray | memoryview,
+        in_brackets: bool = False,
+        skip: int = 0,
+        lines: bool = False,
     ) -> None:
         """Accepts a page whose bytes are here, as `Engine.submit_bytes` and `accept` without a look between. The selector
         must be set. `in_brackets`: the bytes are elements of an array without its brackets (`split_records`). `skip`: so
         many records at its start are left out. `lines`: JSON lines, a record a line. Order of calls is order of rows.
+        """
+    def feed_file(self, tag: int, fd: int, offset: int, size: int, skip: int = 0) -> None:
+        """`feed` of the JSON lines that stand in an open file, `size` bytes from `offset` on: a worker reads them. `fd` may be
+        closed once this has returned. What cannot be read is the page's `Error`, code IO.
         """
     def null_columns(self) -> list[tuple[str, str]]:
         """Tables and columns that have only been null and are in no table; some more than once."""
@@ -327,6 +336,9 @@ def write_text(
     about 1 MiB. `follows`: `row_between` stands before the first row too. Raises `Error` (code UNSUPPORTED, ENCODING, RANGE,
     LIMIT) with `record`, the row at fault; all rows before it are written.
     """
+
+def count_lines(body: bytes | bytearray | memoryview) -> int:
+    """Line ends in it."""
 
 def nested_rows(offsets: Any, first: int, stop: int) -> tuple[bytes, bytes]:
     """Of the rows [first, stop) that lists hold one after another: the lists' numbers and the rows' places in them, int64

@@ -622,9 +622,8 @@ int hr__json_feed(hr_json_decoder *decoder, const char *body, size_t size_bytes,
                                                                              : hr__error_memory(err, HR_STAGE_DECODE);
 }
 
-/* At most so many documents stand on the body's lines. */
-static size_t count_lines(const char *body, size_t size_bytes) {
-    size_t n = 1;
+size_t hr__json_count_lines(const char *body, size_t size_bytes) {
+    size_t n = 0;
     for (size_t i = 0; i < size_bytes; i++) {
         n += body[i] == '\n';
     }
@@ -649,7 +648,7 @@ static int finish(hr_json_decoder *decoder, const char *body, size_t size_bytes,
               .doc = doc,
               .err = err != NULL ? err : &own,
               .lines = lines};
-    size_t n_lines = lines ? count_lines(w.body, w.size_bytes) : 0;
+    size_t n_lines = lines ? hr__json_count_lines(w.body, w.size_bytes) + 1 : 0;
     if (index_more(decoder, w.body, w.size_bytes, true) != HR_OK ||
         reserve_tokens(doc, index->n, decoder->options.max_depth, n_lines) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_DECODE);

@@ -36,6 +36,8 @@ HR_MUST_CHECK int hr__json_decode(hr_json_decoder *decoder, const char *body, si
  * array of them, whose offset in the body is 0. */
 HR_MUST_CHECK int hr__json_decode_lines(hr_json_decoder *decoder, const char *body, size_t size_bytes, hr_doc *doc,
                                         hr_error *err);
+/* Line ends in the body. */
+size_t hr__json_count_lines(const char *body, size_t size_bytes);
 
 /* Some elements of an array: body[from..to), with the commas between them and without brackets. */
 typedef struct hr_slice {

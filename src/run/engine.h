@@ -150,6 +150,10 @@ typedef enum hr_feed_form {
  * @locality the accepting thread */
 HR_MUST_CHECK int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form form, size_t skip,
                                   hr_error *err);
+/* The same for file_bytes at file_offset of an open file (fd stays the caller's): a worker reads them, and what cannot
+ * be read is the page's error (HR_IO). */
+HR_MUST_CHECK int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, uint64_t file_offset, size_t file_bytes,
+                                       hr_feed_form form, size_t skip, hr_error *err);
 void hr__stream_finish(hr_stream *stream);
 /* How many accepted or fed pages are committed; a page that failed is not, nor are those behind it. */
 uint64_t hr__stream_committed(hr_stream *stream);

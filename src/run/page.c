@@ -5,6 +5,9 @@
 #include "run.h"
 
 #include "doc_write.h"
+#include "file.h"
+
+#include <unistd.h>
 
 int hr__page_new(hr_engine *engine, hr_stream *stream, int64_t tag, hr_page **page_out, hr_error *err) {
     const hr_allocator *alloc = &engine->account->alloc;
@@ -33,6 +36,13 @@ static void doc_drop(const hr_allocator *alloc, hr_doc **doc) {
     }
 }
 
+static void close_file(hr_page *page) {
+    if (page->is_of_file) {
+        page->is_of_file = false;
+        close(page->fd);
+    }
+}
+
 void hr__page_free(hr_page *page) {
     if (page == NULL) {
         return;
@@ -52,6 +62,7 @@ void hr__page_free(hr_page *page) {
         hr__free(alloc, page->batch);
     }
     hr__arena_free(&page->arena);
+    close_file(page);
     hr__stream_unref(page->stream);
     hr__free(alloc, page);
     hr__engine_memory_freed(engine);
@@ -156,6 +167,14 @@ static int decode_with(hr_page *page, hr_json_decoder *decoder, hr_error *err) {
 
 void hr__page_decode_own(hr_page *page, hr_json_decoder *decoder) {
     hr_error err = {.code = HR_OK, .offset_bytes = -1, .record = -1};
+    if (page->is_of_file) {
+        int rc = hr__file_read(page->fd, page->file_offset, page->file_bytes, HR_BODY_PADDING, &page->body, &err);
+        close_file(page);
+        if (rc != HR_OK) {
+            page->error = err;
+            return;
+        }
+    }
     if (decode_with(page, decoder, &err) != HR_OK) {
         page->error = err;
     }

@@ -59,8 +59,12 @@ struct hr_page {
     size_t n_elide, cap_elide;
     /* after accept */
     uint64_t seq;
-    size_t skip;   /* records left out at the start */
-    bool is_lines; /* the body is JSON lines */
+    size_t skip;     /* records left out at the start */
+    bool is_lines;   /* the body is JSON lines */
+    bool is_of_file; /* the body is still in the file: file_bytes at file_offset of fd, which is the page's own */
+    int fd;
+    uint64_t file_offset;
+    size_t file_bytes;
     uint8_t *keep;
     hr_buf extra_body;
     hr_doc *extra; /* owned; NULL: none */

@@ -15,6 +15,9 @@
  */
 #include "run.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 /* ---------------------------------------------------------------------------------------------------- life */
 
 static int copy_steps(hr_arena *arena, const hr_step *steps, size_t n_steps, hr_step **steps_out) {
@@ -180,6 +183,18 @@ void hr__stream_wake(hr_stream *stream) {
 
 /* ---------------------------------------------------------------------------------------------------- accept */
 
+/* Gives the page to the workers, next in order. */
+static void page_push(hr_stream *stream, hr_page *page) {
+    hr_engine *engine = stream->engine;
+    pthread_mutex_lock(&stream->lock);
+    page->seq = stream->n_accepted++;
+    pthread_mutex_unlock(&stream->lock);
+    pthread_mutex_lock(&engine->lock);
+    hr__page_list_push(&engine->to_normalize, page);
+    pthread_cond_signal(&engine->work);
+    pthread_mutex_unlock(&engine->lock);
+}
+
 int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_str extra, hr_error *err) {
     hr_engine *engine = stream->engine;
     const hr_allocator *alloc = &engine->account->alloc;
@@ -200,23 +215,16 @@ int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_
     if (hr__engine_is_cancelled(engine)) {
         return hr__error_cancelled(err);
     }
-    pthread_mutex_lock(&stream->lock);
-    page->seq = stream->n_accepted++;
-    pthread_mutex_unlock(&stream->lock);
-    pthread_mutex_lock(&engine->lock);
-    hr__page_list_push(&engine->to_normalize, page);
-    pthread_cond_signal(&engine->work);
-    pthread_mutex_unlock(&engine->lock);
+    page_push(stream, page);
     return HR_OK;
 }
 
 int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form form, size_t skip, hr_error *err) {
-    hr_engine *engine = stream->engine;
     hr_page *page;
-    if (hr__engine_is_cancelled(engine)) {
+    if (hr__engine_is_cancelled(stream->engine)) {
         return hr__error_cancelled(err);
     }
-    HR_TRY(hr__page_new(engine, stream, tag, &page, err));
+    HR_TRY(hr__page_new(stream->engine, stream, tag, &page, err));
     page->skip = skip;
     page->is_lines = form == HR_FEED_LINES;
     size_t n_bracket = form == HR_FEED_ELEMENTS ? 1 : 0;
@@ -227,13 +235,28 @@ int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form fo
         hr__page_free(page);
         return hr__error_memory(err, HR_STAGE_RUN);
     }
-    pthread_mutex_lock(&stream->lock);
-    page->seq = stream->n_accepted++;
-    pthread_mutex_unlock(&stream->lock);
-    pthread_mutex_lock(&engine->lock);
-    hr__page_list_push(&engine->to_normalize, page);
-    pthread_cond_signal(&engine->work);
-    pthread_mutex_unlock(&engine->lock);
+    page_push(stream, page);
+    return HR_OK;
+}
+
+int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, uint64_t file_offset, size_t file_bytes,
+                         hr_feed_form form, size_t skip, hr_error *err) {
+    hr_page *page;
+    if (hr__engine_is_cancelled(stream->engine)) {
+        return hr__error_cancelled(err);
+    }
+    HR_TRY(hr__page_new(stream->engine, stream, tag, &page, err));
+    page->skip = skip;
+    page->is_lines = form == HR_FEED_LINES;
+    page->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (page->fd < 0) {
+        hr__page_free(page);
+        return hr__error_set(err, HR_IO, HR_STAGE_FETCH, "the file could not be kept open: %s", strerror(errno));
+    }
+    page->is_of_file = true;
+    page->file_offset = file_offset;
+    page->file_bytes = file_bytes;
+    page_push(stream, page);
     return HR_OK;
 }
 

@@ -16,10 +16,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from headrace.files.compression import MAGIC_BYTES, compression_of
 from headrace.files.opened import open_file
-from headrace.files.stores import local_path
+from headrace.files.stores import LocalBytes, local_path, url_of
 
 BLOCK_BYTES = 240_000  # with a line more, a piece stays below 256 KiB: with its tape and rows in a core's cache
+_LOOK_BYTES = 8 << 10  # for a line's end
 _QUEUE_BLOCKS = 8  # 2 MiB a file
 _MOST_BYTES = 32 << 20  # of stored files that are read ahead together; the first is always
 _MOST_REMOTE = 16  # files at once
@@ -76,8 +78,42 @@ class Fetch:
         self._is_stopped.set()
 
 
+class Ranges:
+    """A plain local file that the engine's workers read themselves: where its pieces begin and end, at line ends."""
+
+    compression = None
+
+    def __init__(self, item: Any, file: LocalBytes, max_line_bytes: int) -> None:
+        self.item = item
+        self.file = file
+        self.stored_size = file.size
+        self.stored_position = 0
+        self._max_line_bytes = max_line_bytes
+
+    def next(self) -> tuple[int, int] | None:
+        """The next piece: from where to where; None: that was all. Raises `ValueError` for a line that is too long."""
+        start, size = self.stored_position, self.stored_size or 0
+        if start >= size:
+            return None
+        end = start + BLOCK_BYTES
+        while end < size:
+            found = os.pread(self.file.fileno(), _LOOK_BYTES, end)
+            newline = found.find(b"\n")
+            if newline >= 0 or not found:
+                end += newline + 1
+                break
+            end += len(found)
+            if end - start > self._max_line_bytes:
+                raise ValueError(f"a line is longer than max_body_bytes, {self._max_line_bytes} bytes")
+        self.stored_position = min(end, size)
+        return start, self.stored_position
+
+    def close(self) -> None:
+        """The file stays open for its pieces."""
+
+
 class Direct:
-    """A plain local file, read when it is asked for."""
+    """A local file, read when it is asked for."""
 
     def __init__(self, item: Any) -> None:
         self.item = item
@@ -120,13 +156,14 @@ class Small:
         """Nothing is open."""
 
 
-Open = Fetch | Direct | Small
+Open = Fetch | Ranges | Direct | Small
 
 
 class Ahead:
     """Opens waiting files in order; the first of those that are worth a thread are on their way already."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_line_bytes: int) -> None:
+        self._max_line_bytes = max_line_bytes
         self._waiting: deque[tuple[Any, Fetch | None]] = deque()
         self._pool: ThreadPoolExecutor | None = None
         self._fetches: deque[Fetch] = deque()  # begun and not given out, in order
@@ -174,7 +211,7 @@ class Ahead:
             if _way(item) != "direct":
                 fetch = self._start(item)
         if fetch is None:
-            return item, lambda: _direct(item)
+            return item, lambda: _direct(item, self._max_line_bytes)
         assert self._fetches[0] is fetch
         return item, lambda: fetch
 
@@ -203,15 +240,21 @@ def _way(item: Any) -> str:
     return "local" if name.endswith((".gz", ".bgz", ".zst", ".bz2", ".xz", ".lz4")) else "direct"
 
 
-def _direct(item: Any) -> Direct | Small:
+def _direct(item: Any, max_line_bytes: int) -> Direct | Small | Ranges:
     path = local_path(item)
-    size = item.get("size_in_bytes")
-    if path is None or size is None or size >= BLOCK_BYTES:
+    if path is None:
         return Direct(item)
-    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    try:
-        content = os.read(fd, BLOCK_BYTES)
-    finally:
-        os.close(fd)
-    is_whole = len(content) == size and content[:1] in (b"{", b"[", b"")  # no compression begins so
-    return Small(item, content) if is_whole else Direct(item)
+    size = item.get("size_in_bytes")
+    if size is not None and size < BLOCK_BYTES:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            content = os.read(fd, BLOCK_BYTES)
+        finally:
+            os.close(fd)
+        is_whole = len(content) == size and content[:1] in (b"{", b"[", b"")  # no compression begins so
+        return Small(item, content) if is_whole else Direct(item)
+    file = LocalBytes(path, url_of(item))
+    if compression_of(os.pread(file.fileno(), MAGIC_BYTES, 0)) is None:
+        return Ranges(item, file, max_line_bytes)
+    file.close()
+    return Direct(item)

@@ -25,9 +25,9 @@ from headrace._run import Run
 from headrace._writer import PackageWriter, root_tables
 from headrace.config import settings
 from headrace.exceptions import page_error
-from headrace.files.lines import BOM, Part, Piece, Pieces, lines_of
+from headrace.files.lines import BOM, FileState, Part, Piece, Pieces, lines_of
 from headrace.files.progress import Progress
-from headrace.files.skips import Skips
+from headrace.files.skips import FileChanged, Skips
 from headrace.files.stores import url_of
 from headrace.files.way import Extraction
 
@@ -142,16 +142,34 @@ class Lines:
             piece = self._again.popleft() if self._again else self._pieces.next()
             if piece is None:
                 return
-            stream.feed(piece.tag, piece.text, skip=piece.skip, lines=True)
+            if piece.text is None:
+                file = piece.parts[0].file
+                assert file.file is not None
+                stream.feed_file(piece.tag, file.file.fileno(), piece.parts[0].offset, piece.size, piece.skip)
+            else:
+                stream.feed(piece.tag, piece.text, skip=piece.skip, lines=True)
             self._fed.append(piece)
-            self._fed_bytes += len(piece.text)
+            self._fed_bytes += piece.size
 
     def _settle(self, stream: _core.Stream) -> None:
         """Forgets pieces whose rows are committed."""
         n_committed = stream.n_committed
         while self._n_committed < n_committed and self._fed:
             self._n_committed += 1
-            self._fed_bytes -= len(self._fed.popleft().text)
+            piece = self._fed.popleft()
+            self._fed_bytes -= piece.size
+            if piece.is_last:
+                self._check_unchanged(piece.parts[0].file)
+
+    def _check_unchanged(self, file: FileState) -> None:
+        """All of a file that workers read is read."""
+        assert file.file is not None
+        try:
+            if not file.is_dropped:
+                file.file.check_unchanged()
+        except FileChanged as ex:
+            self._skips.file(file.item, ex, f"byte {file.offset}", file.lines_before(file.offset))
+        file.file.close()
 
     def _emit(self, writer: PackageWriter, batches: list[_core.TableBatch]) -> Iterator[Any]:
         if not self._is_known:
@@ -169,23 +187,32 @@ class Lines:
         while self._fed and self._fed[0].tag != error.tag:
             self._fed.popleft()
         is_line = error.stage == "decode" and error.offset >= 0
+        is_file = error.code == "IO"
         is_record = error.record >= 0 and error.code in _DLT_TAKES
-        if not self._fed or not (is_line or is_record):
+        if not self._fed or not (is_line or is_record or is_file):
             raise page_error(error, resource=self._at.resource.name, schema_name=self._schema.name, url=None, page=None)
         piece = self._fed.popleft()
         rest = [*self._fed, *self._again]
         self._fed.clear()
         self._again = deque()
+        if is_file:
+            part = piece.parts[0]
+            n_lines = part.first_line
+            self._skips.file(part.file.item, str(error), f"after line {n_lines}, byte {part.offset}", n_lines)
+            part.file.is_dropped = True
+            self._again.extend(one for one in rest if one.text is not None or not one.parts[0].file.is_dropped)
+            return
+        piece = piece.loaded()
         if is_record:
             part, start, end = piece.record(error.record)
-            record = json.loadb(bytes(piece.text[start:end]))
+            record = json.loadb(piece.loaded_text[start:end])
             self._by_dlt(error, part, piece.place(part, start))
             rest.insert(0, piece._replace(skip=error.record + 1))
             self._again.extend(rest)
             yield [record]
             return
-        mended = [self._mend(one, error if one is piece else None) for one in (piece, *rest)]
-        if mended[0] is not None and len(mended[0].text) == len(piece.text):
+        mended = [self._mend(one.loaded(), error if one is piece else None) for one in (piece, *rest)]
+        if mended[0] is not None and mended[0].size == piece.size:
             raise page_error(error, resource=self._at.resource.name, schema_name=self._schema.name, url=None, page=None)
         self._again.extend(one for one in mended if one is not None)
 
@@ -201,7 +228,7 @@ class Lines:
 
     def _mend(self, piece: Piece, error: _core.Error | None) -> Piece | None:
         """The piece without its bad lines and without files that are left out; None: nothing is left."""
-        text = bytes(piece.text)
+        text = piece.loaded_text
         bad: dict[int, str] = {}
         if error is not None:
             part, start, _ = piece.line_at(error.offset)
@@ -214,7 +241,7 @@ class Lines:
             if kept:
                 parts.append(part._replace(start=len(left)))
                 left += kept
-        return piece._replace(text=bytes(left), parts=tuple(parts)) if left else None
+        return piece._replace(text=bytes(left), size=len(left), parts=tuple(parts)) if left else None
 
     def _mend_part(self, piece: Piece, part: Part, text: bytes, first: int, bad: dict[int, str]) -> bytes:
         """One file's lines, text[first:], without the bad ones."""
@@ -226,7 +253,7 @@ class Lines:
             if why is None:
                 kept.append(text[start:end])
                 continue
-            n_read = part.line + text.count(b"\n", first, start)
+            n_read = part.first_line + text.count(b"\n", first, start)
             is_part_read = part.offset > len(BOM) or self._skips.way != "skip_file"
             self._skips.row(part.file.item, why, piece.place(part, start), n_read if is_part_read else 0)
             if self._skips.way == "skip_file":  # what went before stays, but for a file that is here from its start

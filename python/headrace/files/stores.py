@@ -80,6 +80,10 @@ class LocalBytes(io.RawIOBase):
         """True."""
         return True
 
+    def fileno(self) -> int:
+        """The open file."""
+        return self._fd
+
     def readinto(self, into: Any) -> int:
         """Reads up to the buffer's size; 0 at the end."""
         n = os.readv(self._fd, [into])

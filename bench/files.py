@@ -1,0 +1,173 @@
+"""`./dev bench files CASE`: flat files through dlt's `filesystem` and readers at its best settings, and through headrace's, in one
+run; load files are Parquet, and the tables are compared row by row.
+
+jsonl: one file of nested records.  small: many small JSONL files.  volume: one big JSONL file, headrace alone, for its memory.
+Each side runs in a process of its own, step by step (extract, normalize).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from measure import BEST_SETTINGS, MACHINE, commit, measure, print_steps, step_ratios
+
+
+class Case(NamedTuple):
+    """A benchmark.
+
+    Attributes:
+        make: Writes the files into a folder, of this many records.
+        glob: Which of them.
+        reader: Name of the reader in both modules.
+        records: By default.
+        key: Column of the root table that tells rows apart.
+    """
+
+    make: Callable[[Path, int], None]
+    glob: str
+    reader: str
+    records: int
+    key: str = "id"
+
+
+def make_jsonl(folder: Path, n_records: int) -> None:
+    """One file of the benchmarks' nested records, 1.3 KB each."""
+    import records
+
+    rng = random.Random(1)
+    distinct = [json.dumps(records.record(rng, 0)).encode() for _ in range(min(n_records, 20_000))]
+    with (folder / "issues.jsonl").open("wb") as file:
+        for number in range(n_records):
+            file.write(distinct[number % len(distinct)].replace(b'{"id": 0,', b'{"id": %d,' % number, 1) + b"\n")
+
+
+def make_small(folder: Path, n_records: int) -> None:
+    """Files of 20 such records, in folders of 1000."""
+    import records
+
+    rng = random.Random(1)
+    distinct = [json.dumps(records.record(rng, 0)).encode() for _ in range(2_000)]
+    for n_file in range(n_records // 20):
+        path = folder / f"{n_file // 1000:03}" / f"{n_file:06}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        numbers = range(n_file * 20, n_file * 20 + 20)
+        lines = (distinct[n % 2000].replace(b'{"id": 0,', b'{"id": %d,' % n, 1) + b"\n" for n in numbers)
+        path.write_bytes(b"".join(lines))
+
+
+CASES = {
+    "jsonl": Case(make_jsonl, "*.jsonl", "read_jsonl", 100_000),
+    "small": Case(make_small, "**/*.jsonl", "read_jsonl", 1_000_000),
+    "volume": Case(make_jsonl, "*.jsonl", "read_jsonl", 1_600_000),
+}
+
+
+def one_side(side: str, case: Case, folder: str) -> dict[str, Any]:
+    """Runs one side in this process."""
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    os.environ.update(BEST_SETTINGS)
+    import dlt
+
+    if side == "headrace":
+        import headrace.sources.filesystem as module
+    else:
+        import dlt.sources.filesystem as module  # type: ignore[no-redef]
+    pipeline = dlt.pipeline(
+        side, pipelines_dir=folder, destination=dlt.destinations.duckdb(f"{folder}/{side}.duckdb"), dataset_name="data"
+    )
+    listed = module.filesystem(f"{folder}/files", file_glob=case.glob)
+    reader = listed | getattr(module, case.reader)().with_name("rows")
+    steps: dict[str, Any] = {
+        "extract": lambda: pipeline.extract(reader, loader_file_format="parquet"),
+        "normalize": lambda: pipeline.normalize(),
+    }
+    return measure(steps)
+
+
+def compare_files(folder: str, key: str) -> dict[str, int]:
+    """Rows a table; raises when the two sides' Parquet files differ, but for ids and the order of columns."""
+    import duckdb
+
+    connection = duckdb.connect()
+    tables: dict[str, dict[str, list[str]]] = {}
+    for side in ("best", "headrace"):
+        for path in Path(folder, side, "load", "normalized").rglob("*.parquet"):
+            tables.setdefault(path.name.split(".")[0], {}).setdefault(side, []).append(str(path))
+    rows: dict[str, int] = {}
+    for name, sides in sorted(tables.items()):
+        if name.startswith("_dlt"):
+            continue
+        assert len(sides) == 2, (name, list(sides))
+        for side, paths in sides.items():
+            connection.execute(f'create view "{side}_{name}" as from read_parquet({paths!r}, union_by_name=true)')
+        columns = [
+            {row[0]: row[1] for row in connection.execute(f'describe "{side}_{name}"').fetchall()} for side in sides
+        ]
+        assert columns[0] == columns[1], (name, columns)
+        plain = ", ".join(
+            f't."{one}"' for one in columns[0] if one not in ("_dlt_id", "_dlt_parent_id", "_dlt_load_id")
+        )
+        by_root = f'select r."{key}" as root, {plain} from "{{0}}_{name}" t join "{{0}}_rows" r on t._dlt_parent_id = r._dlt_id'
+        query = f'select {plain} from "{{0}}_{name}" t' if name == "rows" else by_root
+        counts = [connection.execute(f"select count(*) from ({query.format(side)})").fetchone()[0] for side in sides]  # type: ignore[index]
+        assert counts[0] == counts[1], (name, counts)
+        (differing,) = connection.execute(
+            f"select count(*) from (({query.format('best')}) except all ({query.format('headrace')}))"
+        ).fetchone()  # type: ignore[misc]
+        assert differing == 0, (name, differing)
+        rows[name] = counts[0]
+    return rows
+
+
+def main() -> None:
+    """Runs both sides and prints the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--records", type=int, default=0)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", choices=["headrace", "best"], help="run one side, compare nothing")
+    options = parser.parse_args()
+    case = CASES[options.case]
+    if options.side:
+        print(json.dumps(one_side(options.side, case, options.folder)))
+        return
+    n_records = options.records or case.records
+    only = "headrace" if options.case == "volume" else options.only
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder, "files")
+        files.mkdir()
+        case.make(files, n_records)
+        n_bytes = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
+        for side in ("headrace", "best"):
+            if only not in (None, side):
+                continue
+            print(f"running {side} ...", file=sys.stderr)
+            args = [options.case, f"--side={side}", f"--folder={folder}"]
+            done = subprocess.run([sys.executable, __file__, *args], capture_output=True, text=True)
+            if done.returncode != 0:
+                sys.exit(done.stderr[-4000:])
+            results[side] = json.loads(done.stdout.splitlines()[-1])
+        rows = {} if only else compare_files(folder, case.key)
+    ratios = {} if only else step_ratios(results, ("extract", "normalize"))
+    if options.json:
+        told = {"machine": MACHINE, "commit": commit(), "case": options.case, "records": n_records, "bytes": n_bytes}
+        print(json.dumps({**told, "rows": rows, "results": results, "ratios": ratios}))
+        return
+    print(f"{options.case}: {n_records} records, {n_bytes / 1e6:.0f} MB, commit {commit()}")
+    print_steps(rows, results, ratios)
+
+
+if __name__ == "__main__":
+    main()
