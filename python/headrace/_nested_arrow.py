@@ -18,13 +18,16 @@ from headrace.exceptions import ResourceFailed
 AnyNested = TypeVar("AnyNested", DltResource, DltSource)
 
 
+KEEP = {b"headrace.nested": b"keep"}  # in a table's metadata: its nested columns stay as they are, whatever is marked
+
+
 class _Mark:
     """A step of a resource's pipe that says that its Arrow tables become relational tables. Files of Parquet that are to be
     imported are read instead.
     """
 
     def __call__(self, item: Any, meta: Any = None) -> Any:
-        return _read_file(meta) if isinstance(meta, ImportFileMeta) else item
+        return _read_file(meta) if isinstance(meta, ImportFileMeta) and not is_kept(item) else item
 
 
 def nested(resource: AnyNested) -> AnyNested:
@@ -58,6 +61,12 @@ def nested(resource: AnyNested) -> AnyNested:
 def is_marked(resource: DltResource) -> bool:
     """Whether `nested` was asked for it."""
     return any(isinstance(step, _Mark) for step in resource._pipe.steps)
+
+
+def is_kept(item: Any) -> bool:
+    """Whether the Arrow table says that its nested columns stay as they are."""
+    metadata = getattr(getattr(item, "schema", None), "metadata", None)
+    return isinstance(metadata, dict) and metadata.items() >= KEEP.items()
 
 
 def is_set() -> bool:

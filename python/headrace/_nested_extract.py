@@ -27,7 +27,7 @@ from dlt.extract.items import TableNameMeta
 from dlt.extract.resource import DltResource
 
 from headrace import _nested_ids, _schema
-from headrace._nested_arrow import is_marked, is_set
+from headrace._nested_arrow import is_kept, is_marked, is_set
 from headrace._nested_files import ChildFiles
 from headrace._nested_schema import Columns, keep_types, table_of
 from headrace._nested_tables import (
@@ -108,6 +108,8 @@ class NestedArrowExtractor(ArrowExtractor):
     # ---- what is nested
 
     def _is_wanted(self, resource: DltResource, tables: list[pa.Table], meta: Any) -> bool:
+        if tables and all(map(is_kept, tables)):
+            return False
         marked = is_marked(resource)
         if not marked and not (self._is_set and self._has_nested(resource, tables, meta)):
             return False

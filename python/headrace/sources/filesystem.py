@@ -13,11 +13,16 @@ from dlt.extract.resource import DltResource
 from dlt.sources import filesystem as _dlt
 from dlt.sources.credentials import FileSystemCredentials
 from dlt.sources.filesystem.helpers import FilesystemConfigurationResource
-from dlt.sources.filesystem.readers import _read_csv, _read_csv_duckdb, _read_parquet
+from dlt.sources.filesystem.readers import _read_csv, _read_csv_duckdb
 from fsspec import AbstractFileSystem
 
 from headrace._install import check_version
+from headrace._nested_arrow import nested
+from headrace.files.avro import _read_avro
 from headrace.files.jsonl import _read_jsonl
+from headrace.files.orc import _read_orc
+from headrace.files.parquet import ConfiguredParquet, _read_parquet
+from headrace.files.tables import Configured
 
 check_version()
 
@@ -28,9 +33,11 @@ __all__ = [
     "filesystem",
     "fsspec_filesystem",
     "glob_files",
+    "read_avro",
     "read_csv",
     "read_csv_duckdb",
     "read_jsonl",
+    "read_orc",
     "read_parquet",
     "readers",
 ]
@@ -38,22 +45,29 @@ __all__ = [
 filesystem = _dlt.filesystem
 
 
-def _reader(function: Any, name: str | None = None) -> Any:
+def _reader(function: Any, name: str | None = None, spec: Any = None) -> Any:
     """A reader as a transformer. Without a name the resource has the function's, as dlt's: `_read_jsonl`."""
-    options: Any = {"name": name}
+    options: Any = {"name": name, "spec": spec}
     return dlt.transformer(**options)(function)
 
 
+def _arrow_reader(function: Any, name: str | None = None, spec: Any = Configured) -> Any:
+    """A reader whose Arrow tables become relational tables."""
+    return nested(_reader(function, name, spec))
+
+
 # One line a reader; each is a function of a page of files.
+read_avro = _arrow_reader(_read_avro, "read_avro")
 read_csv = _reader(_read_csv)
 read_csv_duckdb = _reader(_read_csv_duckdb)
 read_jsonl = _reader(_read_jsonl)
-read_parquet = _reader(_read_parquet)
+read_orc = _arrow_reader(_read_orc, "read_orc")
+read_parquet = _arrow_reader(_read_parquet, spec=ConfiguredParquet)
 
 _IN_SOURCE = [
     _reader(_read_csv, "read_csv"),
     _reader(_read_jsonl, "read_jsonl"),
-    _reader(_read_parquet, "read_parquet"),
+    _arrow_reader(_read_parquet, "read_parquet", ConfiguredParquet),
     _reader(_read_csv_duckdb, "read_csv_duckdb"),
 ]
 
