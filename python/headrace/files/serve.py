@@ -104,7 +104,7 @@ class Lines:
                         stream.finish()
                         is_finished = True
                 try:
-                    found = stream.next_batch(_WAIT_MS if self._fed or is_finished else _WAIT_MS // 4)
+                    found = stream.next_batch(0 if self._may_take_more(is_finished) else _WAIT_MS)
                 except _core.Error as error:
                     yield from self._failed(error)
                     return
@@ -118,6 +118,10 @@ class Lines:
         finally:
             if not is_finished:
                 stream.finish()
+
+    def _may_take_more(self, is_finished: bool) -> bool:
+        """Whether dlt may list more files for which there is room, so that the engine is not waited for."""
+        return not is_finished and not self._was_idle and self._fed_bytes < self._max_fed_bytes // 2
 
     def _new_stream(self, engine: _core.Engine) -> _core.Stream:
         self._fed.clear()

@@ -108,6 +108,9 @@ class Skips:
         if self.way == "raise":
             raise self._failed(item, error, place, read) from (error if isinstance(error, BaseException) else None)
         self.n_files += 1
+        tracker = getattr(item, "tracker", None)
+        if tracker is not None and read <= 0:
+            tracker.forget(item)  # nothing of it is loaded: the next run tries it again
         self._list(item, "file", place, read, error)
 
     def _failed(self, item: Any, error: BaseException | str, place: str, read: int) -> Exception:

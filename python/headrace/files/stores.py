@@ -45,7 +45,12 @@ def local_path(item: Any) -> str | None:
     if fs is None:
         return str(item["file_url"])[7:] if str(item["file_url"]).startswith("file://") else None
     protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-    return str(item.local_file_path) if "file" in protocols else None
+    if "file" not in protocols:
+        return None
+    url = str(item["file_url"])
+    if url.startswith("file:///") and "%" not in url and os.name == "posix":
+        return url[7:]
+    return str(item.local_file_path)
 
 
 def remote_version(item: Any) -> Version:

@@ -10,7 +10,6 @@ import dlt
 from dlt.common.storages.fsspec_filesystem import FileItem, FileItemDict, fsspec_filesystem, glob_files
 from dlt.extract import decorators
 from dlt.extract.resource import DltResource
-from dlt.sources import filesystem as _dlt
 from dlt.sources.credentials import FileSystemCredentials
 from dlt.sources.filesystem.helpers import FilesystemConfigurationResource
 from dlt.sources.filesystem.readers import _read_csv, _read_csv_duckdb
@@ -22,6 +21,7 @@ from headrace.files.avro import _read_avro
 from headrace.files.jsonl import _read_jsonl
 from headrace.files.orc import _read_orc
 from headrace.files.parquet import ConfiguredParquet, _read_parquet
+from headrace.files.source import filesystem
 from headrace.files.tables import Configured
 
 check_version()
@@ -41,8 +41,6 @@ __all__ = [
     "read_parquet",
     "readers",
 ]
-
-filesystem = _dlt.filesystem
 
 
 def _reader(function: Any, name: str | None = None, spec: Any = None) -> Any:
