@@ -1,7 +1,5 @@
 """The resource `filesystem`: dlt's, with local folders listed fast and files that were loaded before left out on request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +16,7 @@ from headrace.files.listing import ListedFile, listed
 from headrace.files.tracking import Tracker
 
 __source_name__ = "filesystem"
+# No postponed annotations here: dlt looks for the incremental among those of the function.
 
 
 @decorators.resource(primary_key="file_url", spec=FilesystemConfigurationResource)
