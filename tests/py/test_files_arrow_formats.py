@@ -6,10 +6,8 @@ import io
 import random
 from pathlib import Path
 
-import dlt
 import dlt.sources.filesystem as dlt_files
 import fastavro
-import fsspec
 import headrace.sources.filesystem as files
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,27 +15,10 @@ import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
+from files_reading import read, run
 from oracle import make_pipeline, read_tables, trees
 
 UTC = datetime.timezone.utc
-
-
-def read(reader, folder, glob="*", **options):
-    """What the reader gives for the files of a folder."""
-    fs = fsspec.filesystem("file")
-    items = [files.FileItemDict(item, fs) for item in files.glob_files(fs, str(folder), glob)]
-    return list(reader(sorted(items, key=lambda item: item["file_name"]), **options))
-
-
-def run(module, reader, folder, work, glob="*", pages=None, **options):
-    """A pipeline that loaded the folder's files, in the order of their names."""
-    pipeline = make_pipeline(work, "files")
-    source = module.filesystem(
-        f"file://{folder}", file_glob=glob, incremental=dlt.sources.incremental("file_name", row_order="asc")
-    )
-    made = getattr(module, reader)
-    pipeline.run((source | (made(**options) if options else made)).with_name("t"), loader_file_format="parquet")
-    return pipeline
 
 
 def nested_table(n):

@@ -18,11 +18,13 @@ from fsspec import AbstractFileSystem
 from headrace._install import check_version
 from headrace._nested_arrow import nested
 from headrace.files.avro import _read_avro
+from headrace.files.excel import _read_excel
 from headrace.files.jsonl import _read_jsonl
 from headrace.files.orc import _read_orc
 from headrace.files.parquet import ConfiguredParquet, _read_parquet
 from headrace.files.source import filesystem
 from headrace.files.tables import Configured
+from headrace.files.wav import _read_wav
 
 check_version()
 
@@ -36,9 +38,11 @@ __all__ = [
     "read_avro",
     "read_csv",
     "read_csv_duckdb",
+    "read_excel",
     "read_jsonl",
     "read_orc",
     "read_parquet",
+    "read_wav",
     "readers",
 ]
 
@@ -58,9 +62,11 @@ def _arrow_reader(function: Any, name: str | None = None, spec: Any = Configured
 read_avro = _arrow_reader(_read_avro, "read_avro")
 read_csv = _reader(_read_csv)
 read_csv_duckdb = _reader(_read_csv_duckdb)
+read_excel = _arrow_reader(_read_excel, "read_excel")
 read_jsonl = _reader(_read_jsonl)
 read_orc = _arrow_reader(_read_orc, "read_orc")
 read_parquet = _arrow_reader(_read_parquet, spec=ConfiguredParquet)
+read_wav = _arrow_reader(_read_wav, "read_wav")
 
 _IN_SOURCE = [
     _reader(_read_csv, "read_csv"),
