@@ -178,7 +178,9 @@ def test_a_transformer_behind_the_reader(tmp_path, files):
 
 def test_a_limit_on_files_and_files_per_page(tmp_path, files, monkeypatch):
     anyhow = glob.glob
-    monkeypatch.setattr(glob, "glob", lambda *args, **kwargs: sorted(anyhow(*args, **kwargs)))  # dlt takes what comes first
+    monkeypatch.setattr(
+        glob, "glob", lambda *args, **kwargs: sorted(anyhow(*args, **kwargs))
+    )  # dlt takes what comes first
     for number in range(25):
         write(files / f"{number:02}.jsonl", orders(number * 10, 10))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 import inspect
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlparse
 
 from dlt.common.storages.configuration import FilesystemConfiguration
 from dlt.common.storages.fsspec_filesystem import (
@@ -21,6 +23,7 @@ from dlt.common.storages.fsspec_filesystem import (
     guess_mime_type,
 )
 
+_MODIFIED = ("modified", "mtime", "modify", "last_modified", "LastModified")
 _KNOWS_FILE_INFO = "fetch_file_info" in inspect.signature(glob_files).parameters
 
 
@@ -61,14 +64,42 @@ def listed(fs: Any, bucket_url: str, file_glob: str, fetch_file_info: bool = Fal
         for item in _local(bucket_url, file_glob):
             yield ListedFile(item, fs)
         return
+    scheme = urlparse(bucket_url).scheme
     shown: Any = _WithInfo(fs)
     options: Any = {"fetch_file_info": True} if fetch_file_info and _KNOWS_FILE_INFO else {}
-    for item in glob_files(shown, bucket_url, file_glob, **options):
+    found = glob_files(shown, bucket_url, file_glob, **options)
+    for item in found if scheme in MTIME_DISPATCH else _any(shown, bucket_url, file_glob):
+        item["file_url"] = item["file_url"].replace(f"{scheme}://{scheme}://", f"{scheme}://", 1)  # dlt's, of http
         file = ListedFile(item, fs)
         info = shown.infos.get(fs._strip_protocol(item["file_url"])) or {}
         etag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
         file.etag = None if etag is None else str(etag).strip('"')
         yield file
+
+
+def _any(fs: Any, bucket_url: str, file_glob: str) -> Iterator[FileItem]:
+    """Files of a store that dlt does not know: FTP, WebDAV, SMB, ..."""
+    scheme = urlparse(bucket_url).scheme
+    root = fs._strip_protocol(bucket_url)
+    for path, info in fs.glob(posixpath.join(root, file_glob), detail=True).items():
+        if info["type"] != "file":
+            continue
+        modified: Any = next((info[key] for key in _MODIFIED if info.get(key)), None)
+        if not isinstance(modified, datetime):
+            modified = fs.modified(path) if modified is None else MTIME_DISPATCH["file"]({"mtime": modified})
+        mime_type, encoding = _mime(posixpath.basename(path).partition(".")[2])
+        item = FileItem(
+            file_name=posixpath.basename(path),
+            relative_path=posixpath.relpath(path, root or "."),
+            file_url=f"{scheme}://{path}",
+            mime_type=mime_type,
+            modification_date=modified if modified.tzinfo is not None else modified.replace(tzinfo=timezone.utc),
+        )
+        if info.get("size") is not None:
+            item["size_in_bytes"] = int(info["size"])
+        if encoding is not None:
+            item["encoding"] = encoding
+        yield item
 
 
 def _local(bucket_url: str, file_glob: str) -> Iterator[FileItem]:
