@@ -37,10 +37,14 @@ _Header = int | str | None
 
 
 class _Area(NamedTuple):
-    """What is read of a sheet; rows are those that Excel shows, from 1."""
+    """What is read of a sheet; rows are those that Excel shows, from 1.
+
+    Attributes:
+        header_row: 0: the first row that is not empty; None: there is none; -5: there is none, records begin in row 5.
+    """
 
     sheet: str
-    header_row: int | None  # 0: the first that is not empty; None: there is none; -5: there is none, records begin in row 5
+    header_row: int | None
     n_rows: int | None = None
     columns: str | None = None  # "B:D"
 

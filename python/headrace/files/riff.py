@@ -201,7 +201,8 @@ def _text(content: bytes) -> str:
 
 def _parts(content: bytes) -> list[tuple[bytes, bytes]]:
     """The chunks within a list; the last may be cut."""
-    at, out = 0, []
+    out: list[tuple[bytes, bytes]] = []
+    at = 0
     while at + 8 <= len(content) and len(out) < _MAX_ENTRIES:
         name, n_bytes = struct.unpack_from("<4sI", content, at)
         out.append((name, content[at + 8 : at + 8 + n_bytes]))
