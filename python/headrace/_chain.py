@@ -28,7 +28,15 @@ from dlt.sources.helpers.rest_client.paginators import (
 from headrace import _core
 from headrace._completeness import Watch, html_instead
 from headrace._reader import Reader
-from headrace._request import GivenResponse, NativeResponse, copy_request, may_have_credentials, origin_of
+from headrace._request import (
+    CREDENTIALS,
+    GivenResponse,
+    NativeResponse,
+    copy_request,
+    may_have_credentials,
+    origin_of,
+    without_credentials,
+)
 from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_url, page_error
 
 if TYPE_CHECKING:
@@ -44,7 +52,6 @@ _BUILT_IN = (
     *_AHEAD,
 )
 _FIRST_WINDOW = 2
-_CREDENTIALS = ("authorization", "cookie")
 
 
 class Chain:
@@ -87,12 +94,26 @@ class Chain:
         """Makes the first request."""
         if self.paginator:
             self.paginator.init_request(self.request)
+        prepared = self._prepare()
+        self._seen.add(_digest(prepared))
+        self._send(prepared)
+
+    def _prepare(self) -> requests.PreparedRequest:
+        """The first request; from now on it is known where the chain asks."""
         prepared = self.job.sender.prepare(self.request)
         self.url = prepared.url or ""
         self.host = urlsplit(self.url).netloc
         self._origin = origin_of(self.url)
-        self._seen.add(_digest(prepared))
-        self._send(prepared)
+        return prepared
+
+    def stream(self, number: int) -> _core.Stream:
+        """Which stream's rules the answer is decoded by."""
+        return self.job.fetched
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it stands in its place but has not started."""
+        return False
 
     def resume(self) -> None:
         """Sends what was held back, if it may go now."""
@@ -158,13 +179,15 @@ class Chain:
 
     # ---- one page, as RESTClient.paginate does it
 
+    def _response(self, number: int, page: _core.Page, prepared: requests.PreparedRequest) -> NativeResponse:
+        if number in self.given:
+            return GivenResponse(self.given.pop(number))
+        self.job.sender.keep_cookies(page, prepared)
+        return NativeResponse(page, prepared, self.job.run.settings.max_body_bytes)
+
     def _handle(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
         number = self._next - 1
-        if number in self.given:
-            response: NativeResponse = GivenResponse(self.given.pop(number))
-        else:
-            response = NativeResponse(page, prepared, self.job.run.settings.max_body_bytes)
-            self.job.sender.keep_cookies(page, prepared)
+        response = self._response(number, page, prepared)
         try:
             self.reader.check(page, response, number in self.read, self.read.pop(number, None))
             if self.job.sender.options.on_content and self._asks_again(page, response, prepared, number):
@@ -255,14 +278,12 @@ class Chain:
         origin = origin_of(url)
         if may_have_credentials(self._origin, origin) or self.job.sender.options.allowed_hosts:
             return
-        if self.request.auth is not None or any(name.lower() in _CREDENTIALS for name in self.request.headers or {}):
+        if self.request.auth is not None or any(name.lower() in CREDENTIALS for name in self.request.headers or {}):
             logger.warning(
                 f"headrace: resource `{self.job.name}`: the next page is at {mask_url(url)}, another origin than"
                 f" {self.host}: it is asked for without credentials. Name its host in network.allowed_hosts if it may have them."
             )
-        self.request.auth = None
-        headers = self.request.headers or {}
-        self.request.headers = {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
+        without_credentials(self.request)
 
     def _go_ahead(self, response: NativeResponse) -> None:
         """Keeps a window of requests in flight whose pages are known beforehand; the paginator still says when to stop."""

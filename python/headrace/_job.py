@@ -87,6 +87,8 @@ class Job:
         of_pages: dict[str, Any] = {"selector": steps, "format": self.format.of_stream}
         self.stream = run.engine.stream(**({"selector": []} if is_mapped else of_pages), **rows)
         self.fetched = run.engine.stream(**of_pages, **rows) if is_mapped else self.stream
+        self._control: _core.Stream | None = None
+        self._load_id = str(stream_options["load_id"])
         self.items: deque[tuple[Chain, _core.Page]] = deque()  # pages for the steps
         self.is_parallel = is_parallel
         self.cursor = cursor
@@ -155,6 +157,32 @@ class Job:
             self.is_closed = True
             self.advance()
 
+    @property
+    def control(self) -> _core.Stream:
+        """Decodes nothing: for answers that are no pages."""
+        if self._control is None:
+            self._control = self.run.engine.stream(
+                table=self.name,
+                tables=[],
+                load_id=self._load_id,
+                max_nesting=0,
+                max_length=0,
+                id_kind="random",
+                format="other",
+            )
+        return self._control
+
+    def add_behind(self, chain: Chain, chains: Iterable[Chain]) -> None:
+        """Takes chains whose pages come right behind those of this one; each starts when it may. The run's lock is held."""
+        at = self._chains.index(chain)
+        for number, one in enumerate(chains, 1):
+            self._chains.insert(at + number, one)
+
+    def may_start(self, chain: Chain) -> bool:
+        """Whether a chain that waits in its place may ask now."""
+        n_running = sum(not one.is_waiting and not one.ended for one in self._chains)
+        return self.is_first(chain) or n_running < self.window(chain.host)
+
     def is_first(self, chain: Chain) -> bool:
         """Whether the chain's pages are the next to be accepted."""
         return not self._chains or self._chains[0] is chain
@@ -173,8 +201,9 @@ class Job:
                 self._chains.popleft()
             if not self._start_next():
                 break
-        for chain in self._chains:
-            chain.resume()
+        for chain in list(self._chains):
+            if not chain.ended:
+                chain.resume()
         if self.is_closed and self.is_idle and not self.is_mapped:
             self.finish_rows()
 

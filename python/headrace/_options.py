@@ -1,7 +1,7 @@
 """What headrace's own keys in a rest_api configuration say; they are taken out before dlt looks at it.
 
     client:   rate_limit, max_requests_per_second, max_in_flight, retry, network
-    endpoint: retry, rate_cost, response, graphql
+    endpoint: retry, rate_cost, response, graphql, job
     both:     on_incomplete, on_error, total_count_path, error_path; types of `auth` that are not dlt's
 
 docs/rate-limits.md, docs/retries.md, docs/networks.md, docs/truncation.md, docs/authentication.md and
@@ -20,6 +20,7 @@ from dlt.sources.helpers.rest_client.client import RESTClient
 
 from headrace._formats import ResponseFormat, response_format
 from headrace._graphql import GraphQL, expand
+from headrace._job_rules import JobRules, expand_job
 from headrace._option_values import known, millis, number
 from headrace.auth import create, is_ours
 from headrace.config import HeadraceConfiguration
@@ -33,7 +34,7 @@ _PATHS = ("total_count_path", "error_path")
 _BOTH = (*_CHOICES, *_PATHS)
 CLIENT_KEYS = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network", *_BOTH)
 ENDPOINT_KEYS = ("retry", "rate_cost", "response", *_BOTH)
-_SPECIAL = ("graphql",)  # an endpoint's own, not for all of them
+_SPECIAL = ("graphql", "job")  # an endpoint's own, not for all of them
 _ENDPOINT = (*ENDPOINT_KEYS, *_SPECIAL)
 _RULE = ("requests", "per")
 RETRY_KEYS = ("max_attempts", "backoff", "max_delay", "max_total", "statuses", "methods", "on_content", "breaker")
@@ -72,6 +73,7 @@ class Options:
         error_path: jsonpath that has a value only in an answer that is an error in spite of its status 200.
         graphql: What answers to a GraphQL request must be; None: it is none.
         response: How bodies are read; None: as JSON documents.
+        job: How the job is followed that the request creates; None: it creates none.
     """
 
     route: dict[str, Any] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class Options:
     error_path: str | None = None
     graphql: GraphQL | None = None
     response: ResponseFormat | None = None
+    job: JobRules | None = None
 
 
 _NONE = Options()
@@ -206,6 +209,11 @@ def _endpoint(base: Options, own: Mapping[str, Any], where: str) -> Options:
 
 def _special(resource: dict[str, Any], base: Options, own: Mapping[str, Any], where: str) -> Options:
     """What an endpoint is for: changes the resource to what dlt knows."""
+    if "job" in own and "graphql" in own:
+        raise ConfigurationError(f"`{where}` may have `job` or `graphql`, not both")
+    if "job" in own:
+        resource["endpoint"], job = expand_job(resource.get("endpoint"), own["job"], f"{where}.job")
+        return replace(base, job=job)
     if "graphql" not in own:
         return base
     resource["endpoint"], rules, is_query = expand(resource.get("endpoint"), own["graphql"], f"{where}.graphql")

@@ -29,6 +29,7 @@ from dlt.sources.rest_api.config_setup import (
 )
 
 from headrace import _normalize_loads, _status
+from headrace._async_job import JobChain
 from headrace._chain import Chain
 from headrace._incremental import Cursor
 from headrace._isolation import Memory, identity, text_of
@@ -289,7 +290,8 @@ class Plan:
         made: requests.Request = client._create_request(
             path_or_url=path, method=self.arguments["method"], auth=client.auth, hooks=hooks, **request
         )
-        return Chain(job, made, paginator, extra)
+        kind = Chain if job.options.job is None else JobChain
+        return kind(job, made, paginator, extra)
 
 
 def _parent_keys(source: Any, resource: DltResource, way: Way) -> list[str] | bool | None:

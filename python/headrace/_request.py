@@ -40,6 +40,7 @@ _OF_REQUESTS = {
     "transfer-encoding",
     "host",
 }  # headers that requests itself makes
+CREDENTIALS = ("authorization", "cookie")  # headers
 _OWN_HEADERS = ("accept-encoding", "connection", "content-length", "transfer-encoding")
 
 
@@ -101,6 +102,15 @@ def origin_of(url: str) -> tuple[str, str]:
 def may_have_credentials(of: tuple[str, str], to: tuple[str, str]) -> bool:
     """Whether what was for one origin may go to another: the same, or its https (requests' `should_strip_auth`)."""
     return of == to or (of[0], to) == ("http", ("https", of[1]))
+
+
+def without_credentials(request: requests.Request) -> requests.Request:
+    """Takes authentication and cookies off a request."""
+    request.auth = None
+    request.headers = {
+        name: value for name, value in (request.headers or {}).items() if name.lower() not in CREDENTIALS
+    }
+    return request
 
 
 class Unsent(requests.PreparedRequest):

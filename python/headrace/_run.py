@@ -105,9 +105,28 @@ class Run:
         job = chain.job
         job.tags[tag] = (prepared.url or "", number)
         if isinstance(prepared, Unsent):
-            self.sessions.ask(job.client, prepared.made, job.is_parallel, lambda found: self._answer(tag, found))
+            made = prepared.made
+
+            def ask() -> None:
+                self.sessions.ask(job.client, made, job.is_parallel, lambda found: self._answer(tag, found))
+
+            if delay_ms:
+                timer = threading.Timer(delay_ms / 1000, ask)
+                timer.daemon = True
+                timer.start()
+            else:
+                ask()
         else:
-            self.engine.submit(job.fetched, tag, *job.sender.arguments(prepared), delay_ms=delay_ms, more=self._is_busy)
+            self.engine.submit(
+                chain.stream(number), tag, *job.sender.arguments(prepared), delay_ms=delay_ms, more=self._is_busy
+            )
+
+    def submit_answer(self, chain: Chain, number: int, prepared: requests.PreparedRequest, body: bytes) -> None:
+        """Page `number` of a chain, whose bytes are here."""
+        tag = self.new_tag()
+        self._waiting[tag] = (chain, number)
+        chain.job.tags[tag] = (prepared.url or "", number)
+        self.engine.submit_bytes(chain.stream(number), tag, body, prepared.url or "")
 
     def new_tag(self) -> int:
         """A number that no page has yet."""
@@ -126,7 +145,7 @@ class Run:
                 if isinstance(found, requests.Response):
                     chain.given[number] = found
                     job.counts["requests"] += 1
-                    self.engine.submit_bytes(job.fetched, tag, found.content, found.url or "")
+                    self.engine.submit_bytes(chain.stream(number), tag, found.content, found.url or "")
                     return
                 del self._waiting[tag]
                 if job.error is not None or chain.ended:
@@ -149,7 +168,7 @@ class Run:
                 self._is_busy = len(pages) > 1
                 for page in pages:
                     chain, number = self._waiting.pop(page.tag)
-                    if chain.job.format.needs(page) and not chain.job.hooks.get("response"):
+                    if number >= 0 and chain.job.format.needs(page) and not chain.job.hooks.get("response"):
                         self._convert(chain, number, page)
                     else:
                         self._dispatch(chain, number, page)
