@@ -243,6 +243,9 @@ static void finished(hr_http *http, hr_http_transfer *transfer, CURLcode curl_co
     bool is_sent = sent_us > 0;
     COUNT(http->wire_bytes, (uint64_t)wire);
     hr_error err;
+    if (curl_code == CURLE_OK && transfer->in_headers) {
+        curl_code = CURLE_GOT_NOTHING; /* closed within the headers: libcurl takes that for an empty body */
+    }
     if (curl_code != CURLE_OK && !transfer->cut) { /* before the handle is removed: it knows the socket's error */
         hr__http_error_fill(transfer, curl_code, &err);
         job->throttled += err.code == HR_TIMEOUT;
@@ -595,6 +598,7 @@ int hr__http_new(const hr_http_options *options, hr_http **http_out, hr_error *e
     http->check_ms = UINT64_MAX;
     http->ca_file = find_ca_file();
     pthread_mutex_init(&http->lock, NULL); /* Linux and macOS: cannot fail with default attributes */
+    http->number = http->options.pacer != NULL ? hr__pacer_number(http->options.pacer) : 0;
     int rc = http->options.pacer == NULL ? hr__error_memory(err, HR_STAGE_FETCH) : hr__http_sockets_init(http, err);
     if (rc != HR_OK) {
         goto fail;

@@ -126,6 +126,7 @@ struct hr_http_transfer {
 
 struct hr_http {
     hr_http_options options;
+    uint64_t number; /* the pacer's for this engine */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;

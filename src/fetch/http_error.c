@@ -76,6 +76,11 @@ static int cut_short(const hr_http_transfer *transfer, hr_error *err) {
 
 static int lost(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *err) {
     peer server = server_of(transfer);
+    if (transfer->in_headers && curl_code == CURLE_GOT_NOTHING) {
+        return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH,
+                             "the headers of the answer of %s are cut short: the connection was closed within them",
+                             server.text);
+    }
     if (transfer->in_headers) {
         return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH, "the headers of the answer of %s could not be read: %s",
                              server.text, curl_words(transfer, curl_code));

@@ -49,8 +49,9 @@ hr_http_host *hr__http_host_get(hr_http *http, const hr_origin *origin) {
     if (host == NULL) {
         return NULL;
     }
-    host->known = hr__pacer_enter(http->options.pacer, origin->host, origin->port, http->options.max_in_flight_per_host,
-                                  http->options.first_window, hr__http_clock_us());
+    host->known =
+        hr__pacer_enter(http->options.pacer, http->number, origin->host, origin->port,
+                        http->options.max_in_flight_per_host, http->options.first_window, hr__http_clock_us());
     if (host->known == NULL) {
         hr__free(http->options.alloc, host);
         return NULL;

@@ -14,6 +14,7 @@ struct hr_pacer {
     _Atomic int refs;
     pthread_mutex_t lock;
     hr_pacer_host *hosts; /* @locks lock */
+    uint64_t n_engines;   /* @locks lock; numbers given out */
 };
 
 hr_pacer *hr__pacer_new(void) {
@@ -51,6 +52,13 @@ void hr__pacer_unlock(hr_pacer *pacer) {
     pthread_mutex_unlock(&pacer->lock);
 }
 
+uint64_t hr__pacer_number(hr_pacer *pacer) {
+    hr__pacer_lock(pacer);
+    uint64_t number = ++pacer->n_engines;
+    hr__pacer_unlock(pacer);
+    return number;
+}
+
 static bool is_forgotten(const hr_pacer_host *host, uint64_t now_us) {
     const hr_pace *pace = &host->pace;
     uint64_t until_us = host->idle_us + KEPT_US;
@@ -60,6 +68,7 @@ static bool is_forgotten(const hr_pacer_host *host, uint64_t now_us) {
     }
     until_us = pace->has_quota && pace->reset_us > until_us ? pace->reset_us : until_us;
     until_us = pace->paused_until_us > until_us ? pace->paused_until_us : until_us;
+    until_us = host->left_until_us > until_us ? host->left_until_us : until_us;
     return host->n_users == 0 && now_us > until_us;
 }
 
@@ -83,7 +92,7 @@ static hr_pacer_host *find(hr_pacer *pacer, const char *name, uint32_t port) {
     return host;
 }
 
-hr_pacer_host *hr__pacer_enter(hr_pacer *pacer, const char *name, uint32_t port, uint32_t max_window,
+hr_pacer_host *hr__pacer_enter(hr_pacer *pacer, uint64_t engine, const char *name, uint32_t port, uint32_t max_window,
                                uint32_t first_window, uint64_t now_us) {
     size_t size = strlen(name) + 1;
     hr__pacer_lock(pacer);
@@ -106,11 +115,12 @@ hr_pacer_host *hr__pacer_enter(hr_pacer *pacer, const char *name, uint32_t port,
         host->pace.max_window = max_window;
         host->pace.window = host->pace.window > max_window ? max_window : host->pace.window;
     }
-    if (host != NULL && host->n_users == 0) { /* the breaker is a run's */
+    if (host != NULL && host->n_users == 0 && host->asked_by != engine) { /* a new run begins anew */
         host->n_unanswered = 0;
         host->left_until_us = 0;
     }
     if (host != NULL) {
+        host->asked_by = engine;
         host->n_users++;
     }
     hr__pacer_unlock(pacer);

@@ -196,6 +196,35 @@ def test_an_error_of_the_configuration_is_not_left_out(api: Any, tmp_path: Path)
         run(make_pipeline(tmp_path, "p"), made)
 
 
+def test_a_host_that_is_down_is_left_alone(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """The circuit breaker: after three requests without any answer the other parents' fail at once."""
+    monkeypatch.setenv("HEADRACE__MAX_IN_FLIGHT_PER_HOST", "1")
+    n_parents = 200
+
+    def handler(request: Request) -> Answer:
+        if request.path == "/parents":
+            return Answer([{"id": number} for number in range(n_parents)])
+        return Answer(raw=b"")  # closed without a word
+
+    server = api(handler)
+    retry = {"max_attempts": 2, "backoff": 0.001, "breaker": {"requests": 3, "seconds": 600}}
+    endpoint = {"path": "parents/{resources.parents.id}", "paginator": "single_page", "on_error": "skip_parent"}
+    made: Any = {
+        "client": {"base_url": server.url, "retry": retry},
+        "resources": [
+            {"name": "parents", "endpoint": {"path": "parents", "paginator": "single_page"}},
+            {"name": "children", "endpoint": endpoint},
+        ],
+    }
+    pipeline = make_pipeline(tmp_path, "p")
+    pipeline.run(rest_api.rest_api_source(made, name="api"))
+    found = headrace.status()[pipeline.last_trace.last_extract_info.loads_ids[-1]]["resources"]["children"]
+    assert len(found["skipped"]) == n_parents
+    assert "circuit breaker" in found["skipped"][-1]["error"], found["skipped"][-1]
+    asked = [request for request in server.requests if request.path != "/parents"]
+    assert 3 <= len(asked) <= 12, len(asked)  # of 400
+
+
 def test_missing_pages_of_a_parent_are_left_out_too(api: Any, tmp_path: Path, native_only: Any) -> None:
     def handler(request: Request) -> Answer:
         answer = Server()(request)

@@ -17,6 +17,8 @@ Routes (query arguments with their defaults):
     /close                           the connection closed instead of an answer
     /garbage                         bytes that are no HTTP
     /short?sent=1024&length=4096     fewer bytes than Content-Length says
+    /cut?at=9&form=length&end=close  /json (`length`, `chunked`, `gzip`, or until the connection ends: `bare`), its first `at`
+                                     bytes, head included; then closed or `reset`. `times=`: that often, then whole
     /short-chunked                   a chunked body without its last chunk
     /slow?ms=100                     /json after a while
     /hang, /hang-body                never an answer; a first byte of the body, then nothing
@@ -98,6 +100,21 @@ class Exchange:
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+
+def cut_answer(form: str, body: bytes) -> bytes:
+    """What /cut sends when it is not cut."""
+    if form == "gzip":
+        body = gzip.compress(body, mtime=0)
+    lines = {
+        "length": f"Content-Length: {len(body)}",
+        "gzip": f"Content-Encoding: gzip\r\nContent-Length: {len(body)}",
+        "chunked": "Transfer-Encoding: chunked",
+        "bare": "Connection: close",
+    }
+    if form == "chunked":
+        body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:10], body[10:])) + b"0\r\n\r\n"
+    return f"HTTP/1.1 200 OK\r\n{lines[form]}\r\n\r\n".encode() + body
 
 
 def items(exchange: Exchange) -> bytes:
@@ -291,6 +308,16 @@ class Faults:
     async def on_short(self, exchange: Exchange, _: str) -> None:
         exchange.head(200, f"Content-Length: {exchange.number('length', 4096)}")
         exchange.writer.write(b"x" * exchange.number("sent", 1024))
+        raise Dropped
+
+    async def on_cut(self, exchange: Exchange, _: str) -> None:
+        self.seen[exchange.target] += 1
+        answer = cut_answer(exchange.query.get("form", "length"), items(exchange))
+        is_whole = self.seen[exchange.target] > exchange.number("times", 1 << 30)
+        exchange.writer.write(answer if is_whole else answer[: exchange.number("at", 9)])
+        await exchange.writer.drain()
+        if exchange.query.get("end") == "reset" and not is_whole:
+            exchange.reset()
         raise Dropped
 
     async def on_short_chunked(self, exchange: Exchange, _: str) -> None:

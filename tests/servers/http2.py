@@ -12,6 +12,8 @@ Routes (query arguments with their defaults):
     /refused?times=1          RST_STREAM with REFUSED_STREAM, then as /items
     /goaway?times=1           the answer, then GOAWAY: the connection takes no more
     /drop?times=1             the connection is closed in mid-body, then as /items
+    /cut?at=9                 the first `at` bytes of the answer's frames, then the connection is closed; `whole` is how many
+                              bytes they are. `times=`: that often, then as /items
     /short                    a body shorter than its content-length
 """
 
@@ -105,6 +107,7 @@ class Http2:
         self.protocols: set[str | None] = set()  # that were agreed on
         self.requests: list[tuple[str, dict[str, str]]] = []  # path and query, headers
         self.url = ""
+        self.whole = 0  # bytes of the last answer to /cut
         self._seen: Counter[str] = Counter()
         self._together: list[tuple[Connection, int, bytes]] = []
         self._loop = asyncio.new_event_loop()
@@ -147,6 +150,17 @@ class Http2:
                 for waiting in self._together:
                     waiting[0].answer(*waiting[1:])
                 self._together.clear()
+        elif parts.path == "/cut" and self._seen[target] <= int(query.get("times", 1 << 30)):
+            connection.flush()
+            connection.h2.send_headers(
+                stream, [(":status", "200"), ("x-filler", "f" * 20), ("content-length", str(len(body)))]
+            )
+            connection.h2.send_data(stream, body[:50])
+            connection.h2.send_data(stream, body[50:], end_stream=True)
+            answer = connection.h2.data_to_send()
+            self.whole = len(answer)
+            connection.transport.write(answer[: int(query.get("at", 9))])
+            connection.transport.abort()
         elif parts.path in ("/items", "/together") or self._seen[target] > int(query.get("times", 1)):
             connection.answer(stream, body)
         elif parts.path == "/refused":
