@@ -368,6 +368,10 @@ static PyObject *Stream_get_n_committed(StreamObject *self, void *unused) {
     return PyLong_FromUnsignedLongLong(hr__stream_committed(self->stream));
 }
 
+static PyObject *Stream_get_n_records(StreamObject *self, void *unused) {
+    return PyLong_FromUnsignedLongLong(hr__stream_records(self->stream));
+}
+
 static PyObject *Stream_null_columns(StreamObject *self, PyObject *unused) {
     hr_buf names;
     hr__buf_init(&names, &hr__allocator_libc, 0);
@@ -413,6 +417,7 @@ static PyMethodDef Stream_methods[] = {
 static PyGetSetDef Stream_getset[] = {
     {"n_accepted", (getter)Stream_get_n_accepted, NULL, NULL, NULL},
     {"n_committed", (getter)Stream_get_n_committed, NULL, NULL, NULL},
+    {"n_records", (getter)Stream_get_n_records, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

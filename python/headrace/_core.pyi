@@ -133,6 +133,7 @@ class Stream:
 
     n_accepted: int
     n_committed: int  # of the accepted pages
+    n_records: int  # of the committed pages, before what contracts and filters leave out
     def select(self, steps: Sequence[Step]) -> None:
         """Sets the selector of pages decoded from now on."""
     def accept(self, page: Page, keep: bytes | None = None, extra: bytes | None = None) -> None:

@@ -137,15 +137,19 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
     """dlt's normalizer of extracted records with the engine in it. Records that it cannot take go dlt's own way."""
 
     _engine: _core.Engine | None = None
+    _root = ""  # of the file at hand
+    _n_received = _n_rows = 0  # its records, and the root table's rows that were made of them
     _naming_calls: Any = None
     _rule_calls: Any = None
 
     def __call__(self, extracted_items_file: str, root_table_name: str) -> list[TSchemaUpdate]:
         """Normalizes the file's records into load files. Returns the tables and columns that were added."""
+        self._root, self._n_received, self._n_rows = root_table_name, 0, 0
         why = _normalize_reasons.reason(self.schema, root_table_name, self.item_storage)
         if why is not None:
-            _status.note(self.load_id, root_table_name, why)
-            return super().__call__(extracted_items_file, root_table_name)
+            updates = super().__call__(extracted_items_file, root_table_name)
+            _status.note(self.load_id, root_table_name, why, received=self._n_received, rows=self._n_rows)
+            return updates
         self._maybe_cancel()
         with self.normalize_storage.extracted_packages.storage.open_file(extracted_items_file, "rb") as file:
             pieces = _Pieces(_lines(file))
@@ -154,9 +158,22 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         if pieces.n == 0:
             return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
         by_rows = why_rows(self.item_storage, self.config.destination_capabilities)
-        _status.note(self.load_id, root_table_name, None, work.n_records, work.n_by_dlt, by_rows)
+        counts = {"received": self._n_received, "rows": self._n_rows}
+        _status.note(self.load_id, root_table_name, None, work.n_records, work.n_by_dlt, by_rows, **counts)
         self._truncate_if_empty(root_table_name, work.updates)
         return work.updates
+
+    def received(self, n_records: int) -> None:
+        """Counts records of the file that the engine has done."""
+        self._n_received += n_records
+
+    def _normalize_chunk(self, root: str, items: list[Any], has_pua: bool, skip_write: bool) -> TSchemaUpdate:
+        self._n_received += 0 if skip_write else len(items)
+        return super()._normalize_chunk(root, items, has_pua, skip_write)
+
+    def _report_progress(self, table_name: str, items_count: int) -> None:
+        self._n_rows += items_count if table_name == self._root else 0
+        super()._report_progress(table_name, items_count)
 
     def _truncate_if_empty(self, root: str, updates: list[TSchemaUpdate]) -> None:
         """Rows were all left out: a table that has seen data is emptied, as dlt does it (`JsonLItemsNormalizer.__call__`)."""
@@ -234,6 +251,7 @@ class _File:
                 batches = stream.next_batch(_WAIT_MS)
             except _core.Error as error:
                 self._take_nulls(stream)
+                self.owner.received(stream.n_records)
                 stream = None
                 self._by_dlt(error)
                 if self._is_too_much():
@@ -244,6 +262,7 @@ class _File:
             self.owner._maybe_cancel()
             if batches is None:
                 self._take_nulls(stream)
+                self.owner.received(stream.n_records)
                 self._ended = True
             elif batches is not False and not self._violations:
                 self._write(batches)  # type: ignore[arg-type]
@@ -340,6 +359,7 @@ class _File:
         self._again = deque(again)
         items = piece.items()
         first, end = (error.record, error.record + 1) if error.record >= 0 else (piece.skip, len(items))
+        self.owner.received(first - piece.skip)
         self._normalize(piece, items, first, end)
         if end < len(items):
             self._again.appendleft(piece._replace(skip=end))

@@ -24,6 +24,9 @@ class TableStatus(TypedDict):
         reason: Why it did not; None: it did.
         records: Records that the engine took.
         by_dlt: Records among them that dlt took itself (new columns under a contract, typed values, errors).
+        received: Records of the extracted files.
+        rows: Rows of the table that were made of them.
+        discarded: received - rows: records that schema contracts or row filters left out.
         by_rows: Why dlt's writer gets their rows as Python objects; None: the engine writes the load files' text too.
     """
 
@@ -31,6 +34,9 @@ class TableStatus(TypedDict):
     reason: str | None
     records: int
     by_dlt: int
+    received: int
+    rows: int
+    discarded: int
     by_rows: str | None
 
 
@@ -45,8 +51,8 @@ class ResourceStatus(TypedDict):
             sees them.
         counts: Of a resource that the engine served: `requests` (repeated ones count), `pages`, `bytes` and `records` that were
             received; `rows` of the root table that dlt was given; records `left_out` by the incremental or by steps (below 0
-            if these make more of them): records = rows + left_out. What schema contracts discard of the rows is the
-            difference to dlt's row counts of the normalize step. And `skipped`: parents (or the
+            if these make more of them): records = rows + left_out. What schema contracts discard of the rows stands with the
+            table: `tables[table]["discarded"]`. And `skipped`: parents (or the
             resource) that failed and were left out.
         warnings: What looked like missing pages (docs/truncation.md); the first 20.
         skipped: What failed and was left out by `on_error`.
@@ -118,9 +124,19 @@ def note_counts(
 
 
 def note(
-    load_id: str, table: str, reason: str | None, records: int = 0, by_dlt: int = 0, by_rows: str | None = None
+    load_id: str,
+    table: str,
+    reason: str | None,
+    records: int = 0,
+    by_dlt: int = 0,
+    by_rows: str | None = None,
+    *,
+    received: int = 0,
+    rows: int = 0,
 ) -> None:
     """Adds a file's records to its table's."""
+    from dlt.common import logger
+
     with _lock:
         tables = _load(load_id)["tables"]
         known = tables.get(table)
@@ -130,15 +146,22 @@ def note(
                 "reason": reason,
                 "records": 0,
                 "by_dlt": 0,
+                "received": 0,
+                "rows": 0,
+                "discarded": 0,
                 "by_rows": by_rows,
             }
-            from dlt.common import logger
-
             how = "in the engine" if reason is None else f"by dlt: {reason}"
             how += f", written by dlt row by row: {by_rows}" if by_rows else ""
             logger.info(f"headrace: load {load_id}: `{table}` is normalized {how}")
         known["records"] += records
         known["by_dlt"] += by_dlt
+        known["received"] += received
+        known["rows"] += rows
+        known["discarded"] += received - rows
+        if received != rows:
+            left_out = f"{received - rows} left out by contracts or filters"
+            logger.info(f"headrace: load {load_id}: `{table}`: of {received} records {rows} became rows, {left_out}")
 
 
 def with_notes(result: TWorkerRV) -> TWorkerRV:
@@ -168,7 +191,8 @@ def _at_home(result: tuple[Any, ...], notes: dict[str, dict[str, TableStatus]]) 
 
     for load_id, tables in notes.items():
         for name, table in tables.items():
-            note(load_id, name, table["reason"], table["records"], table["by_dlt"], table["by_rows"])
+            counts = {key: table[key] for key in ("records", "by_dlt", "by_rows", "received", "rows")}
+            note(load_id, name, table["reason"], **counts)  # type: ignore[arg-type]
     return TWorkerRV(*result)
 
 

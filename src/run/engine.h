@@ -157,6 +157,8 @@ HR_MUST_CHECK int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, u
 void hr__stream_finish(hr_stream *stream);
 /* How many accepted or fed pages are committed; a page that failed is not, nor are those behind it. */
 uint64_t hr__stream_committed(hr_stream *stream);
+/* How many records those pages had, before what contracts and filters leave out. */
+uint64_t hr__stream_records(hr_stream *stream);
 
 /* ---- output */
 

@@ -106,6 +106,7 @@ struct hr_stream {
     bool has_steps;
     uint64_t n_accepted, next_commit;
     uint64_t n_committed; /* without the page that failed and those behind it */
+    uint64_t n_records;   /* of the committed pages, before what contracts and filters leave out */
     hr_page_list ready;   /* normalized, sorted by seq */
     bool committing, finished, failed;
     hr_error error;

@@ -267,6 +267,13 @@ uint64_t hr__stream_committed(hr_stream *stream) {
     return n;
 }
 
+uint64_t hr__stream_records(hr_stream *stream) {
+    pthread_mutex_lock(&stream->lock);
+    uint64_t n = stream->n_records;
+    pthread_mutex_unlock(&stream->lock);
+    return n;
+}
+
 void hr__stream_finish(hr_stream *stream) {
     pthread_mutex_lock(&stream->lock);
     stream->finished = true;
@@ -527,6 +534,7 @@ static void commit(hr_stream *stream, hr_page *page) {
         hr_page *head = stream->ready.first;
         stream->ready.first = head->next;
         bool failed = stream->failed;
+        size_t n_records = head->n_records - head->skip;
         pthread_mutex_unlock(&stream->lock);
         commit_page(stream, head, failed);
         batch_put(stream, head);
@@ -534,6 +542,7 @@ static void commit(hr_stream *stream, hr_page *page) {
         pthread_mutex_lock(&stream->lock);
         stream->next_commit++;
         stream->n_committed += !stream->failed;
+        stream->n_records += stream->failed ? 0 : n_records;
         pthread_cond_broadcast(&stream->changed);
     }
     stream->committing = false;

@@ -269,6 +269,9 @@ def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
         "reason": "column `t.w` is of type wei",
         "records": 0,
         "by_dlt": 0,
+        "received": 1,
+        "rows": 1,
+        "discarded": 0,
         "by_rows": None,
     }
 
