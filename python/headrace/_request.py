@@ -41,7 +41,7 @@ _OF_REQUESTS = {
     "host",
 }  # headers that requests itself makes
 CREDENTIALS = ("authorization", "cookie")  # headers
-_OWN_HEADERS = ("accept-encoding", "connection", "content-length", "transfer-encoding")
+_OWN_HEADERS = ("content-length", "transfer-encoding")  # of the rest, fetch leaves out what libcurl knows better
 
 
 def selector_steps(path: Any) -> list[_core.Step] | None:

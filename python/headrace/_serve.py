@@ -149,7 +149,7 @@ class Service:
                 self._memory.keep(job.skipped)
                 self.was_skipped = job.is_skipped
             is_done = True
-            if job.empty and not self._resource.is_transformer and self._steps is None:
+            if job.empty and job.counts["pages"] and not self._resource.is_transformer and self._steps is None:
                 yield []
         finally:
             if not is_done:

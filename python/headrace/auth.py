@@ -27,7 +27,7 @@ from dlt.sources.helpers.requests.retry import Client
 from dlt.sources.helpers.rest_client.auth import APIKeyAuth, AuthConfigBase
 
 from headrace._token_store import TokenStore
-from headrace.exceptions import AuthenticationFailed, mask_url
+from headrace.exceptions import AuthenticationFailed, AuthenticationUnreachable, mask_url
 
 _LOCK = threading.RLock()  # tokens are fetched one at a time; requests that need one wait for it
 _CLIENT_AUTHS = ("post", "basic", "none", "private_key_jwt")
@@ -83,7 +83,14 @@ def _text(value: str | bytes) -> str:
 def _post(url: str, what: str, **options: Any) -> Any:
     """A request for a token: the answer's JSON. Its error names neither what was sent nor other parts of the answer."""
     method = options.pop("method", "POST")
-    response = Client(raise_for_status=False).session.request(method, url, **options)
+    try:
+        response = Client(raise_for_status=False).session.request(method, url, **options)
+    except requests.RequestException as error:  # its text has the whole URL
+        kind = type(error).__name__
+        text = (
+            f"auth: {what}: {mask_url(url)} could not be asked ({kind}). Is it right, and can it be reached from here?"
+        )
+        raise AuthenticationUnreachable(text) from None
     try:
         body = response.json() if response.content else {}
     except ValueError:
@@ -269,6 +276,8 @@ class OAuth2(_TokenHolder):
                     interval += 5  # RFC 8628, 3.5
                 elif error.error != "authorization_pending":
                     raise
+            except AuthenticationUnreachable:
+                interval *= 2  # RFC 8628, 3.5
         raise AuthenticationFailed(f"auth: nobody entered the code at {link} in time")
 
 

@@ -41,13 +41,13 @@ def _login(given: argparse.Namespace) -> int:
     from dlt.common.configuration.exceptions import ConfigurationException
 
     from headrace._device_login import login
-    from headrace.exceptions import AuthenticationFailed
+    from headrace.exceptions import AuthenticationFailed, AuthenticationUnreachable
 
     names = ("token_url", "device_url", "client_id", "client_auth", "scope", "audience", "token_store")
     fields = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     try:
         print(login(given.source, fields, again=given.again))
-    except AuthenticationFailed as error:
+    except (AuthenticationFailed, AuthenticationUnreachable) as error:
         print(f"headrace login: {error}", file=sys.stderr)
         return 1
     except (ConfigurationException, ValueError) as error:

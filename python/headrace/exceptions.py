@@ -50,6 +50,10 @@ class AuthenticationFailed(HeadraceError, TerminalException):
         self.error = error
 
 
+class AuthenticationUnreachable(HeadraceError, TransientException):
+    """Where tokens are given could not be reached; a later run may succeed."""
+
+
 _ADVICE = {
     "SYNTAX": "the answer is not the JSON that was expected: look at it with curl; the data may be behind a login, or the"
     " body was cut",

@@ -67,6 +67,15 @@ def test_no_access_is_status_1(api: Any, tmp_path: Path, capsys: Any) -> None:
     assert "access_denied: no" in capsys.readouterr().err
 
 
+def test_a_server_that_is_not_there_is_status_1(tmp_path: Path, capsys: Any) -> None:
+    wrong = arguments("http://127.0.0.1:9", tmp_path)
+    wrong[wrong.index("http://127.0.0.1:9/device")] += "?api_key=s3cret"
+    assert headrace.cli.main(wrong) == 1
+    err = capsys.readouterr().err
+    assert "http://127.0.0.1:9/device?api_key=*** could not be asked (ConnectionError)" in err
+    assert "s3cret" not in err
+
+
 def test_no_refresh_token_is_status_1(api: Any, tmp_path: Path, capsys: Any) -> None:
     server = Server()
     server.refreshes = False

@@ -392,3 +392,32 @@ def test_only_a_busy_host_is_asked_less(api: Any, tmp_path: Path, monkeypatch: A
     pipeline.run(rest_api.rest_api_source(made, name="api"), loader_file_format="parquet")
     assert pipeline.last_trace.last_normalize_info.row_counts["items"] == 6
     assert bool(narrowed) == (failure in ("503", "429"))
+
+
+@pytest.mark.parametrize("n_pages", [0, 1])
+def test_a_page_that_is_ignored_makes_no_table(api: Any, tmp_path: Path, native_only: Any, n_pages: int) -> None:
+    """An empty page makes one; a status that is ignored before the first page does not."""
+
+    def handler(request: Request) -> Answer:
+        page = int(request.query["page"])
+        return Answer([], status=200) if page < n_pages else Answer({}, status=404)
+
+    server = api(handler)
+    endpoint = {
+        "path": "items",
+        "paginator": {"type": "page_number", "base_page": 0, "total_path": None},
+        "response_actions": [{"status_code": 404, "action": "ignore"}],
+    }
+    pipelines = run_both(
+        lambda: {"client": {"base_url": server.url}, "resources": [{"name": "items", "endpoint": endpoint}]}, tmp_path
+    )
+    assert ("items" in pipelines[1].default_schema.tables) == (n_pages > 0)
+
+
+def test_encodings_and_connections_of_the_users(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = api(lambda request: Answer([{"id": 1}]))
+    headers = {"Accept-Encoding": "identity", "Connection": "close"}
+    made = {"client": {"base_url": server.url, "headers": headers}, "resources": ["items"]}
+    run_both(lambda: made, tmp_path)
+    for request in server.requests:
+        assert (request.headers["Accept-Encoding"], request.headers["Connection"]) == ("identity", "close")
