@@ -288,6 +288,7 @@ class _File:
             stop_at_record=True,
             leave_double_decimals=not _dlt_versions.DECIMALS_OF_DOUBLES_BY_TEXT,
             for_text=owner.item_storage.writer_spec.file_format != "parquet",
+            leave_typed_moments=_dlt_versions.KEEPS_OFFSETS,
             leave_typed_timestamps=_dlt_versions.KEEPS_OFFSETS
             and owner.item_storage.writer_spec.file_format in ("jsonl", "csv"),
             **_schema.normalizer_options(

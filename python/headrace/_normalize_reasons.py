@@ -17,7 +17,7 @@ _OWN_NAMES = ("_dlt_id", "_dlt_load_id", "_dlt_root_id", "_dlt_parent_id", "_dlt
 _LINKS = ("_dlt_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx")  # not known before a page's end
 _OWN_HINTS = {"not_null", "parent_key", "root_key", "unique", "row_key"}
 _FORMATS = ("parquet", "insert_values", "jsonl", "csv")
-_MAX_PRECISION = 38
+_MAX_PRECISION = 76  # of Arrow's decimals
 _ID_BYTES = 10
 _ENGINE_DECIMAL = (38, 9)  # precision and scale of a new decimal column
 _SPECIAL_PROPS = ("precision", "scale", "timezone")
@@ -94,12 +94,10 @@ def _of_column(column: Any) -> str | None:
     data_type = column.get("data_type")
     if data_type is None:
         return None
-    if data_type not in _schema.ENGINE_TYPES:
-        return f"is of type {data_type}"
-    if data_type == "decimal":
+    if data_type in ("decimal", "wei"):
         precision, scale = _schema.decimal_precision(column)
         if not 0 <= scale <= precision <= _MAX_PRECISION:
-            return f"is a decimal({precision}, {scale})"
+            return f"is a {data_type}({precision}, {scale})"
     if data_type == "json" and column.get("x-nested-type"):
         return "has a nested Arrow type"
     return None

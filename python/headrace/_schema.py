@@ -90,7 +90,9 @@ def unsupported_table(table: TTableSchema, root: str) -> str | None:
 
 
 def decimal_precision(column: TColumnSchema) -> tuple[int, int]:
-    """Precision and scale of a decimal column's Arrow type, as dlt chooses them."""
+    """Precision and scale of a decimal or wei column's Arrow type, as dlt chooses them."""
+    if column.get("data_type") == "wei":
+        return capabilities().wei_precision or (0, -1)
     precision, scale = column.get("precision"), column.get("scale")
     if precision is None:
         default = capabilities().decimal_precision
@@ -112,7 +114,7 @@ def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
             if column.get("primary_key"):
                 flags |= _core.COL_PRIMARY_KEY
             data_type = column.get("data_type") or ""
-            precision, scale = decimal_precision(column) if data_type == "decimal" else (0, 0)
+            precision, scale = decimal_precision(column) if data_type in ("decimal", "wei") else (0, 0)
             columns.append((name, data_type, flags, precision, scale))
         nesting = (table.get("x-normalizer") or {}).get("max_nesting")
         name, parent = str(table["name"]), table.get("parent")

@@ -66,10 +66,15 @@ def columns_of(
     children = {name: index for index, name in enumerate(table.names)}
     if isinstance(writer, JsonlWriter):
         return [
-            (json.dumpb(name) + b":", child, columns[name]["data_type"], name in naive)
+            (json.dumpb(name) + b":", child, _shown_as(columns[name]), name in naive)
             for name, child in children.items()
         ]
-    return [(b"", children.get(name, -1), column["data_type"], name in naive) for name, column in columns.items()]
+    return [(b"", children.get(name, -1), _shown_as(column), name in naive) for name, column in columns.items()]
+
+
+def _shown_as(column: Any) -> str:
+    """The data type whose layout the column's cells have: a Wei is a Decimal."""
+    return "decimal" if column["data_type"] == "wei" else str(column["data_type"])
 
 
 # ---------------------------------------------------------------------------------------------------- checking
@@ -91,7 +96,7 @@ def _values(column: pa.ChunkedArray, data_type: str | None) -> list[Any]:
         return [_from_json(value) for value in values]
     if data_type == "timestamp" and _dlt_versions.KEEPS_OFFSETS:  # rows hold pendulum's, which are shown without Z
         return [value if value is None else pendulum.instance(value, tz=value.tzinfo) for value in values]
-    if data_type == "decimal" and column.type == pa.string():
+    if data_type in ("decimal", "wei") and column.type == pa.string():
         return [None if value is None else Decimal(value) for value in values]
     return values
 

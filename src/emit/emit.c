@@ -240,7 +240,8 @@ static int append_column(const hr_allocator *alloc, emit_column *column, size_t 
 
 /* hr_type of the column as it leaves. */
 static uint8_t emitted_type(const hr_schema *schema, const hr_column *spec) {
-    return spec->type == HR_TYPE_DECIMAL && schema->for_text ? HR_TYPE_TEXT : spec->type;
+    bool as_text = spec->type > HR_TYPE_BINARY || (spec->type == HR_TYPE_DECIMAL && schema->for_text);
+    return as_text ? HR_TYPE_TEXT : spec->type;
 }
 
 /* The table's columns as many and of the types as the schema's. */

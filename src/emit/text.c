@@ -230,7 +230,7 @@ static int append_row(writer *w, const bound_column *columns, size_t n_columns, 
 
 /* Whether the Arrow format is the one of the type; *scale_out for decimals that are numbers, else -1. */
 static bool is_format_of(const char *format, uint8_t type, int *scale_out) {
-    static const char *const formats[HR_TYPE_BINARY + 1] = {
+    static const char *const formats[HR_TYPE_COUNT] = {
 #define HR_X(name, dlt_name, format) format,
         HR_TYPE_MAP(HR_X)
 #undef HR_X

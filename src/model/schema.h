@@ -21,13 +21,18 @@
     X(DATE, "date", "tdD")               \
     X(TIME, "time", "ttu")               \
     X(DECIMAL, "decimal", NULL)          \
-    X(BINARY, "binary", "z")
+    X(BINARY, "binary", "z")             \
+    X(WEI, "wei", "u")                   \
+    X(WIDE, "decimal", "u")
 
 typedef enum hr_type {
 #define HR_X(name, dlt_name, format) HR_TYPE_##name,
     HR_TYPE_MAP(HR_X)
 #undef HR_X
-} hr_type;
+        HR_TYPE_COUNT
+} hr_type; /* cells of WEI (dlt's integers of 78 digits) and of WIDE (decimals beyond DECIMAL's 38 digits) are text */
+
+#define HR_DECIMAL_DIGITS 38 /* that a DECIMAL holds; a column with more is WIDE */
 
 const char *hr__type_name(hr_type type);
 hr_type hr__type_of_name(hr_str name); /* HR_TYPE_UNSET: not one of ours */
@@ -47,7 +52,7 @@ typedef struct hr_column {
     uint8_t type;  /* hr_type; UNSET: a hint without a type. Its first value adds a column of the same name at the end
                       (dlt-semantics rule 47), which the name then means; this slot stays and is never emitted */
     uint8_t flags; /* HR_COL_ */
-    uint8_t precision, scale; /* DECIMAL only; 38 and 9 by default */
+    uint8_t precision, scale; /* DECIMAL, WIDE, WEI only; 38 and 9 by default */
 } hr_column;
 
 typedef struct hr_table {
@@ -79,7 +84,7 @@ typedef struct hr_schema {
 
 /* Whether cells of the type are bytes and a size. */
 static inline bool hr__schema_has_text(const hr_schema *schema, uint8_t type) {
-    return type == HR_TYPE_TEXT || type == HR_TYPE_JSON || type == HR_TYPE_BINARY ||
+    return type == HR_TYPE_TEXT || type == HR_TYPE_JSON || type >= HR_TYPE_BINARY ||
            (type == HR_TYPE_DECIMAL && schema->for_text);
 }
 

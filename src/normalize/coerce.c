@@ -9,6 +9,7 @@
 #include "coerce_json.h"
 #include "coerce_number.h"
 #include "doc_write.h"
+#include "hash.h"
 #include "number.h"
 #include "timestamp.h"
 #include "typed_text.h"
@@ -206,6 +207,77 @@ static int to_new_text(hr_arena *arena, const char *data, size_t size, hr_cell *
     return HR_OK;
 }
 
+static int typed_to_text(const hr_tok *tok, hr_type from, hr_arena *arena, hr_cell *cell, uint32_t *size_out,
+                         hr_error *err);
+
+/* Text with a marker inside a value that stays nested: what orjson writes for the value that dlt reads from it; where
+ * it reads none, the text without the marker (custom_pua_remove). */
+static int unmark(const hr_tok *tok, hr_arena *arena, hr_tok *out, hr_error *err) {
+    hr_type type = hr__typed_text_type(tok_text(tok));
+    hr_str text = hr__typed_text_value(tok_text(tok));
+    hr_cell cell = {.str = text.data};
+    uint32_t size = (uint32_t)text.size_bytes;
+    hr_iso iso;
+    bool decodes = false;
+    if (type == HR_TYPE_UNSET) {
+        HR_TRY(hr__text_is_marked(tok_text(tok)) ? hr__text_marked_decodes(arena, tok_text(tok), &decodes) : HR_OK);
+    } else if (type == HR_TYPE_TIMESTAMP || type == HR_TYPE_DATE || type == HR_TYPE_TIME) {
+        static const hr_iso_kind kinds[HR_TYPE_COUNT] = {
+            [HR_TYPE_TIMESTAMP] = HR_ISO_DATETIME, [HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
+        hr__iso_parse(text, &iso);
+        decodes = iso.kind != kinds[type] || iso.offset_seconds >= 86400 || iso.offset_seconds <= -86400;
+    }
+    if (decodes && !hr__typed_text_is_uuid(tok_text(tok))) {
+        return refuse(err, HR_UNSUPPORTED, tok, "has dlt's private-use type marker in a form that is not dlt's own");
+    }
+    if (type != HR_TYPE_UNSET) {
+        HR_TRY(typed_to_text(tok, type, arena, &cell, &size, err));
+    }
+    *out = *tok;
+    out->as.str = cell.str;
+    out->len = size;
+    return HR_OK;
+}
+
+/* Takes the markers from the values (not the keys) in the container at `at` of toks. Recursion: bounded by the
+ * document's depth. */
+static int unmark_values(hr_tok *toks, size_t at, hr_arena *arena, hr_error *err) {
+    bool object = toks[at].type == HR_TOK_OBJECT;
+    size_t value = at + 1;
+    for (uint32_t i = 0; i < toks[at].len; i++) {
+        value += object;
+        hr_tok *tok = &toks[value];
+        if (tok->type >= HR_TOK_ARRAY) {
+            HR_TRY(unmark_values(toks, value, arena, err));
+            value = tok->as.at.next;
+            continue;
+        }
+        if (hr__tok_is_marked(tok)) {
+            const hr_tok marked = *tok;
+            HR_TRY(unmark(&marked, arena, tok, err));
+        }
+        value++;
+    }
+    return HR_OK;
+}
+
+/* A copy of the value at `at` without markers; its tokens are in arena. */
+static int unmarked(const hr_doc *doc, size_t at, hr_arena *arena, hr_doc *out, hr_error *err) {
+    size_t n = hr__doc_next(doc, at) - at;
+    hr_tok *toks = hr__arena_alloc(arena, n * sizeof *toks);
+    if (toks == NULL) {
+        return HR_MEMORY;
+    }
+    for (size_t i = 0; i < n; i++) {
+        toks[i] = doc->toks[at + i];
+        if (toks[i].type >= HR_TOK_ARRAY) {
+            toks[i].as.at.next -= (uint32_t)at;
+        }
+    }
+    *out = (hr_doc){.body = doc->body, .body_size_bytes = doc->body_size_bytes, .toks = toks, .n_toks = n};
+    return unmark_values(toks, 0, arena, err);
+}
+
 /* The orjson text of a value that stays nested. */
 static int to_json_text(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *cell, uint32_t *size_out,
                         hr_error *err) {
@@ -213,8 +285,10 @@ static int to_json_text(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *
     hr__buf_init(&buf, arena->alloc, UINT32_MAX);
     int rc = hr__doc_write(doc, at, 0, NULL, 0, &buf, err);
     if (rc == HR_OK && memmem(buf.data, buf.size_bytes, "\xEF\x80", 2) != NULL && hr__doc_has_marked(doc, at)) {
-        rc = refuse(err, HR_UNSUPPORTED, &doc->toks[at],
-                    "holds text that starts with dlt's private-use type marker, which is not supported in json");
+        hr_doc plain;
+        buf.size_bytes = 0;
+        rc = unmarked(doc, at, arena, &plain, err);
+        rc = rc == HR_OK ? hr__doc_write(&plain, 0, 0, NULL, 0, &buf, err) : rc;
     }
     if (rc == HR_OK) {
         rc = to_new_text(arena, buf.data, buf.size_bytes, cell, size_out);
@@ -379,8 +453,26 @@ static int to_binary(const hr_tok *tok, hr_arena *arena, hr_cell *cell, uint32_t
 
 #define AS_TEXT (-1) /* in place of a precision */
 
-static int to_decimal(const hr_tok *tok, int precision, int scale, hr_arena *arena, hr_cell *cell, uint32_t *size_out,
-                      hr_error *err) {
+/* Of DECIMAL the bits; of WIDE and WEI the digits. */
+static int put_decimal(hr_type type, hr_str text, int precision, int scale, hr_arena *arena, hr_cell *cell,
+                       uint32_t *size_out) {
+    if (type != HR_TYPE_DECIMAL) {
+        hr_str digits;
+        HR_TRY(hr__text_decimal_digits(arena, text, precision, scale, &digits));
+        cell->str = digits.data;
+        *size_out = (uint32_t)digits.size_bytes;
+        return HR_OK;
+    }
+    uint8_t *bytes = hr__arena_alloc(arena, HR_DECIMAL_BYTES);
+    if (bytes == NULL) {
+        return HR_MEMORY;
+    }
+    cell->str = (const char *)bytes;
+    return hr__text_decimal(arena, text, precision, scale, bytes);
+}
+
+static int to_decimal(const hr_tok *tok, hr_type type, int precision, int scale, hr_arena *arena, hr_cell *cell,
+                      uint32_t *size_out, hr_error *err) {
     char number[40];
     hr_str text = {number, 0};
     switch (tok->type) {
@@ -411,17 +503,12 @@ static int to_decimal(const hr_tok *tok, int precision, int scale, hr_arena *are
         *size_out = (uint32_t)shown.size_bytes;
         return HR_OK;
     }
-    uint8_t *bytes = hr__arena_alloc(arena, HR_DECIMAL_BYTES);
-    if (bytes == NULL) {
-        return HR_MEMORY;
-    }
-    int rc = hr__text_decimal(arena, text, precision, scale, bytes);
+    int rc = put_decimal(type, text, precision, scale, arena, cell, size_out);
     if (rc == HR_RANGE) {
         char why[64];
-        snprintf(why, sizeof why, "does not fit a decimal(%d, %d) column", precision, scale);
+        snprintf(why, sizeof why, "does not fit a %s(%d, %d) column", hr__type_name(type), precision, scale);
         return refuse(err, HR_RANGE, tok, why);
     }
-    cell->str = (const char *)bytes;
     return rc;
 }
 
@@ -474,7 +561,9 @@ static int coerce(const hr_doc *doc, size_t at, hr_type type, int precision, int
     case HR_TYPE_TIME:
         return to_time(tok, cell);
     case HR_TYPE_DECIMAL:
-        return to_decimal(tok, precision, scale, arena, cell, size_out, err);
+    case HR_TYPE_WIDE:
+    case HR_TYPE_WEI:
+        return to_decimal(tok, type, precision, scale, arena, cell, size_out, err);
     case HR_TYPE_BINARY:
         return to_binary(tok, arena, cell, size_out);
     default:
@@ -482,10 +571,27 @@ static int coerce(const hr_doc *doc, size_t at, hr_type type, int precision, int
     }
 }
 
+static int typed_bytes(const hr_tok *tok, hr_str value, hr_arena *arena, hr_cell *cell, uint32_t *size_out,
+                       hr_error *err) {
+    uint8_t *bytes = hr__arena_alloc(arena, value.size_bytes + 1);
+    size_t n = 0;
+    if (bytes == NULL) {
+        return HR_MEMORY;
+    }
+    bool hex = hr__typed_text_is_hex(tok_text(tok));
+    if (hex ? !hr__bytes_from_hex((hr_str){value.data + 2, value.size_bytes - 2}, bytes, &n)
+            : !hr__bytes_from_base64(value, true, bytes, &n)) {
+        return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of bytes and is none");
+    }
+    cell->str = (const char *)bytes;
+    *size_out = (uint32_t)n;
+    return HR_OK;
+}
+
 /* Text that dlt wrote for a value of this type. A bad date or time is one that dlt does not decode either. */
 static int coerce_typed(const hr_tok *tok, hr_type type, int precision, int scale, hr_arena *arena, hr_cell *cell,
                         uint32_t *size_out, hr_error *err) {
-    static const hr_iso_kind kinds[HR_TYPE_BINARY + 1] = {
+    static const hr_iso_kind kinds[HR_TYPE_COUNT] = {
         [HR_TYPE_TIMESTAMP] = HR_ISO_DATETIME, [HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
     const hr_str value = hr__typed_text_value(tok_text(tok));
     const hr_tok plain = {.type = HR_TOK_STRING, .len = (uint32_t)value.size_bytes, .as.str = value.data};
@@ -504,20 +610,11 @@ static int coerce_typed(const hr_tok *tok, hr_type type, int precision, int scal
     case HR_TYPE_TIME:
         return to_time(&plain, cell);
     case HR_TYPE_DECIMAL:
-        return to_decimal(&plain, precision, scale, arena, cell, size_out, err);
-    default: {
-        uint8_t *bytes = hr__arena_alloc(arena, value.size_bytes + 1);
-        size_t n = 0;
-        if (bytes == NULL) {
-            return HR_MEMORY;
-        }
-        if (!hr__bytes_from_base64(value, true, bytes, &n)) {
-            return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of bytes and is no base64");
-        }
-        cell->str = (const char *)bytes;
-        *size_out = (uint32_t)n;
-        return HR_OK;
-    }
+    case HR_TYPE_WIDE:
+    case HR_TYPE_WEI:
+        return to_decimal(&plain, type, precision, scale, arena, cell, size_out, err);
+    default:
+        return typed_bytes(tok, value, arena, cell, size_out, err);
     }
 }
 
@@ -531,38 +628,103 @@ static bool is_nonzero(hr_str decimal) {
     return false;
 }
 
-/* Text that dlt wrote for a value of another type than the column's. HR_UNSUPPORTED where what dlt makes of it is its
- * own matter: str of datetimes and bytes, days of datetimes, integers of decimals. */
-static int coerce_between(const hr_tok *tok, hr_type from, hr_type type, hr_arena *arena, hr_cell *cell,
-                          uint32_t *size_out, hr_error *err) {
-    static const hr_iso_kind kinds[HR_TYPE_BINARY + 1] = {[HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
+/* str of what dlt has, as json's custom_encode makes it. */
+static int typed_to_text(const hr_tok *tok, hr_type from, hr_arena *arena, hr_cell *cell, uint32_t *size_out,
+                         hr_error *err) {
+    hr_str value = hr__typed_text_value(tok_text(tok));
+    hr_cell bytes = {0};
+    uint32_t n_bytes = 0;
+    char *text;
+    switch (from) {
+    case HR_TYPE_DECIMAL:
+    case HR_TYPE_WEI:
+        HR_TRY(hr__text_decimal_text(arena, value, &value));
+        break;
+    case HR_TYPE_BINARY:
+        if (hr__typed_text_is_hex(tok_text(tok))) {
+            break;
+        }
+        HR_TRY(typed_bytes(tok, value, arena, &bytes, &n_bytes, err));
+        text = hr__arena_alloc(arena, (n_bytes + 2) / 3 * 4 + 1);
+        if (text == NULL) {
+            return HR_MEMORY;
+        }
+        value = (hr_str){text, hr__base64(bytes.str, n_bytes, text)};
+        while (value.size_bytes % 4 != 0) {
+            text[value.size_bytes++] = '=';
+        }
+        break;
+    case HR_TYPE_TIMESTAMP: /* isoformat: no microseconds where there are none */
+        text = hr__arena_copy(arena, value.data, value.size_bytes);
+        if (text == NULL) {
+            return HR_MEMORY;
+        }
+        value.data = text;
+        if (value.size_bytes >= 26 && memcmp(text + 19, ".000000", 7) == 0) {
+            memmove(text + 19, text + 26, value.size_bytes - 26);
+            value.size_bytes -= 7;
+        }
+        if (value.size_bytes > 6 && memcmp(text + value.size_bytes - 6, "-00:00", 6) == 0) {
+            text[value.size_bytes - 6] = '+';
+        }
+        break;
+    default:
+        break;
+    }
+    cell->str = value.data;
+    *size_out = (uint32_t)value.size_bytes;
+    return HR_OK;
+}
+
+/* _numeric_to_bigint. HR_UNSUPPORTED beyond 18 digits, where the decimal context has its say. */
+static int decimal_to_bigint(const hr_tok *tok, hr_str value, hr_arena *arena, int64_t *out, hr_error *err) {
+    hr_str digits;
+    int rc = hr__text_decimal_digits(arena, value, 18, 0, &digits);
+    if (rc != HR_RANGE) {
+        return rc == HR_OK ? hr__text_bigint(arena, digits, out) : rc;
+    }
+    rc = hr__text_decimal_digits(arena, value, 18 + HR_DECIMAL_DIGITS, HR_DECIMAL_DIGITS, &digits);
+    return rc == HR_OK      ? HR_COERCE
+           : rc == HR_RANGE ? refuse(err, HR_UNSUPPORTED, tok,
+                                     "is a decimal of many digits for a bigint column: not supported natively")
+                            : rc;
+}
+
+/* Text that dlt wrote for a value of another type than the column's. */
+static int coerce_between(const hr_tok *tok, hr_type from, hr_type type, int precision, int scale, hr_arena *arena,
+                          hr_cell *cell, uint32_t *size_out, hr_error *err) {
+    static const hr_iso_kind kinds[HR_TYPE_COUNT] = {
+        [HR_TYPE_TIMESTAMP] = HR_ISO_DATETIME, [HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
     hr_str value = hr__typed_text_value(tok_text(tok));
     const hr_tok plain = {.type = HR_TOK_STRING, .len = (uint32_t)value.size_bytes, .as.str = value.data};
     hr_iso iso;
     hr__iso_parse(value, &iso);
-    bool is_own_matter = (type == HR_TYPE_TEXT && (from == HR_TYPE_TIMESTAMP || from == HR_TYPE_BINARY)) ||
-                         (type == HR_TYPE_DATE && from == HR_TYPE_TIMESTAMP) ||
-                         (type == HR_TYPE_BIGINT && from == HR_TYPE_DECIMAL) ||
-                         (from == HR_TYPE_TIMESTAMP && iso.kind != HR_ISO_DATETIME) ||
-                         (kinds[from] != HR_ISO_NONE && iso.kind != kinds[from]);
-    if (is_own_matter) {
-        return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of another type than its column's");
+    if (kinds[from] != HR_ISO_NONE &&
+        (iso.kind != kinds[from] || iso.offset_seconds >= 86400 || iso.offset_seconds <= -86400)) {
+        return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of a date or time and is none");
     }
-    if (type == HR_TYPE_TEXT) { /* str() */
-        HR_TRY(from == HR_TYPE_DECIMAL ? hr__text_decimal_text(arena, value, &value) : HR_OK);
-        cell->str = value.data;
-        *size_out = (uint32_t)value.size_bytes;
-        return HR_OK;
-    }
-    if (type == HR_TYPE_TIMESTAMP && from == HR_TYPE_DATE) {
-        return to_timestamp(&plain, arena, cell, err);
-    }
-    if (type == HR_TYPE_BOOL && from == HR_TYPE_DECIMAL) {
+    bool number = from == HR_TYPE_DECIMAL || from == HR_TYPE_WEI;
+    switch (type) {
+    case HR_TYPE_TEXT:
+        return typed_to_text(tok, from, arena, cell, size_out, err);
+    case HR_TYPE_TIMESTAMP:
+        return from == HR_TYPE_DATE ? to_timestamp(&plain, arena, cell, err) : HR_COERCE;
+    case HR_TYPE_DATE:
+        return from == HR_TYPE_TIMESTAMP ? to_date(&plain, arena, cell) : HR_COERCE;
+    case HR_TYPE_BOOL:
         cell->i = is_nonzero(value);
-        return HR_OK;
+        return number ? HR_OK : HR_COERCE;
+    case HR_TYPE_BIGINT:
+        return number ? decimal_to_bigint(tok, value, arena, &cell->i, err) : HR_COERCE;
+    case HR_TYPE_DOUBLE:
+        return number ? hr__text_double(arena, value, false, &cell->d) : HR_COERCE;
+    case HR_TYPE_DECIMAL:
+    case HR_TYPE_WIDE:
+    case HR_TYPE_WEI:
+        return number ? to_decimal(&plain, type, precision, scale, arena, cell, size_out, err) : HR_COERCE;
+    default:
+        return HR_COERCE;
     }
-    return type == HR_TYPE_DOUBLE && from == HR_TYPE_DECIMAL ? hr__text_double(arena, value, false, &cell->d)
-                                                             : HR_COERCE;
 }
 
 static int coerce_checked(const hr_doc *doc, size_t at, hr_type type, int precision, int scale, hr_arena *arena,
@@ -577,7 +739,7 @@ static int coerce_checked(const hr_doc *doc, size_t at, hr_type type, int precis
     int rc;
     if (HR_UNLIKELY(from != HR_TYPE_TEXT)) {
         rc = from == type ? coerce_typed(tok, type, precision, scale, arena, &cell, &size, err)
-                          : coerce_between(tok, from, type, arena, &cell, &size, err);
+                          : coerce_between(tok, from, type, precision, scale, arena, &cell, &size, err);
     } else {
         HR_TRY(check_value(tok, arena, err));
         rc = coerce(doc, at, type, precision, scale, arena, &cell, &size, err);
@@ -602,7 +764,12 @@ int hr__coerce_decimal(const hr_doc *doc, size_t at, int precision, int scale, h
     return coerce_checked(doc, at, HR_TYPE_DECIMAL, precision, scale, arena, cell_out, &size, err);
 }
 
-int hr__coerce_decimal_text(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *cell_out, uint32_t *size_out,
-                            hr_error *err) {
-    return coerce_checked(doc, at, HR_TYPE_DECIMAL, AS_TEXT, 0, arena, cell_out, size_out, err);
+int hr__coerce_wide(const hr_doc *doc, size_t at, hr_type type, int precision, int scale, hr_arena *arena,
+                    hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
+    return coerce_checked(doc, at, type, precision, scale, arena, cell_out, size_out, err);
+}
+
+int hr__coerce_decimal_text(const hr_doc *doc, size_t at, hr_type type, hr_arena *arena, hr_cell *cell_out,
+                            uint32_t *size_out, hr_error *err) {
+    return coerce_checked(doc, at, type, AS_TEXT, 0, arena, cell_out, size_out, err);
 }

@@ -24,9 +24,12 @@ hr_type hr__value_infer(const hr_tok *tok);
  * surrogate, offset of 24 h) or the engine does not read it yet: err says which and why; HR_MEMORY. */
 HR_MUST_CHECK int hr__coerce(const hr_doc *doc, size_t at, hr_type type, hr_arena *arena, hr_cell *cell_out,
                              uint32_t *size_out, hr_error *err);
-/* The same for a decimal column as text: str of the Decimal that dlt has. */
-HR_MUST_CHECK int hr__coerce_decimal_text(const hr_doc *doc, size_t at, hr_arena *arena, hr_cell *cell_out,
-                                          uint32_t *size_out, hr_error *err);
+/* The same for a column of DECIMAL, WIDE or WEI as text: str of the Decimal that dlt has. */
+HR_MUST_CHECK int hr__coerce_decimal_text(const hr_doc *doc, size_t at, hr_type type, hr_arena *arena,
+                                          hr_cell *cell_out, uint32_t *size_out, hr_error *err);
+/* The same for columns of WIDE and WEI: plain digits, `scale` of them behind the point. */
+HR_MUST_CHECK int hr__coerce_wide(const hr_doc *doc, size_t at, hr_type type, int precision, int scale, hr_arena *arena,
+                                  hr_cell *cell_out, uint32_t *size_out, hr_error *err);
 /* The same for a decimal column with its own precision and scale. */
 HR_MUST_CHECK int hr__coerce_decimal(const hr_doc *doc, size_t at, int precision, int scale, hr_arena *arena,
                                      hr_cell *cell_out, hr_error *err);

@@ -435,6 +435,42 @@ static size_t decimal_digits(const decimal *number, char *out) {
     return n;
 }
 
+int hr__text_decimal_digits(hr_arena *arena, hr_str text, int precision, int scale, hr_str *out) {
+    decimal number;
+    HR_TRY(decimal_of(arena, text, &number));
+    if (number.special) {
+        return HR_RANGE;
+    }
+    char *digits = hr__arena_alloc(arena, number.digits.size_bytes + 1);
+    char *start = hr__arena_alloc(arena, (size_t)precision + 4), *to = start;
+    if (digits == NULL || start == NULL) {
+        return HR_MEMORY;
+    }
+    size_t n = decimal_digits(&number, digits);
+    int64_t exponent = number.exponent;
+    for (; n > 1 && digits[n - 1] == '0'; n--) {
+        exponent++;
+    }
+    if (n == 1 && digits[0] == '0') {
+        exponent = 0;
+    }
+    int64_t whole = exponent + (int64_t)n; /* digits before the point */
+    if (exponent < -scale || whole > precision - scale) {
+        return HR_RANGE;
+    }
+    if (number.negative) {
+        *to++ = '-';
+    }
+    for (int64_t at = whole > 0 ? 0 : whole - 1; at < whole || at - whole < scale; at++) {
+        if (at == whole) {
+            *to++ = '.';
+        }
+        *to++ = at >= 0 && at < (int64_t)n ? digits[at] : '0';
+    }
+    *out = (hr_str){start, (size_t)(to - start)};
+    return HR_OK;
+}
+
 /* Decimal.__str__ of Lib/_pydecimal.py: scientific when the exponent is above 0 or the value below 1E-6. */
 int hr__text_decimal_text(hr_arena *arena, hr_str text, hr_str *out) {
     decimal number;

@@ -19,10 +19,12 @@ HR_MUST_CHECK int hr__text_double(hr_arena *scratch, hr_str text, bool is_dlts, 
 /* Also HR_RANGE: a number (or infinite, or not one) that decimal128(precision, scale) cannot hold exactly. */
 HR_MUST_CHECK int hr__text_decimal(hr_arena *scratch, hr_str text, int precision, int scale,
                                    uint8_t out[HR_DECIMAL_BYTES]);
-/* Whether Decimal(text) gives a value. HR_OK, HR_COERCE or HR_MEMORY. */
+/* The same as text in arena: its digits, with so many behind the point. */
+HR_MUST_CHECK int hr__text_decimal_digits(hr_arena *arena, hr_str text, int precision, int scale, hr_str *out);
 /* The Decimal of the text as str shows it, in arena. Also HR_RANGE: infinite, not a number, or beyond 128 bits in hex.
  */
 HR_MUST_CHECK int hr__text_decimal_text(hr_arena *arena, hr_str text, hr_str *out);
+/* Whether Decimal(text) gives a value. HR_OK, HR_COERCE or HR_MEMORY. */
 HR_MUST_CHECK int hr__text_is_decimal(hr_arena *scratch, hr_str text);
 /* Whether int(text, 16) does. */
 HR_MUST_CHECK int hr__text_is_hex(hr_arena *scratch, hr_str text);

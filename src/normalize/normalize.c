@@ -4,6 +4,7 @@
  */
 #include "core.h"
 
+#include "coerce_number.h"
 #include "doc_write.h"
 #include "nested_id.h"
 #include "typed_text.h"
@@ -673,12 +674,32 @@ int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t r
 }
 
 /* A value that the caller takes itself: versions of dlt make different ones of it. */
-static bool is_left(const hr_normalize_options *options, hr_type type, const hr_tok *tok) {
-    if (type == HR_TYPE_DECIMAL) {
+static bool is_left(const hr_normalize_options *options, hr_type type, const hr_doc *doc, size_t at) {
+    const hr_tok *tok = &doc->toks[at];
+    if (type == HR_TYPE_DECIMAL || type > HR_TYPE_BINARY) {
         return options->leave_double_decimals && tok->type == HR_TOK_DOUBLE;
     }
-    return type == HR_TYPE_TIMESTAMP && options->leave_typed_timestamps && tok->type == HR_TOK_STRING &&
-           hr__text_is_marked((hr_str){tok->as.str, tok->len});
+    hr_str text = {tok->as.str, tok->len};
+    if (tok->type >= HR_TOK_ARRAY && options->leave_typed_moments) {
+        return hr__doc_has_marked(doc, at);
+    }
+    if (tok->type != HR_TOK_STRING || HR_LIKELY(!hr__text_is_marked(text))) {
+        return false;
+    }
+    return type == HR_TYPE_TIMESTAMP ? options->leave_typed_timestamps
+                                     : options->leave_typed_moments && hr__typed_text_type(text) == HR_TYPE_TIMESTAMP;
+}
+
+/* HexBytes show in text files as other bytes do not; of a Wei beyond BigQuery's numbers dlt makes another column. */
+static bool is_odd(const hr_normalizer *norm, hr_type type, const hr_tok *tok, hr_arena *arena) {
+    hr_str text = {tok->as.str, tok->len}, digits;
+    bool marked = tok->type == HR_TOK_STRING && hr__text_is_marked(text);
+    if (type == HR_TYPE_BINARY) {
+        return norm->schema->for_text && marked && hr__typed_text_is_hex(text);
+    }
+    text = marked ? hr__typed_text_value(text) : text;
+    return type == HR_TYPE_WEI && tok->type == HR_TOK_STRING &&
+           hr__text_decimal_digits(arena, text, 2 * HR_DECIMAL_DIGITS, HR_DECIMAL_DIGITS, &digits) == HR_RANGE;
 }
 
 /* Whether a value that is JSON is text of neither a list nor an object. */
@@ -696,15 +717,21 @@ static bool is_json_scalar(const hr_tok *tok) {
 int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc, size_t at,
                       hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
     hr_arena *arena = &norm->batch->arena;
-    if (HR_UNLIKELY(norm->options.no_coercion) && hr__value_type(&doc->toks[at]) != type) {
+    if (HR_UNLIKELY(norm->options.no_coercion) &&
+        hr__value_type(&doc->toks[at]) != (type == HR_TYPE_WIDE ? HR_TYPE_DECIMAL : type)) {
         return HR_COERCE;
     }
-    if (HR_UNLIKELY(is_left(&norm->options, type, &doc->toks[at]))) {
+    if (HR_UNLIKELY(is_left(&norm->options, type, doc, at)) ||
+        (HR_UNLIKELY(type >= HR_TYPE_BINARY) && is_odd(norm, type, &doc->toks[at], arena))) {
         return hr__error_set(err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "a %s value is left to the caller",
                              hr__type_name(type));
     }
-    if (HR_UNLIKELY(type == HR_TYPE_DECIMAL && norm->schema->for_text)) {
-        return hr__coerce_decimal_text(doc, at, arena, cell_out, size_out, err);
+    bool wide = type > HR_TYPE_BINARY;
+    if (HR_UNLIKELY((type == HR_TYPE_DECIMAL || wide) && norm->schema->for_text)) {
+        return hr__coerce_decimal_text(doc, at, type, arena, cell_out, size_out, err);
+    }
+    if (HR_UNLIKELY(wide)) {
+        return hr__coerce_wide(doc, at, type, column->precision, column->scale, arena, cell_out, size_out, err);
     }
     if (HR_UNLIKELY(type == HR_TYPE_DECIMAL)) {
         bool is_new = column == NULL || column->type != HR_TYPE_DECIMAL;

@@ -263,6 +263,12 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
     }
     new_cell cell = {.name = name, .is_new = !complete, .column = at};
     cell.type = complete ? (hr_type)have->type : hr__value_infer(tok);
+    if (cell.is_new && cell.type > HR_TYPE_BINARY) {
+        hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                      "a new column of type wei, whose digits the destination decides, is left to the caller");
+        hr__norm_place(norm, shape->name, name);
+        return HR_UNSUPPORTED;
+    }
     uint8_t rules = 0;
     HR_TRY(have != NULL ? HR_OK : rules_of(norm, shape, name, from, &rules));
     cell.flags = have != NULL ? have->flags : (rules & HR_RULE_NOT_NULL) != 0 ? HR_COL_NOT_NULL : 0;

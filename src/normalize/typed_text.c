@@ -133,6 +133,28 @@ static bool is_decimal(hr_str text) {
     return at == text.size_bytes;
 }
 
+/* HexBytes.hex() */
+static bool is_hex_bytes(hr_str text) {
+    for (size_t i = 2; i < text.size_bytes; i++) {
+        char c = text.data[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+            return false;
+        }
+    }
+    return has_prefix(text, "0x") && text.size_bytes % 2 == 0;
+}
+
+bool hr__typed_text_is_uuid(hr_str text) {
+    bool marked = (unsigned char)text.data[2] == 0xA9;
+    text = hr__typed_text_value(text);
+    for (size_t i = 0; i < text.size_bytes && marked; i++) {
+        char c = text.data[i];
+        bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+        marked = hyphen ? c == '-' : (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+    }
+    return marked && text.size_bytes == 36;
+}
+
 hr_type hr__typed_text_type(hr_str text) {
     size_t size;
     int kind = (unsigned char)text.data[2] - 0xA6;
@@ -144,6 +166,10 @@ hr_type hr__typed_text_type(hr_str text) {
         return is_datetime(text) ? HR_TYPE_TIMESTAMP : HR_TYPE_UNSET;
     case 2:
         return has_form(text, "9999-99-99") ? HR_TYPE_DATE : HR_TYPE_UNSET;
+    case 4:
+        return is_hex_bytes(text) ? HR_TYPE_BINARY : HR_TYPE_UNSET;
+    case 6:
+        return is_decimal(text) ? HR_TYPE_WEI : HR_TYPE_UNSET;
     case 5:
         return text.size_bytes % 4 == 0 && hr__is_ascii(text) && hr__bytes_from_base64(text, true, NULL, &size)
                    ? HR_TYPE_BINARY
@@ -194,8 +220,7 @@ int hr__text_marked_decodes(hr_arena *scratch, hr_str text, bool *decodes_out) {
     }
 }
 
-/* custom_pua_remove also takes the character behind the last marker. */
-static bool is_marked_inside(const hr_tok *tok) {
+bool hr__tok_is_marked(const hr_tok *tok) {
     const unsigned char *t = (const unsigned char *)tok->as.str;
     return tok->type == HR_TOK_STRING && tok->len > 3 && t[0] == 0xEF && t[1] == 0x80 && t[2] >= 0xA6 && t[2] <= 0xAE;
 }
@@ -206,7 +231,7 @@ bool hr__doc_has_marked(const hr_doc *doc, size_t at) {
     for (uint32_t i = 0; i < doc->toks[at].len; i++) {
         value += object; /* the key */
         const hr_tok *tok = &doc->toks[value];
-        if (is_marked_inside(tok) || (tok->type >= HR_TOK_ARRAY && hr__doc_has_marked(doc, value))) {
+        if (hr__tok_is_marked(tok) || (tok->type >= HR_TOK_ARRAY && hr__doc_has_marked(doc, value))) {
             return true;
         }
         value = hr__doc_next(doc, value);

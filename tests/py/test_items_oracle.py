@@ -29,6 +29,7 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.data_writers.writers import TypedJsonlListWriter
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.libs.hexbytes import HexBytes
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema
 from dlt.common.schema.utils import new_table
@@ -38,6 +39,7 @@ from dlt.common.storages import (
     NormalizeStorage,
     NormalizeStorageConfiguration,
 )
+from dlt.common.wei import Wei
 from dlt.normalize import worker
 from dlt.normalize.configuration import NormalizeConfiguration
 from headrace import _status
@@ -50,7 +52,7 @@ LOAD_ID = "1700000000.5"
 MODES = ["evolve", "evolve", "freeze", "discard_row", "discard_value"]
 NAMINGS = ["snake_case", "snake_case", "snake_case", "direct", "duck_case", "sql_cs_v1", "sql_ci_v1", "s3_tables"]
 DETECTIONS = ["timestamp", "iso_timestamp", "iso_date", "large_integer", "hexbytes_to_text", "wei_to_double"]
-TYPES = ["text", "bigint", "double", "bool", "timestamp", "date", "time", "decimal", "binary", "json"]
+TYPES = ["text", "bigint", "double", "bool", "timestamp", "date", "time", "decimal", "binary", "wei", "json"]
 IDS = ("_dlt_id", "_dlt_parent_id", "_dlt_root_id")
 
 
@@ -120,8 +122,12 @@ def typed(rng: random.Random, value: Any) -> Any:
             moment,
             moment.date(),
             moment.time().replace(tzinfo=None),
-            Decimal(rng.choice(["1.5", "-0.000000001", "123456789012.25", "0", "1.50", "-0.0", "1E+3"])),
-            b"\x00bytes\xff",
+            Decimal(
+                rng.choice(["1.5", "-0.000000001", "123456789012.25", "0", "1.50", "-0.0", "1E+3", "17", "9" * 45])
+            ),
+            b"\x00bytes\xff"[: rng.randrange(7)],
+            HexBytes(b"\x00\xab" * rng.randrange(3)),
+            Wei(rng.choice(["0", "1", "-5", "1.5", "1000000000000000000", "9" * 30, "8" + "0" * 38, "1E+2"])),
             uuid.UUID(int=rng.getrandbits(128)),
         ]
     )
@@ -253,6 +259,10 @@ def make_columns(rng: random.Random, maker: Maker, case: Case) -> None:
                 column["data_type"] = rng.choice(TYPES)
             if column.get("data_type") == "timestamp" and rng.random() < 0.3:
                 column["timezone"] = False
+            if column.get("data_type") == "decimal" and rng.random() < 0.5:
+                column.update(
+                    rng.choice([{"precision": 60, "scale": 20}, {"precision": 76}, {"precision": 10, "scale": 2}])
+                )
             if column.get("data_type") in ("timestamp", "time") and rng.random() < 0.3:
                 column["precision"] = rng.choice([0, 3, 6])
             case.columns[naming.normalize_path(key)] = column

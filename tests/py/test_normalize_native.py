@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import dlt
 import headrace
 import pytest
+from dlt.common.wei import Wei
+from headrace._dlt_versions import dlt_version
 from oracle import assert_equal, make_pipeline
 
 Change = Callable[[Any], Any]
@@ -84,6 +88,44 @@ def test_settings_by_column_name_are_native(name: str, tmp_path: Path) -> None:
     headrace.install()
     ours, status = load(tmp_path, "ours", change)
     assert (status["native"], status["by_dlt"]) == (True, n_by_dlt), status
+    assert_equal(by_dlt, ours)
+
+
+def values(number: int) -> dict[str, Any]:
+    """A record whose columns have seen other types before."""
+    zone = datetime.timezone(datetime.timedelta(hours=number % 5))
+    moment = datetime.datetime(2024, 1, 1, 12, 30, 15, number % 2 * 500, [None, zone][number % 3 == 1])
+    return {
+        "text": [moment, b"b" * (number % 4), Decimal(number) / 8, moment.date(), moment.time()][number % 5],
+        "day": [moment, moment.date(), "2024-02-29"][number % 3],
+        "number": [Decimal(number), Decimal("1E+2"), number][number % 3],
+        "wei": [Wei.from_int256(2**100 + number), number, "0x1f", Decimal(number)][number % 4],
+        "new_wei": Wei.from_int256(number) if number > 50 else None,
+    }
+
+
+@pytest.mark.every_dlt
+@pytest.mark.parametrize("formats", ["parquet", "insert_values", "jsonl"])
+def test_typed_values_are_native(formats: str, tmp_path: Path) -> None:
+    hints: dict[str, Any] = {
+        "text": {"data_type": "text"},
+        "day": {"data_type": "date"},
+        "number": {"data_type": "bigint"},
+    }
+    hints["wei"] = {"data_type": "wei"}
+
+    def load_values(name: str) -> dlt.Pipeline:
+        pipeline = make_pipeline(tmp_path / name, name)
+        resource = dlt.resource([values(number) for number in range(500)], name="t", columns=hints)
+        pipeline.run(resource, loader_file_format=formats)  # type: ignore[arg-type]
+        return pipeline
+
+    by_dlt = load_values("by_dlt")
+    headrace.install()
+    ours = load_values("ours")
+    table = headrace.status()[ours.last_trace.last_normalize_info.loads_ids[-1]]["tables"]["t"]
+    if dlt_version() >= (1, 31):  # one record for the new column of type wei
+        assert (table["native"], table["by_dlt"]) == (True, 1)
     assert_equal(by_dlt, ours)
 
 

@@ -120,7 +120,7 @@ static inline bool cell_valid(const hr_batch_column *column, size_t row) {
 }
 
 static inline bool same_column(const hr_batch_column *a, const hr_batch_column *b, uint8_t type, size_t n_rows) {
-    bool text = type == HR_TYPE_TEXT || type == HR_TYPE_JSON;
+    bool text = type == HR_TYPE_TEXT || type == HR_TYPE_JSON || type >= HR_TYPE_BINARY;
     size_t text_bytes = 0;
     for (size_t row = 0; row < n_rows; row++) {
         if (cell_valid(a, row) != cell_valid(b, row) || (!cell_valid(a, row) && row < a->n_cells && !a->any_null)) {
@@ -132,6 +132,10 @@ static inline bool same_column(const hr_batch_column *a, const hr_batch_column *
         if (text) {
             text_bytes += a->sizes[row];
             if (!hr__str_eq((hr_str){a->cells[row].str, a->sizes[row]}, (hr_str){b->cells[row].str, b->sizes[row]})) {
+                return false;
+            }
+        } else if (type == HR_TYPE_DECIMAL) {
+            if (memcmp(a->cells[row].str, b->cells[row].str, 16) != 0) {
                 return false;
             }
         } else if (a->cells[row].i != b->cells[row].i) {
