@@ -134,6 +134,7 @@ static PyMethodDef module_methods[] = {
     {"nested_ids", ext_nested_ids, METH_VARARGS, PyDoc_STR("Ids of rows nested under others.")},
     {"text_ids", ext_text_ids, METH_VARARGS, PyDoc_STR("Row ids that are hashes of texts.")},
     {"random_ids", ext_random_ids, METH_O, PyDoc_STR("Random row ids.")},
+    {"xml_text", ext_xml_text, METH_VARARGS, PyDoc_STR("A document of XML as JSON text.")},
     {"iso_parse", ext_iso_parse, METH_O, PyDoc_STR("What dlt reads a text as: datetime, date, time or None.")},
     {NULL, NULL, 0, NULL},
 };

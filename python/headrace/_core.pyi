@@ -358,6 +358,12 @@ def text_ids(offsets: Any, data: Any) -> bytes:
     `ValueError`.
     """
 
+def xml_text(body: bytes, attribute_prefix: str, lists: tuple[str, ...]) -> bytes:
+    """A document of XML (UTF-8, whatever it declares) as JSON text, as xmltodict reads it: `{root: value}`. `lists`: names of
+    elements that are lists, also where there is one. Raises `Error`: SYNTAX with the byte, UNSUPPORTED for a document type
+    declaration, LIMIT for more than 20,000,000 elements or 512 levels.
+    """
+
 def random_ids(n_rows: int) -> bytes:
     """Random row ids, 14 characters each."""
 

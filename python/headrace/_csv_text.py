@@ -6,7 +6,6 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +51,7 @@ class CsvRules:
     infer: bool = True
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], where: str) -> CsvRules:
+    def of(cls, given: Any, where: str) -> CsvRules:
         """What the configuration says."""
         own = known(given, _KEYS, where)
         header = own.get("header", True)

@@ -7,18 +7,18 @@ docs/more-than-get.md describes the keys.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from headrace import _core
 from headrace._csv_text import CsvRules
 from headrace._option_values import known, one_of
+from headrace._xml_text import XmlRules
 from headrace.exceptions import ConfigurationError, engine_error
 from headrace.files.compression import MAGIC_BYTES, compression_of, unpacked
 
-_KEYS = ("format", "compression", "csv")
-_FORMATS = ("json", "jsonl", "csv")
+_KEYS = ("format", "compression", "csv", "xml")
+_FORMATS = ("json", "jsonl", "csv", "xml")
 _COMPRESSIONS = ("auto", "none", "gzip", "bzip2", "xz", "zstd", "lz4")
 _ALIASES = {"ndjson": "jsonl"}
 _PIECE = 1 << 20
@@ -29,14 +29,15 @@ class ResponseFormat:
     """How an answer's body is read.
 
     Attributes:
-        kind: json, jsonl or csv.
+        kind: json, jsonl, csv or xml.
         compression: Of the body itself, beside Content-Encoding: "auto" (by its first bytes), "none", or which it must be.
-        csv: How a CSV body is read.
+        csv, xml: How a body of that format is read.
     """
 
     kind: str = "json"
     compression: str = "auto"
     csv: CsvRules = field(default_factory=CsvRules)
+    xml: XmlRules = field(default_factory=XmlRules)
 
     @property
     def of_stream(self) -> str:
@@ -48,6 +49,16 @@ class ResponseFormat:
     def is_json(self) -> bool:
         """Whether a body is one JSON document."""
         return self.kind == "json"
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether what it becomes is JSON lines, or else a document."""
+        return self.kind in ("jsonl", "csv")
+
+    @property
+    def selector(self) -> str | None:
+        """Where the records are if the endpoint does not say it; None: to be detected."""
+        return self.xml.selector if self.kind == "xml" else "$" if self.is_lines else None
 
     def needs(self, page: _core.Page) -> bool:
         """Whether `decode` has to read this page: the engine has not, or could not because it is packed."""
@@ -64,16 +75,16 @@ class ResponseFormat:
     def decode(self, page: _core.Page, body: bytes, max_body_bytes: int) -> None:
         """Decodes a body into its page. Raises `Error`, with record and byte where they are known."""
         body = self._unpacked(body, max_body_bytes)
-        if self.kind == "csv":
-            body = self.csv.text(body)
+        if self.kind in ("csv", "xml"):
+            body = self.csv.text(body) if self.kind == "csv" else self.xml.text(body)
         try:
-            page.decode(body, self.kind != "json")
+            page.decode(body, self.is_lines)
         except _core.Error as error:
             raise self.placed(error, body) from None
 
     def placed(self, error: _core.Error, body: bytes) -> _core.Error:
         """The error with the record that its byte is in: lines before it that hold something."""
-        if self.kind != "json" and error.record < 0 <= error.offset:
+        if self.is_lines and error.record < 0 <= error.offset:
             error.record = sum(1 for line in body[: error.offset].split(b"\n")[:-1] if line.strip())
         return error
 
@@ -111,10 +122,9 @@ def response_format(base: ResponseFormat | None, given: Any, where: str) -> Resp
     kind = own.get("format", of_base.kind)
     kind = one_of(_ALIASES.get(kind, kind) if isinstance(kind, str) else kind, _FORMATS, f"{where}.format")
     compression = one_of(own.get("compression", of_base.compression), _COMPRESSIONS, f"{where}.compression")
-    csv = own.get("csv")
-    if csv is not None and kind != "csv":
-        raise ConfigurationError(f"`{where}.csv` is for `format: csv`, not {kind}")
-    rules = CsvRules.of(csv, f"{where}.csv") if isinstance(csv, Mapping) else of_base.csv
-    if csv is not None and not isinstance(csv, Mapping):
-        raise ConfigurationError(f"`{where}.csv` must be a dictionary, not {type(csv).__name__}")
-    return ResponseFormat(kind, compression, rules)
+    for key in ("csv", "xml"):
+        if key in own and kind != key:
+            raise ConfigurationError(f"`{where}.{key}` is for `format: {key}`, not {kind}")
+    csv = CsvRules.of(own["csv"], f"{where}.csv") if "csv" in own else of_base.csv
+    xml = XmlRules.of(own["xml"], f"{where}.xml") if "xml" in own else of_base.xml
+    return ResponseFormat(kind, compression, csv, xml)

@@ -78,7 +78,7 @@ class Job:
         self.sender = Sender(client, run.settings, asks_in_python)
         self.options = in_force(self.sender.options, run.settings)
         self.format = self.options.response or ResponseFormat()
-        self.data_selector = data_selector or client.data_selector or (None if self.format.is_json else "$")
+        self.data_selector = data_selector or client.data_selector or self.format.selector
         self.has_selector = bool(self.data_selector)
         steps = selector_steps(self.data_selector) if self.has_selector else None
         self.hooks = hooks or {}

@@ -81,7 +81,7 @@ class Reader:
                 raise form.placed(page.error, page.body())
             most = self._job.run.settings.max_body_bytes
             form.decode(page, response.text.encode() if has_charset else response.content, most)
-        response.show_page(page, form.is_json)
+        response.show_page(page, not form.is_lines)
 
     def select(self, page: _core.Page, response: NativeResponse) -> None:
         """Finds the records in the page."""
