@@ -5,6 +5,7 @@
  */
 #include "doc_write.h"
 #include "json.h"
+#include "records.h"
 
 #include <stdlib.h>
 
@@ -132,6 +133,53 @@ static void check_lines(const char *body, size_t size, bool portable) {
     hr__json_decoder_free(decoder);
 }
 
+/* The records that are found in chunks of `step` bytes, as the text of an array; false: an error. */
+static bool find_records(const char *body, size_t size, size_t step, hr_buf *out) {
+    hr_record_finder finder;
+    hr_record_span span;
+    size_t begun = SIZE_MAX; /* of what is not complete */
+    bool any = false;
+    check(hr__record_finder_init(&finder, NULL, 0, NULL) == HR_OK && hr__buf_append_str(out, "[") == HR_OK);
+    for (size_t at = 0; at < size; at += step) {
+        size_t n = size - at < step ? size - at : step;
+        if (hr__record_finder_scan(&finder, body + at, n, &span, NULL) != HR_OK) {
+            return false;
+        }
+        begun = span.has_begin && begun == SIZE_MAX ? at + span.begin : begun;
+        if (span.has_end) {
+            check(begun != SIZE_MAX && begun <= at + span.end && at + span.end <= size);
+            check(!any || hr__buf_append_str(out, ",") == HR_OK);
+            check(hr__buf_append(out, body + begun, at + span.end - begun) == HR_OK);
+            any = true;
+            begun = span.is_done ? SIZE_MAX : at + span.end + 1;
+        }
+    }
+    check(hr__buf_append_str(out, "]") == HR_OK && hr__buf_reserve(out, HR_BODY_PADDING) == HR_OK);
+    return hr__record_finder_finish(&finder, NULL) == HR_OK;
+}
+
+/* In a document that is a list or an object the records are found, whole, wherever it is cut. */
+static void check_records(const char *body, size_t size, int rc, const hr_doc *doc) {
+    hr_buf whole, cut;
+    hr_doc found;
+    hr__buf_init(&whole, &hr__allocator_libc, 0);
+    hr__buf_init(&cut, &hr__allocator_libc, 0);
+    bool ok = find_records(body, size, size + 1, &whole);
+    check(ok == find_records(body, size, 1 + size % 7, &cut));
+    if (ok) {
+        check(hr__str_eq((hr_str){whole.data, whole.size_bytes}, (hr_str){cut.data, cut.size_bytes}));
+    }
+    bool is_list = rc == HR_OK && doc->toks[0].type == HR_TOK_ARRAY;
+    if (is_list || (rc == HR_OK && doc->toks[0].type == HR_TOK_OBJECT)) {
+        check(ok);
+        check(decode(whole.data, whole.size_bytes, false, 0, &found, NULL) == HR_OK);
+        check(found.toks[0].len == (is_list ? doc->toks[0].len : 1) && found.n_toks == doc->n_toks + (is_list ? 0 : 1));
+        hr__doc_free(&found);
+    }
+    hr__buf_free(&whole);
+    hr__buf_free(&cut);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -151,6 +199,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_text_stays(&fast, HR_WRITE_SORT_KEYS);
     }
     check_lines(body, size, size % 2 != 0);
+    check_records(body, size, rc, &fast);
     check_split(body, size, rc, &fast, size % 2 != 0, false);
     check_split(body, size, rc, &fast, size % 2 != 0, true);
     hr__doc_free(&fast);

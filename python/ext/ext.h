@@ -7,6 +7,7 @@
  *   page.c    Page
  *   route.c   Route, Pacer
  *   batch.c   TableBatch, columns
+ *   records.c Records
  *   text.c    write_text
  *   stages.c  the stages without fetch and run, for tests
  *   nested.c  ids and links of rows of nested Arrow tables
@@ -78,6 +79,7 @@ PyObject *ext_batches(ext_state *state, hr_output *output);
 int ext_add_engine(PyObject *module, ext_state *state);
 int ext_add_route(PyObject *module, ext_state *state);
 int ext_add_page(PyObject *module, ext_state *state);
+int ext_add_records(PyObject *module);
 int ext_add_batch(PyObject *module, ext_state *state);
 PyObject *ext_page_new(ext_state *state, EngineObject *owner, hr_page *page); /* takes page, also on failure */
 

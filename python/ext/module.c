@@ -85,8 +85,8 @@ static int module_exec(PyObject *module) {
         PyModule_AddIntConstant(module, "RULE_JSON", HR_RULE_JSON) < 0) {
         return -1;
     }
-    if (ext_add_route(module, state) < 0 || ext_add_engine(module, state) < 0 || ext_add_page(module, state) < 0 ||
-        ext_add_batch(module, state) < 0) {
+    if (ext_add_route(module, state) < 0 || ext_add_engine(module, state) < 0 || ext_add_records(module) < 0 ||
+        ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0) {
         return -1;
     }
     return 0;

@@ -304,6 +304,20 @@ class Engine:
     def close(self) -> None:
         """Cancels, joins the threads (within 200 ms), frees. Idempotent."""
 
+class Records:
+    """Where the records of a JSON document stand, found as it is read: the elements of the array at a path of keys, as they
+    are written, or the one object there.
+    """
+
+    n_commas: int  # between records, so far
+    def __init__(self, path: tuple[bytes, ...]) -> None: ...
+    def scan(self, chunk: bytes | bytearray | memoryview) -> tuple[int, int, bool]:
+        """The next bytes: from where they hold the records' text (-1: nowhere), at which comma between two records the last
+        complete one ends (-1: none), and whether the last of all ends there. Raises `Error` with `offset`.
+        """
+    def finish(self) -> None:
+        """No more bytes. Raises `Error` if the document is not complete."""
+
 def normalize_json(
     body: bytes,
     *,

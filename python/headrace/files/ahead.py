@@ -162,8 +162,9 @@ Open = Fetch | Ranges | Direct | Small
 class Ahead:
     """Opens waiting files in order; the first of those that are worth a thread are on their way already."""
 
-    def __init__(self, max_line_bytes: int) -> None:
+    def __init__(self, max_line_bytes: int, has_ranges: bool) -> None:
         self._max_line_bytes = max_line_bytes
+        self._has_ranges = has_ranges
         self._waiting: deque[tuple[Any, Fetch | None]] = deque()
         self._pool: ThreadPoolExecutor | None = None
         self._fetches: deque[Fetch] = deque()  # begun and not given out, in order
@@ -211,7 +212,7 @@ class Ahead:
             if _way(item) != "direct":
                 fetch = self._start(item)
         if fetch is None:
-            return item, lambda: _direct(item, self._max_line_bytes)
+            return item, lambda: _direct(item, self._max_line_bytes, self._has_ranges)
         assert self._fetches[0] is fetch
         return item, lambda: fetch
 
@@ -240,7 +241,7 @@ def _way(item: Any) -> str:
     return "local" if name.endswith((".gz", ".bgz", ".zst", ".bz2", ".xz", ".lz4")) else "direct"
 
 
-def _direct(item: Any, max_line_bytes: int) -> Direct | Small | Ranges:
+def _direct(item: Any, max_line_bytes: int, has_ranges: bool) -> Direct | Small | Ranges:
     path = local_path(item)
     if path is None:
         return Direct(item)
@@ -253,6 +254,8 @@ def _direct(item: Any, max_line_bytes: int) -> Direct | Small | Ranges:
             os.close(fd)
         is_whole = len(content) == size and content[:1] in (b"{", b"[", b"")  # no compression begins so
         return Small(item, content) if is_whole else Direct(item)
+    if not has_ranges:
+        return Direct(item)
     file = LocalBytes(path, url_of(item))
     if compression_of(os.pread(file.fileno(), MAGIC_BYTES, 0)) is None:
         return Ranges(item, file, max_line_bytes)

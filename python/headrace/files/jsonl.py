@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
 from dlt.common import logger
 from dlt.common.json import json
 
+from headrace.config import settings
+from headrace.files.lines import Pieces
 from headrace.files.opened import open_file
 from headrace.files.serve import Lines
 from headrace.files.skips import Skips
@@ -54,19 +56,38 @@ def _read_jsonl(items: Iterable[Any], /, chunksize: int = 1000, on_error: str = 
         chunksize: Records that go at once to steps in Python behind the reader; without such steps it has no meaning.
         on_error: `raise`, `skip_file` or `skip_row`: what happens with a line that is no JSON, or a file that is corrupt.
     """
+    return serve(
+        items,
+        "read_jsonl",
+        on_error,
+        lambda skips: Pieces(skips, settings().max_body_bytes),
+        lambda skips: _records(items, chunksize, skips),
+    )
+
+
+def serve(
+    items: Iterable[Any],
+    name: str,
+    on_error: str,
+    pieces: Callable[[Skips], Pieces],
+    records: Callable[[Skips], Iterator[Any]],
+) -> Any:
+    """What a reader gives for a page of files: tables, made of `pieces` of them in the engine; or, where something needs
+    them, `records` as Python objects; or nothing, if what it gave for an earlier page goes on with these.
+    """
     at = current_extraction()
     if at is None:
-        logger.info(f"headrace: `read_jsonl` gives Python objects: {NO_EXTRACTION}")
-        return _records(items, chunksize, Skips("read_jsonl", on_error))
+        logger.info(f"headrace: `{name}` gives Python objects: {NO_EXTRACTION}")
+        return records(Skips(name, on_error))
     why, skips = _decided(at, on_error)
     if why is not None:
-        return _records(items, chunksize, skips)
+        return records(skips)
     key = (at.key, at.resource.name)
     lines = _open.get(key)
     if lines is not None and lines.is_open:
         lines.add(items)
         return None
-    lines = _open[key] = Lines(at, skips)
+    lines = _open[key] = Lines(at, skips, pieces(skips))
     lines.add(items)
     return lines.items()
 

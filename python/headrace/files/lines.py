@@ -119,6 +119,15 @@ class Piece(NamedTuple):
         end = self.parts[number + 1].start if number + 1 < len(self.parts) else self.size
         return self.parts[number].start, end
 
+    @property
+    def is_lines(self) -> bool:
+        """Whether records are lines; or elements of a list, with commas between them."""
+        return True
+
+    def units(self, first: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """Where the records of text[first:stop] begin and end, with what ends them."""
+        return lines_of(self.loaded_text[:stop], first)
+
     def line_at(self, offset: int) -> tuple[Part, int, int]:
         """The line that holds the byte: its part, and from where to where it goes."""
         text = self.loaded_text
@@ -136,10 +145,13 @@ class Piece(NamedTuple):
             index -= 1
         raise IndexError
 
+    def number(self, part: Part, start: int) -> int:
+        """How many lines of the file are before the one that starts here."""
+        return part.first_line + self.loaded_text.count(b"\n", part.start, start)
+
     def place(self, part: Part, start: int) -> str:
         """Where in the file a line is that starts here."""
-        number = part.first_line + self.loaded_text.count(b"\n", part.start, start) + 1
-        return f"line {number}, byte {part.offset + start - part.start}"
+        return f"line {self.number(part, start) + 1}, byte {part.offset + start - part.start}"
 
 
 def lines_of(text: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
@@ -154,12 +166,15 @@ def lines_of(text: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
 class Pieces:
     """The lines of files in order."""
 
+    _unit = "line"
+    _has_ranges = True
+
     def __init__(self, skips: Skips, max_line_bytes: int) -> None:
         self.n_files = 0
         self.stored_bytes = 0  # read of files that are done
         self._skips = skips
         self._max_line_bytes = max_line_bytes
-        self._ahead = Ahead(max_line_bytes)
+        self._ahead = Ahead(max_line_bytes, self._has_ranges)
         self._file: FileState | None = None
         self._open: Open | None = None
         self._carry: list[bytes] = []  # the start of a line whose end was not seen yet
@@ -167,6 +182,7 @@ class Pieces:
         self._buffer = bytearray()
         self._parts: list[Part] = []
         self._tag = 0
+        self._enough_bytes = _ENOUGH_BYTES
 
     def add(self, items: Any) -> None:
         """Takes files, to come after those taken before."""
@@ -208,7 +224,7 @@ class Pieces:
                 self._put(block)
             else:
                 self._end()
-            if len(self._buffer) >= _ENOUGH_BYTES:
+            if len(self._buffer) >= self._enough_bytes:
                 return self._take()
 
     def _begin(self) -> None:
@@ -257,7 +273,7 @@ class Pieces:
         self._carry.clear()
         self._carry_bytes = 0
         n_lines = file.lines_before(file.offset)
-        place = f"after line {n_lines}, byte {file.offset}" if file.offset else ""
+        place = f"after {self._unit} {n_lines}, byte {file.offset}" if file.offset else ""
         self._skips.file(file.item, error, place, n_lines)
         file.is_dropped = True
 

@@ -25,7 +25,7 @@ from headrace._run import Run
 from headrace._writer import PackageWriter, root_tables
 from headrace.config import settings
 from headrace.exceptions import page_error
-from headrace.files.lines import BOM, FileState, Part, Piece, Pieces, lines_of
+from headrace.files.lines import FileState, Part, Piece, Pieces
 from headrace.files.progress import Progress
 from headrace.files.skips import FileChanged, Skips
 from headrace.files.stores import url_of
@@ -40,13 +40,13 @@ _FEW_FILES = 200  # waiting; below it dlt may list more before these are read
 class Lines:
     """Serves one reader. `add` takes the files of dlt's next pages, as long as `is_open`."""
 
-    def __init__(self, at: Extraction, skips: Skips) -> None:
+    def __init__(self, at: Extraction, skips: Skips, pieces: Pieces) -> None:
         self.key = at.key
         self.is_open = True
         config = settings()
         self._at = at
         self._skips = skips
-        self._pieces = Pieces(skips, config.max_body_bytes)
+        self._pieces = pieces
         self._max_fed_bytes = max(config.memory_limit // 32, 1 << 20)
         self._schema: Schema = dlt.current.source_schema()
         self._caps = _schema.capabilities()
@@ -151,7 +151,7 @@ class Lines:
                 assert file.file is not None
                 stream.feed_file(piece.tag, file.file.fileno(), piece.parts[0].offset, piece.size, piece.skip)
             else:
-                stream.feed(piece.tag, piece.text, skip=piece.skip, lines=True)
+                stream.feed(piece.tag, piece.text, not piece.is_lines, piece.skip, piece.is_lines)
             self._fed.append(piece)
             self._fed_bytes += piece.size
 
@@ -235,13 +235,17 @@ class Lines:
         text = piece.loaded_text
         bad: dict[int, str] = {}
         if error is not None:
-            part, start, _ = piece.line_at(error.offset)
-            bad[start] = _BYTE.sub(lambda found: f"byte {int(found[1]) - part.start + part.offset}", str(error))
+            offset = error.offset - (0 if piece.is_lines else 1)  # of the bracket that the engine puts before it
+            part, start, _ = piece.line_at(offset)
+            shift = part.offset - part.start + offset - error.offset
+            bad[start] = _BYTE.sub(lambda found: f"byte {int(found[1]) + shift}", str(error))
         left = bytearray()
         parts = []
         for number, part in enumerate(piece.parts):
             first, stop = piece.bounds(number)
             kept = self._mend_part(piece, part, text[:stop], first, bad)
+            if kept and left and not piece.is_lines:
+                left += b","
             if kept:
                 parts.append(part._replace(start=len(left)))
                 left += kept
@@ -251,19 +255,25 @@ class Lines:
         """One file's lines, text[first:], without the bad ones."""
         if part.file.is_dropped:
             return b""
-        kept = []
-        for start, end in lines_of(text, first):
+        kept: list[bytes] = []
+        between = b"" if piece.is_lines else b","
+        units = list(piece.units(first, len(text)))
+        if not units and not text[first:].isspace():  # brackets that do not pair: nobody knows where a record ends
+            told = next(iter(bad.values()), "brackets do not pair")
+            self._skips.file(part.file.item, told, piece.place(part, first), piece.number(part, first))
+            part.file.is_dropped = True
+        for start, end in units:
             why = bad.get(start) or _why_bad(text[start:end])
             if why is None:
                 kept.append(text[start:end])
                 continue
-            n_read = part.first_line + text.count(b"\n", first, start)
-            is_part_read = part.offset > len(BOM) or self._skips.way != "skip_file"
+            n_read = piece.number(part, start)
+            is_part_read = piece.number(part, first) > 0 or self._skips.way != "skip_file"
             self._skips.row(part.file.item, why, piece.place(part, start), n_read if is_part_read else 0)
             if self._skips.way == "skip_file":  # what went before stays, but for a file that is here from its start
                 part.file.is_dropped = True
-                return b"".join(kept) if is_part_read else b""
-        return b"".join(kept)
+                return between.join(kept) if is_part_read else b""
+        return between.join(kept)
 
     # ---- what is told
 

@@ -18,6 +18,7 @@ from fsspec import AbstractFileSystem
 from headrace._install import check_version
 from headrace._nested_arrow import nested
 from headrace.files.avro import _read_avro
+from headrace.files.documents import _read_json
 from headrace.files.excel import _read_excel
 from headrace.files.jsonl import _read_jsonl
 from headrace.files.orc import _read_orc
@@ -39,6 +40,7 @@ __all__ = [
     "read_csv",
     "read_csv_duckdb",
     "read_excel",
+    "read_json",
     "read_jsonl",
     "read_orc",
     "read_parquet",
@@ -63,6 +65,7 @@ read_avro = _arrow_reader(_read_avro, "read_avro")
 read_csv = _reader(_read_csv)
 read_csv_duckdb = _reader(_read_csv_duckdb)
 read_excel = _arrow_reader(_read_excel, "read_excel")
+read_json = _reader(_read_json, "read_json")
 read_jsonl = _reader(_read_jsonl)
 read_orc = _arrow_reader(_read_orc, "read_orc")
 read_parquet = _arrow_reader(_read_parquet, spec=ConfiguredParquet)
