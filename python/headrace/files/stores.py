@@ -38,8 +38,8 @@ def url_of(item: Any) -> str:
 
 
 def local_path(item: Any) -> str | None:
-    """Where the file is on this machine; None: elsewhere, or its content came with the item."""
-    if item.get("file_content") is not None:
+    """Where the file is on this machine; None: elsewhere, or its content came with the item, or is made of another."""
+    if item.get("file_content") is not None or hasattr(item, "stored"):
         return None
     fs = item.fsspec if hasattr(item, "fsspec") else None
     if fs is None:
@@ -212,7 +212,10 @@ Bytes = LocalBytes | GivenBytes | RemoteBytes
 
 
 def stored_bytes(item: Any) -> Bytes:
-    """The file's bytes as they are stored, from its start on."""
+    """The file's bytes as they are stored, from its start on. An item that makes its content of another has `stored`."""
+    stored = getattr(item, "stored", None)
+    if stored is not None:
+        return stored()  # type: ignore[no-any-return]
     content = item.get("file_content")
     if content is not None:
         return GivenBytes(content)

@@ -26,6 +26,7 @@ from headrace.files.parquet import ConfiguredParquet, _read_parquet
 from headrace.files.source import filesystem
 from headrace.files.tables import Configured
 from headrace.files.wav import _read_wav
+from headrace.files.xml import ConfiguredXml, _read_xml
 
 check_version()
 
@@ -45,6 +46,7 @@ __all__ = [
     "read_orc",
     "read_parquet",
     "read_wav",
+    "read_xml",
     "readers",
 ]
 
@@ -70,6 +72,7 @@ read_jsonl = _reader(_read_jsonl)
 read_orc = _arrow_reader(_read_orc, "read_orc")
 read_parquet = _arrow_reader(_read_parquet, spec=ConfiguredParquet)
 read_wav = _arrow_reader(_read_wav, "read_wav")
+read_xml = _reader(_read_xml, "read_xml", ConfiguredXml)
 
 _IN_SOURCE = [
     _reader(_read_csv, "read_csv"),
