@@ -21,7 +21,7 @@ AnyNested = TypeVar("AnyNested", DltResource, DltSource)
 KEEP = {b"headrace.nested": b"keep"}  # in a table's metadata: its nested columns stay as they are, whatever is marked
 
 
-class _Mark:
+class Mark:
     """A step of a resource's pipe that says that its Arrow tables become relational tables. Files of Parquet that are to be
     imported are read instead.
     """
@@ -54,13 +54,13 @@ def nested(resource: AnyNested) -> AnyNested:
     if not isinstance(resource, DltResource):
         raise TypeError(f"nested() takes a dlt resource or source, not `{type(resource).__name__}`")
     if not is_marked(resource):
-        resource._pipe.append_step(_Mark())
+        resource._pipe.append_step(Mark())
     return resource
 
 
 def is_marked(resource: DltResource) -> bool:
     """Whether `nested` was asked for it."""
-    return any(isinstance(step, _Mark) for step in resource._pipe.steps)
+    return any(isinstance(step, Mark) for step in resource._pipe.steps)
 
 
 def is_kept(item: Any) -> bool:

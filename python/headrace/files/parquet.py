@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from dlt.common.configuration import configspec
 from dlt.extract.extractors import with_file_import
 
+from headrace._nested_arrow import Mark
 from headrace.files.skips import Position
 from headrace.files.stores import local_path
 from headrace.files.tables import Configured, batch_rows, checked_nested, marked, read_tables, size_of
@@ -103,7 +104,7 @@ def _is_last_step() -> bool:
         pipe: Any = dlt.current.pipe()
     except Exception:
         return False
-    return all(type(step).__name__ == "_Mark" or step is pipe.gen for step in pipe.steps)
+    return all(isinstance(step, Mark) or step is pipe.gen for step in pipe.steps)
 
 
 def _tables(

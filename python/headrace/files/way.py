@@ -10,6 +10,7 @@ from dlt.extract.incremental import IncrementalResourceWrapper
 from dlt.extract.resource import DltResource
 
 from headrace import _normalize_loads, _status
+from headrace._nested_arrow import Mark
 from headrace._reasons import (
     children_of,
     of_arrow,
@@ -94,6 +95,8 @@ def _of_steps(resource: DltResource) -> str | None:
             if step.incremental is not None:
                 return "its incremental stands in a hint"
             continue
+        if isinstance(step, Mark):
+            continue  # looks at Arrow tables only
         return f"records pass a step in Python (`{getattr(step, '__name__', type(step).__name__)}`)"
     return None
 

@@ -137,7 +137,7 @@ class JsonOfXml(io.RawIOBase):
 
     def readinto(self, into: Any) -> int:
         """Whole lines or parts of them; 0 at the end. What is no XML ends the lines before it, and raises `ValueError` when
-        more is asked for: what a buffer has read so far is not lost.
+        more is asked for (or `check_unchanged` is called): what a buffer has read so far is not lost.
         """
         while not self._rest:
             if self._lines:
@@ -169,7 +169,9 @@ class JsonOfXml(io.RawIOBase):
                 logger.warning(f"headrace: read_xml: {self._url} has no {self._parser.wanted}")
 
     def check_unchanged(self) -> None:
-        """As the file's."""
+        """As the file's. Raises what made the lines end early, too."""
+        if self._failure is not None:
+            raise self._failure
         self._file.check_unchanged()
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from fsspec import AbstractFileSystem
 
 from headrace._install import check_version
 from headrace._nested_arrow import nested
+from headrace.files.any import _read_any
 from headrace.files.avro import _read_avro
 from headrace.files.documents import _read_json
 from headrace.files.excel import _read_excel
@@ -25,6 +26,7 @@ from headrace.files.orc import _read_orc
 from headrace.files.parquet import ConfiguredParquet, _read_parquet
 from headrace.files.source import filesystem
 from headrace.files.tables import Configured
+from headrace.files.text import _read_text
 from headrace.files.wav import _read_wav
 from headrace.files.xml import ConfiguredXml, _read_xml
 
@@ -37,6 +39,7 @@ __all__ = [
     "filesystem",
     "fsspec_filesystem",
     "glob_files",
+    "read_any",
     "read_avro",
     "read_csv",
     "read_csv_duckdb",
@@ -45,6 +48,7 @@ __all__ = [
     "read_jsonl",
     "read_orc",
     "read_parquet",
+    "read_text",
     "read_wav",
     "read_xml",
     "readers",
@@ -63,6 +67,7 @@ def _arrow_reader(function: Any, name: str | None = None, spec: Any = Configured
 
 
 # One line a reader; each is a function of a page of files.
+read_any = _arrow_reader(_read_any, "read_any")
 read_avro = _arrow_reader(_read_avro, "read_avro")
 read_csv = _reader(_read_csv)
 read_csv_duckdb = _reader(_read_csv_duckdb)
@@ -71,6 +76,7 @@ read_json = _reader(_read_json, "read_json")
 read_jsonl = _reader(_read_jsonl)
 read_orc = _arrow_reader(_read_orc, "read_orc")
 read_parquet = _arrow_reader(_read_parquet, spec=ConfiguredParquet)
+read_text = _arrow_reader(_read_text, "read_text")
 read_wav = _arrow_reader(_read_wav, "read_wav")
 read_xml = _reader(_read_xml, "read_xml", ConfiguredXml)
 

@@ -1,0 +1,98 @@
+"""`read_any`: each file by the reader of the format that its content has."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from dlt.common import logger
+from dlt.common.json import json
+
+from headrace.config import settings
+from headrace.exceptions import ConfigurationError
+from headrace.files.opened import open_file, open_seekable
+from headrace.files.skips import Skips, current_resource
+from headrace.files.sniff import HEAD_BYTES, Found, sniff
+from headrace.files.stores import url_of
+from headrace.files.tables import marked
+
+FORMATS = ("avro", "csv", "excel", "json", "jsonl", "orc", "parquet", "text", "wav", "xml")
+
+
+def _read_any(
+    items: Iterable[Any], *, options: dict[str, dict[str, Any]] | None = None, on_error: str = "raise"
+) -> Iterator[Any]:
+    """Reads files of any known format, which is told from their content, compressed or not; the log says what was taken for what.
+
+    Args:
+        items: A page of files.
+        options: Arguments of the formats' readers, by format: `{"xml": {"record": "book"}, "excel": {"sheets": "*"}}`.
+        on_error: `raise`, `skip_file` or `skip_row`: what happens with a file of no known format, or that its reader cannot read.
+    """
+    options = options or {}
+    unknown = [name for name in options if name not in FORMATS]
+    if unknown:
+        raise ConfigurationError(
+            f"`options` of `read_any`: no format `{unknown[0]}`: expected some of {', '.join(FORMATS)}"
+        )
+    skips = Skips(current_resource("read_any"), on_error)
+    told = ((item, _format(item, skips)) for item in items)
+    for name, group in itertools.groupby(told, key=lambda pair: pair[1]):
+        files = [item for item, _ in group]
+        if name is not None:
+            arguments = {"on_error": on_error, **options.get(name, {})}
+            yield from _read(name, files, arguments, skips)
+    skips.note()
+
+
+def _format(item: Any, skips: Skips) -> str | None:
+    """The file's format; None: none, and that was told."""
+    with skips.guard(item):
+        found = told_of(item)
+        if found.format is not None:
+            logger.info(f"headrace: read_any: {url_of(item)} is taken for {found.format}: {found.why}")
+            return found.format
+        raise ValueError(f"no format that headrace reads: {found.why}")
+    return None
+
+
+def told_of(item: Any) -> Found:
+    """What the file is, and why."""
+    with open_file(item) as file:
+        head = file.read(HEAD_BYTES)
+    if not head.startswith(b"PK\x03\x04"):
+        return sniff(head)
+    with open_seekable(item) as file:
+        return sniff(head, file)
+
+
+def _read(name: str, files: list[Any], arguments: dict[str, Any], skips: Skips) -> Iterator[Any]:
+    from headrace.sources import filesystem as readers
+
+    reader: Any = getattr(readers, f"_read_{name}", None)
+    if name == "json" and reader is None:
+        yield from _json(files, skips)
+        return
+    if name == "csv" and reader.__module__.startswith("dlt."):
+        arguments.pop("on_error")
+    if name == "wav" and arguments.get("samples") == "frames":
+        raise ConfigurationError('`options` of `read_any`: samples="frames" makes another table: take `read_wav`')
+    for made in reader(files, **arguments) or ():
+        # the tables of lines have their ids and links already
+        yield marked(made, "keep") if name in ("jsonl", "csv", "xml") and isinstance(made, pa.Table) else made
+
+
+def _json(files: list[Any], skips: Skips) -> Iterator[Any]:
+    """Documents of JSON: the elements of an array, or an object, as records."""
+    most = settings().max_body_bytes
+    for item in files:
+        with skips.guard(item) as position, open_file(item) as file:
+            content = file.read(most + 1)
+            if len(content) > most:
+                raise ValueError(f"the document is larger than max_body_bytes, {most} bytes")
+            found = json.loadb(content.removeprefix(b"\xef\xbb\xbf"))
+            records = found if isinstance(found, list) else [found]
+            yield records
+            position.read += len(records)
