@@ -8,6 +8,7 @@
  *   route.c   Route, Pacer
  *   batch.c   TableBatch, columns
  *   records.c Records
+ *   csv.c     CsvReader
  *   text.c    write_text
  *   stages.c  the stages without fetch and run, for tests
  *   nested.c  ids and links of rows of nested Arrow tables
@@ -25,7 +26,7 @@
 
 typedef struct ext_state {
     PyObject *error; /* the exception class Error */
-    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type, *route_type, *pacer_type;
+    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type, *route_type, *pacer_type, *csv_type;
 } ext_state;
 
 extern struct PyModuleDef ext_module;
@@ -81,6 +82,7 @@ int ext_add_route(PyObject *module, ext_state *state);
 int ext_add_page(PyObject *module, ext_state *state);
 int ext_add_records(PyObject *module);
 int ext_add_batch(PyObject *module, ext_state *state);
+int ext_add_csv(PyObject *module, ext_state *state);
 PyObject *ext_page_new(ext_state *state, EngineObject *owner, hr_page *page); /* takes page, also on failure */
 
 /* module functions of stages.c */

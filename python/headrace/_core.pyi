@@ -167,6 +167,68 @@ class Stream:
     def is_behind(self) -> bool:
         """Whether twice `batch_bytes` wait for `next_batch`: more pages would only fill the memory."""
 
+class CsvInfo(TypedDict):
+    """What a `CsvReader` found: `hr_csv_info` of src/decode/csv.h."""
+
+    names: list[str] | None  # None: no row of data yet
+    delimiter: str
+    encoding: str
+    encoding_confidence: float  # 0 to 1; 1: given, or by a byte order mark
+    dialect_confidence: float
+    rows: int  # given to the stream
+    short: int  # of them, with fewer fields than columns
+    long: int  # rows with more
+    bad_lines: list[int]  # where the first of those are
+    done: bool  # max_rows are read
+    leading: int  # fields before the first named column, left out
+
+class CsvReader:
+    """Reads one CSV file for a stream of the engine, in chunks of rows, a page each. Options: `hr_csv_options`."""
+
+    def __new__(
+        cls,
+        engine: Engine,
+        /,
+        *,
+        delimiter: str = ",",
+        quote: str | None = '"',
+        escape: str | None = None,
+        comment: str | None = None,
+        decimal: str = ".",
+        thousands: str | None = None,
+        doublequote: bool = True,
+        skip_space: bool = False,
+        skip_blank_lines: bool = True,
+        sniff: bool = False,
+        encoding: str = "",
+        ragged: str = "",
+        portable: bool = False,
+        skip_rows: int = 0,
+        header: int = 0,
+        max_rows: int = -1,
+        names: tuple[str, ...] | None = None,
+        use_names: tuple[str, ...] | None = None,
+        use_places: tuple[int, ...] | None = None,
+        kinds: tuple[tuple[str, str], ...] = (),
+        kind: str = "",
+        nulls: tuple[str, ...] | None = None,
+        chunk_rows: int = 10000,
+        chunk_bytes: int = ...,
+        max_field_bytes: int = ...,
+        max_columns: int = 16384,
+    ) -> CsvReader:
+        """`encoding`: "utf-8", "utf-16-le", "utf-16-be", "iso-8859-1", "windows-1252" or "": found by its bytes. `ragged`: "",
+        "raise", "skip" or "pad" (`hr_csv_ragged`). `kinds`: of columns, "int", "float", "bool" or "text"; `kind`: of the
+        others, "" as in pandas, by what a chunk's values are.
+        """
+    def feed(self, stream: Stream, tag: int, data: bytes | memoryview) -> int:
+        """Takes the next bytes of the file: all, or as many as make a chunk, which goes to the stream as a page. Returns how
+        many. Raises `Error`.
+        """
+    def finish(self, stream: Stream, tag: int) -> bool:
+        """The end of the file. Gives the stream a chunk and is true, or there was none left. Raises `Error`."""
+    def info(self) -> CsvInfo: ...
+
 class Pacer:
     """What is known of hosts: how many requests each takes at once and in a time. Engines that are given the same one share
     it, in any threads; a host is remembered for a minute after its last request, or as long as its limits need.

@@ -6,7 +6,7 @@
 #include "index.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "blocks_avx2.h"
 
 typedef struct utf8_state {
     __m256i error, previous, incomplete;
@@ -79,14 +79,6 @@ typedef utf8_state kernel;
 
 #include "index_body.h"
 
-static inline uint64_t two_masks(__m256i a, __m256i b) {
-    return (uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32;
-}
-
-static inline uint64_t mask_of(__m256i a, __m256i b, char c) {
-    return two_masks(_mm256_cmpeq_epi8(a, _mm256_set1_epi8(c)), _mm256_cmpeq_epi8(b, _mm256_set1_epi8(c)));
-}
-
 static inline void classify(kernel *k, const char *block, masks *m) {
     /* By their low nibble, the only white space and the only structural character (with bit 5 set) there is; simdjson's
      * tables. Bytes that none of them is: 100, 17, 113, 2, 112 have another low nibble than the place they stand at. */
@@ -111,11 +103,6 @@ static inline void classify(kernel *k, const char *block, masks *m) {
     }
     utf8_check(k, a);
     utf8_check(k, b);
-}
-
-static inline uint64_t prefix_xor(uint64_t bits) {
-    __m128i all = _mm_set1_epi8((char)0xFF);
-    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)bits), all, 0));
 }
 
 _Static_assert(sizeof(kernel) == sizeof(((hr_json_carry *)NULL)->utf8.avx2), "the kernel's state fits");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The part of the index that is the same for every instruction set; included once by each kernel, which has
- * defined `kernel` (what it carries from block to block) and defines classify and prefix_xor.
+ * defined `kernel` (what it carries from block to block), included blocks_*.h and defines classify.
  */
 #include "index.h"
 
@@ -12,12 +12,6 @@ typedef struct masks {
 
 /* The masks of the 64 bytes at block. */
 static inline void classify(kernel *k, const char *block, masks *m);
-/* Bit i of the result is the xor of bits 0..i. */
-static inline uint64_t prefix_xor(uint64_t bits);
-
-/* Room for two blocks, so that eight offsets can be written where fewer are. */
-enum { BLOCK_ROOM = 64 + 8 };
-
 /* Which bytes a backslash escapes; the backslashes' offsets go to index->escapes. One that is itself escaped escapes
  * nothing. *into_next is bit 0 for this block and, afterwards, for the
  * next. */
@@ -36,17 +30,6 @@ static int find_escaped(hr_json_index *index, const hr_allocator *alloc, uint64_
     }
     *escaped_out = escaped;
     return HR_OK;
-}
-
-/* Writes the offsets of the set bits; may write up to BLOCK_ROOM. */
-static inline void write_offsets(uint32_t *to, uint32_t base, uint64_t bits) {
-    while (bits != 0) { /* eight at a time: most blocks have 8 to 16 */
-        for (int i = 0; i < 8; i++) {
-            to[i] = base + (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
-            bits &= bits - 1;
-        }
-        to += 8;
-    }
 }
 
 static inline int index_block(hr_json_index *index, const hr_allocator *alloc, kernel *k, const char *block,

@@ -3,30 +3,14 @@
  * The structural index with vectors of 16 bytes as gcc and clang have them for every processor, and the UTF-8 check
  * that names the byte.
  */
+#include "blocks_portable.h"
 #include "index.h"
-
-typedef uint8_t bytes16 __attribute__((vector_size(16)));
-typedef uint64_t words2 __attribute__((vector_size(16)));
 
 typedef struct kernel {
     uint8_t unused;
 } kernel;
 
 #include "index_body.h"
-
-/* Bit i is set where byte i of the vector is 0xFF; the others must be 0. */
-static inline uint64_t mask16(bytes16 where) {
-    const bytes16 place = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    words2 bits = (words2)(where & place);
-    /* The bytes of a word are different bits: their sum, in the top byte of the product, is all of them. */
-    const uint64_t sum = 0x0101010101010101u;
-    uint64_t low = bits[0], high = bits[1];
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    return low % 255 | high % 255 << 8;
-#else
-    return low * sum >> 56 | high * sum >> 56 << 8;
-#endif
-}
 
 static inline void classify(kernel *k, const char *block, masks *m) {
     (void)k;
@@ -42,13 +26,6 @@ static inline void classify(kernel *k, const char *block, masks *m) {
         m->white |= mask16((bytes16)((v == ' ') | (v == '\n') | (v == '\r') | (v == '\t'))) << i;
         m->control |= mask16((bytes16)(v < 0x20)) << i;
     }
-}
-
-static inline uint64_t prefix_xor(uint64_t bits) {
-    for (int shift = 1; shift < 64; shift *= 2) {
-        bits ^= bits << shift;
-    }
-    return bits;
 }
 
 /* Goes on with the check; what is wrong less than four bytes before the end may only be cut there. */

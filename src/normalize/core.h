@@ -190,6 +190,10 @@ HR_MUST_CHECK int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t colu
                                 uint32_t size);
 /* Room for the tables of the schema in rows and batch. */
 HR_MUST_CHECK int hr__rows_match(hr_normalizer *norm);
+/* Room in a column of the batch for row. */
+HR_MUST_CHECK int hr__column_grow(hr_normalizer *norm, hr_batch_column *column, uint8_t type, size_t row);
+/* dlt's own columns of all rows; stream: the random ids'. */
+HR_MUST_CHECK int hr__rows_fill(hr_normalizer *norm, uint64_t stream);
 /* hr__coerce for a column of the schema: decimals have the column's precision and scale. err may be NULL. */
 HR_MUST_CHECK int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc,
                                     size_t at, hr_cell *cell_out, uint32_t *size_out, hr_error *err);

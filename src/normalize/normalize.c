@@ -631,8 +631,7 @@ int hr__row_begin(hr_normalizer *norm, int32_t table, const row_link *link, uint
     return HR_OK;
 }
 
-/* Room in a column for row. */
-static int column_grow(hr_normalizer *norm, hr_batch_column *column, uint8_t type, size_t row) {
+int hr__column_grow(hr_normalizer *norm, hr_batch_column *column, uint8_t type, size_t row) {
     const hr_allocator *alloc = norm->batch->alloc;
     size_t cap = column->cap_cells, cap_valid = column->cap_cells;
     if (hr__schema_has_text(norm->schema, type)) {
@@ -657,7 +656,7 @@ int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t r
         return WALK_BAIL;
     }
     if (row >= to->cap_cells || (hr__schema_has_text(norm->schema, type) && to->sizes == NULL)) {
-        HR_TRY(column_grow(norm, to, type, row));
+        HR_TRY(hr__column_grow(norm, to, type, row));
     }
     if (to->n_cells < row) {
         memset(to->valid + to->n_cells, 0, row - to->n_cells);
@@ -927,7 +926,7 @@ static hr_batch_column *whole_column(hr_normalizer *norm, int32_t table, const c
     }
     hr_batch_column *to = &tbl->columns[column];
     if (tbl->n_rows > to->cap_cells || (hr__schema_has_text(norm->schema, type) && to->sizes == NULL)) {
-        *rc_out = column_grow(norm, to, type, tbl->n_rows - 1);
+        *rc_out = hr__column_grow(norm, to, type, tbl->n_rows - 1);
         if (*rc_out != HR_OK) {
             return NULL;
         }
@@ -1131,6 +1130,16 @@ static void fill_begin(hr_normalizer *norm, uint64_t stream) {
     }
 }
 
+int hr__rows_fill(hr_normalizer *norm, uint64_t stream) {
+    fill_begin(norm, stream);
+    for (size_t t = 0; t < norm->n_rows; t++) {
+        if (norm->rows[t].fill == FILL_NONE) {
+            HR_TRY(fill_table(norm, (int32_t)t));
+        }
+    }
+    return HR_OK;
+}
+
 /* ---------------------------------------------------------------------------------------------------- a page */
 
 int hr__table_keys(hr_normalizer *norm, int32_t table, hr_arena *arena, hr_str **names_out, size_t *n_out) {
@@ -1222,12 +1231,7 @@ static int normalize_page(hr_normalizer *norm, const hr_records *records) {
         return rc;
     }
     hr_error stopped = *norm->err;
-    fill_begin(norm, records->stream);
-    for (size_t t = 0; t < norm->n_rows; t++) {
-        if (norm->rows[t].fill == FILL_NONE) {
-            HR_TRY(fill_table(norm, (int32_t)t));
-        }
-    }
+    HR_TRY(hr__rows_fill(norm, records->stream));
     *norm->err = stopped;
     return rc;
 }

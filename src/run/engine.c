@@ -149,6 +149,10 @@ static void push_work(hr_engine *engine, hr_page_list *list, hr_page *page) {
 
 /* ---------------------------------------------------------------------------------------------------- memory limit */
 
+const hr_allocator *hr__engine_allocator(hr_engine *engine) {
+    return &engine->account->alloc;
+}
+
 bool hr__engine_is_full(hr_engine *engine) {
     return (uint64_t)atomic_load_explicit(&engine->account->bytes, memory_order_relaxed) >
            engine->options.memory_limit_bytes;

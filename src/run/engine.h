@@ -13,6 +13,7 @@
 #define HR_RUN_ENGINE_H
 
 #include "doc.h"
+#include "fields.h"
 #include "http.h"
 #include "normalize.h"
 
@@ -154,6 +155,11 @@ HR_MUST_CHECK int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, h
  * be read is the page's error (HR_IO). */
 HR_MUST_CHECK int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, uint64_t file_offset, size_t file_bytes,
                                        hr_feed_form form, size_t skip, hr_error *err);
+/* A page of rows of text fields (hr__normalize_fields), normalized by a worker, committed in its turn. On success the
+ * rows are the engine's. @locality the accepting thread */
+HR_MUST_CHECK int hr__stream_feed_fields(hr_stream *stream, int64_t tag, hr_fields *fields, hr_error *err);
+/* What accounts of memory in the engine count; lives as long as anything taken from it. */
+const hr_allocator *hr__engine_allocator(hr_engine *engine);
 void hr__stream_finish(hr_stream *stream);
 /* How many accepted or fed pages are committed; a page that failed is not, nor are those behind it. */
 uint64_t hr__stream_committed(hr_stream *stream);

@@ -54,6 +54,7 @@ void hr__page_free(hr_page *page) {
     hr__buf_free(&page->body);
     hr__buf_free(&page->extra_body);
     hr__buf_free(&page->null_columns);
+    hr__fields_free(page->fields);
     hr__free(alloc, page->records);
     hr__free(alloc, page->elide);
     hr__free(alloc, page->keep);

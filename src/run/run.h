@@ -10,6 +10,7 @@
 
 #include "emit.h"
 #include "engine.h"
+#include "fields.h"
 #include "json.h"
 #include "pages.h"
 
@@ -52,11 +53,12 @@ struct hr_page {
     bool encoded;
     hr_buf body; /* with HR_BODY_PADDING bytes after it */
     hr_error error;
-    hr_doc *doc; /* owned; NULL: not decoded */
+    hr_doc *doc; /* owned; NULL: not decoded; scratch of fields */
     size_t *records;
     size_t n_records, cap_records;
     size_t *elide; /* sorted */
     size_t n_elide, cap_elide;
+    hr_fields *fields; /* owned; NULL: a body; else rows of text fields in place of one */
     /* after accept */
     uint64_t seq;
     size_t skip;     /* records left out at the start */

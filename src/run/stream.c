@@ -13,6 +13,8 @@
  * Why waiting cannot lock up: a worker waits only for pages accepted earlier, workers take pages in accept order, so
  * those are finished or held by workers that wait for even earlier ones.
  */
+#include "csv.h"
+#include "normalize_fields.h"
 #include "run.h"
 
 #include <errno.h>
@@ -260,6 +262,24 @@ int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, uint64_t file_o
     return HR_OK;
 }
 
+int hr__stream_feed_fields(hr_stream *stream, int64_t tag, hr_fields *fields, hr_error *err) {
+    hr_engine *engine = stream->engine;
+    hr_page *page;
+    if (hr__engine_is_cancelled(engine)) {
+        return hr__error_cancelled(err);
+    }
+    HR_TRY(hr__page_new(engine, stream, tag, &page, err));
+    page->doc = hr__alloc(&engine->account->alloc, sizeof *page->doc);
+    if (page->doc == NULL) {
+        hr__page_free(page);
+        return hr__error_memory(err, HR_STAGE_RUN);
+    }
+    hr__doc_init(page->doc, &engine->account->alloc);
+    page->fields = fields;
+    page_push(stream, page);
+    return HR_OK;
+}
+
 uint64_t hr__stream_committed(hr_stream *stream) {
     pthread_mutex_lock(&stream->lock);
     uint64_t n = stream->n_committed;
@@ -389,15 +409,18 @@ static int normalize_once(hr_stream *stream, hr_page *page, hr_stream_worker *ow
     if (own->normalizer == NULL) {
         HR_TRY(hr__normalizer_new(&stream->options.normalize, &own->schema, &own->normalizer, err));
     }
+    const uint64_t number = stream->number << 40 | page->seq; /* a trillion pages a stream */
     const hr_records records = {
         .doc = page->doc,
         .at = page->records + page->skip,
         .n = page->n_records - page->skip,
         .keep = page->keep,
         .extra = page->extra,
-        .stream = stream->number << 40 | page->seq, /* a trillion pages a stream */
+        .stream = number,
     };
-    int rc = hr__normalize(own->normalizer, &records, page->batch, err);
+    int rc = page->fields == NULL
+                 ? hr__normalize(own->normalizer, &records, page->batch, err)
+                 : hr__normalize_fields(own->normalizer, page->fields, number, page->doc, page->batch, err);
     count_records(stream, own);
     HR_TRY(take_nulls(page, own, err));
     if (rc != HR_OK && err->record >= 0) {
@@ -534,7 +557,7 @@ static void commit(hr_stream *stream, hr_page *page) {
         hr_page *head = stream->ready.first;
         stream->ready.first = head->next;
         bool failed = stream->failed;
-        size_t n_records = head->n_records - head->skip;
+        size_t n_records = head->fields != NULL ? head->fields->n_rows : head->n_records - head->skip;
         pthread_mutex_unlock(&stream->lock);
         commit_page(stream, head, failed);
         batch_put(stream, head);
@@ -560,6 +583,11 @@ void hr__stream_work(hr_stream *stream, hr_page *page, uint32_t worker, hr_json_
             hr__error_set(&page->error, HR_SYNTAX, HR_STAGE_DECODE, "expected a list of records");
         }
         page->skip = page->skip < page->n_records ? page->skip : page->n_records;
+    } else if (page->fields != NULL) {
+        hr_error bad = {.offset_bytes = -1, .record = -1};
+        if (hr__csv_check_utf8(page->fields, &bad) != HR_OK) {
+            page->error = bad;
+        }
     }
     if (page->error.code != HR_OK) {
         commit(stream, page);

@@ -12,13 +12,14 @@ from dlt.extract import decorators
 from dlt.extract.resource import DltResource
 from dlt.sources.credentials import FileSystemCredentials
 from dlt.sources.filesystem.helpers import FilesystemConfigurationResource
-from dlt.sources.filesystem.readers import _read_csv, _read_csv_duckdb
+from dlt.sources.filesystem.readers import _read_csv_duckdb
 from fsspec import AbstractFileSystem
 
 from headrace._install import check_version
 from headrace._nested_arrow import nested
 from headrace.files.any import _read_any
 from headrace.files.avro import _read_avro
+from headrace.files.csv import _read_csv
 from headrace.files.documents import _read_json
 from headrace.files.excel import _read_excel
 from headrace.files.jsonl import _read_jsonl

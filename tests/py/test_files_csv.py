@@ -1,0 +1,159 @@
+"""`filesystem(...) | read_csv()` against dlt's: the same files through both, tables and schemas equal."""
+
+import gzip
+
+import dlt
+import dlt.sources.filesystem as dlts
+import headrace
+import headrace.sources.filesystem as ours
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+from oracle import assert_equal, make_pipeline, read_tables
+
+
+def both(folder, files, make, **run):
+    """The pipelines of dlt and of headrace, after a run of what `make` makes of each one's module."""
+    pipelines = []
+    for name, module in (("dlt", dlts), ("headrace", ours)):
+        pipeline = make_pipeline(folder / name, f"{name}_pipeline")
+        pipeline.run(make(module, str(files)), loader_file_format="parquet", **run)
+        pipelines.append(pipeline)
+    assert_equal(*pipelines)
+    return pipelines
+
+
+def served(pipeline, name="_read_csv"):
+    """How headrace says it served the last load."""
+    return headrace.status()[pipeline.last_trace.last_extract_info.loads_ids[-1]]["resources"][name]
+
+
+@pytest.fixture
+def files(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
+def orders(first, n):
+    lines = ["id,Customer Name,amount,paid,created_at,note,empty"]
+    for i in range(first, first + n):
+        note = '"a ""note"", with\na line"' if i % 5 == 0 else "" if i % 5 == 1 else "plain"
+        lines.append(f"{i},name {i % 7},{i / 4 if i % 3 else ''},{i % 2 == 0},2024-01-{i % 28 + 1:02} 10:00:00,{note},")
+    return "\n".join(lines).encode() + b"\n"
+
+
+def read(module, url, glob="*.csv*", **options):
+    return dlts.filesystem(url, file_glob=glob) | module.read_csv(**options)  # files in the same order for both
+
+
+@pytest.mark.every_dlt
+def test_tables_are_dlts(tmp_path, files):
+    (files / "a.csv").write_bytes(orders(0, 250))
+    (files / "b.csv.gz").write_bytes(gzip.compress(orders(250, 50)))
+    (files / "c.csv").write_bytes(b"id,more,Customer Name\nx,1.5,y\n7,2,z\n")  # a variant, another column
+    _, pipeline = both(tmp_path, files, lambda module, url: read(module, url, chunksize=100))
+    found = served(pipeline)
+    assert found["native"] and not found["in_python"]
+    assert found["counts"]["rows"] == found["counts"]["records"] == 302 and found["counts"]["files"] == 3
+    rows = read_tables(pipeline)["_read_csv"]
+    ids = [row["id"] for row in rows if row["customer_name"].startswith("name")]  # dlt lists files in any order
+    assert sorted(ids) == list(range(300)) and ids[ids.index(0) :][:250] == list(range(250))
+    assert sum(row["id__v_text"] == "x" for row in rows) == 1 and "empty" not in rows[0]
+
+
+@pytest.mark.parametrize("write", ["append", "merge", "replace"])
+def test_dispositions_and_hints(tmp_path, files, write):
+    (files / "a.csv").write_bytes(orders(0, 20) + b"3,again,1.5,True,2024-01-01T00:00:00Z,x,\n")
+
+    def make(module, url):
+        resource = read(module, url).with_name("orders")
+        columns = {"amount": {"data_type": "decimal", "precision": 12, "scale": 4}, "note": {"data_type": "text"}}
+        keys = {"primary_key": "id"} if write == "merge" else {}
+        resource.apply_hints(write_disposition=write, columns=columns, **keys)
+        return resource
+
+    _, pipeline = both(tmp_path, files, make)
+    assert served(pipeline, "orders")["native"]
+
+
+def test_upsert_and_scd2_rows_have_dlts_ids(tmp_path, files):
+    (files / "a.csv").write_bytes(orders(0, 20))
+    for strategy in ("upsert", "scd2"):
+
+        def make(module, url, strategy=strategy):
+            resource = read(module, url).with_name("orders")
+            resource.apply_hints(write_disposition={"disposition": "merge", "strategy": strategy}, primary_key="id")
+            return resource
+
+        theirs, mine = both(tmp_path / strategy, files, make)
+        ids = [sorted(row["_dlt_id"] for row in read_tables(one)["orders"]) for one in (theirs, mine)]
+        assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sep": ";", "decimal": ",", "dtype": {"code": "str"}},
+        {"sep": ";", "decimal": ",", "usecols": ["code", "price"], "nrows": 2},
+        {"sep": ";", "decimal": ",", "parse_dates": ["day"]},  # pandas reads it
+        {"sep": ";", "decimal": ",", "index_col": False},
+        {"sep": ";", "header": None},
+    ],
+)
+def test_options(tmp_path, files, options):
+    (files / "a.csv").write_bytes(b"code;price;day\n007;1,5;2024-01-02\n008;2,5;2024-01-03\n009;;2024-01-04\n")
+    both(tmp_path, files, lambda module, url: read(module, url, **options))
+
+
+def test_records_pass_steps_in_python(tmp_path, files):
+    (files / "a.csv").write_bytes(orders(0, 20))
+
+    def make(module, url):
+        return read(module, url).add_map(lambda row: {**row, "twice": row["id"] * 2})
+
+    _, pipeline = both(tmp_path, files, make)
+    assert served(pipeline)["in_python"]
+    assert list(read(ours, str(files)))[3]["Customer Name"] == "name 3"  # outside of a pipeline: records
+
+
+def run(tmp_path, files, **options):
+    pipeline = make_pipeline(tmp_path, "ours")
+    pipeline.run(read(ours, str(files), **options), loader_file_format="parquet")
+    return pipeline
+
+
+def test_bad_rows_and_files(tmp_path, files):
+    (files / "a.csv").write_bytes(b"id,n\n1,2\n3,4,5\n6,7\n")
+    (files / "b.csv").write_bytes(b"id,n\n8,9\n")
+    with pytest.raises(
+        PipelineStepFailed, match=r"a\.csv: .*expected 2 fields, found 3 in the row at line 3, column 1"
+    ):
+        run(tmp_path / "raise", files)
+    for way, want in (("skip_row", [1, 6, 8]), ("skip_file", [1, 8])):
+        pipeline = run(tmp_path / way, files, on_error=way)
+        assert sorted(row["id"] for row in read_tables(pipeline)["_read_csv"]) == want
+        assert served(pipeline)["counts"]["skipped"] == 1
+        (skipped,) = served(pipeline)["skipped"]
+        assert skipped["url"].endswith("a.csv")
+
+
+def test_rows_that_the_engine_refuses(tmp_path, files):
+    (files / "a.csv").write_bytes(b"id,n\n1,2\n" + b"2,3\n" * 100 + b"3,\xff\n")
+    (files / "b.csv").write_bytes(b"id,n\n8,9\n")
+    with pytest.raises(PipelineStepFailed, match=r"a\.csv.*text that is not UTF-8 .* at line 103, column 3"):
+        run(tmp_path / "raise", files, encoding="utf-8")
+    pipeline = run(tmp_path / "skip", files, encoding="utf-8", on_error="skip_file", chunksize=10)
+    assert sorted(row["id"] for row in read_tables(pipeline)["_read_csv"]) == [1] + [2] * 99 + [8]
+
+
+def test_an_encoding_that_is_found_is_told(tmp_path, files):
+    (files / "a.csv").write_bytes("name,city\nJosé,Málaga\n".encode("cp1252"))
+    assert [row["city"] for row in read_tables(run(tmp_path, files))["_read_csv"]] == ["Málaga"]
+
+
+def test_many_small_files(tmp_path, files):
+    for number in range(150):
+        (files / f"{number:03}.csv").write_bytes(f"id,n\n{number},{number * 2}\n".encode())
+    pipeline = run(tmp_path, files)
+    assert sorted(row["id"] for row in read_tables(pipeline)["_read_csv"]) == list(range(150))
+    assert dlt.version.__version__ and served(pipeline)["counts"]["files"] == 150
