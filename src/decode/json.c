@@ -38,7 +38,8 @@ typedef struct walk {
     const uint32_t *escape; /* next in index->escapes */
     hr_doc *doc;
     hr_error *err;
-    bool lines; /* a document a line; the tape has them as an array */
+    bool lines;  /* a document a line; the tape has them as an array */
+    size_t line; /* where the document of the line starts that the walk is at */
 } walk;
 
 static bool has_avx2(void) {
@@ -416,17 +417,21 @@ static COLD int short_member(walk *w, const uint32_t *at, const uint32_t *end, b
     return unexpected(w, w->size_bytes, "a value");
 }
 
-/* The end of the line on which a document starts. */
-static inline size_t line_end(const walk *w, size_t from) {
-    const char *found = memchr(w->body + from, '\n', w->size_bytes - from);
+/* The end of the line at which the walk is. */
+static inline size_t line_end(const walk *w) {
+    const char *found = memchr(w->body + w->line, '\n', w->size_bytes - w->line);
     return found == NULL ? w->size_bytes : (size_t)(found - w->body);
 }
 
-/* A document of lines, which began at first, has ended with the offset before at. Another line's must be next. */
-static int check_line(const walk *w, size_t first, const uint32_t *at, const uint32_t *end) {
-    size_t line = line_end(w, first);
+static COLD int over_line_end(const walk *w, size_t line) {
+    return unexpected(w, line, "the rest of the document before the line's end");
+}
+
+/* A document of lines has ended with the offset before at: on its line, and another line's must be next. */
+static int check_line(const walk *w, const uint32_t *at, const uint32_t *end) {
+    size_t line = line_end(w);
     if (HR_UNLIKELY(at[-1] > line)) {
-        return unexpected(w, line, "the rest of the document before the line's end");
+        return over_line_end(w, line);
     }
     return HR_UNLIKELY(at < end && *at < line) ? unexpected(w, *at, "the end of the line") : HR_OK;
 }
@@ -441,7 +446,7 @@ static int walk_document(walk *w, open_container *stack, uint32_t max_depth) {
     uint32_t len = 0;      /* values or members of the innermost open container so far */
     bool in_array = false; /* the innermost open container is one */
     uint32_t offset;
-    uint32_t n_lines = 0, line = 0; /* documents; where this one starts */
+    uint32_t n_lines = 0; /* documents */
     char c;
 
     if (w->lines) {
@@ -449,7 +454,7 @@ static int walk_document(walk *w, open_container *stack, uint32_t max_depth) {
         if (at == end) {
             goto lines_end;
         }
-        line = *at;
+        w->line = *at;
     }
 value: /* a value that is no member's must start here */
     if (HR_UNLIKELY(at == end)) {
@@ -557,9 +562,9 @@ close: { /* the innermost container ends */
 document_end:
     if (w->lines) {
         n_lines++;
-        HR_TRY(check_line(w, line, at, end));
+        HR_TRY(check_line(w, at, end));
         if (at < end) {
-            line = *at;
+            w->line = *at;
             goto value;
         }
     lines_end:
@@ -663,6 +668,10 @@ static int finish(hr_json_decoder *decoder, const char *body, size_t size_bytes,
     }
     w.escape = index->escapes;
     int rc = walk_document(&w, decoder->stack, decoder->options.max_depth);
+    if (HR_UNLIKELY(lines && rc != HR_OK && rc != HR_MEMORY && w.size_bytes != 0)) {
+        size_t line = line_end(&w); /* what is wrong is that the document does not end there */
+        rc = w.err->offset_bytes > (int64_t)(line + bom) ? over_line_end(&w, line) : rc;
+    }
     if (HR_UNLIKELY((rc != HR_OK && rc != HR_MEMORY) || index->open_string || index->control_offset != SIZE_MAX)) {
         rc = first_error(&w, rc, rc == HR_OK ? 0 : w.err->offset_bytes);
     }

@@ -14,7 +14,7 @@ import headrace.sources.filesystem as ours
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from docgen import record
-from headrace.files import ahead, lines
+from headrace.files import ahead, lines, progress
 from oracle import assert_equal, make_pipeline, read_tables
 
 pytestmark = pytest.mark.usefixtures("_fresh")
@@ -355,3 +355,32 @@ def test_an_unknown_policy_is_told(tmp_path, files):
     write(files / "a.jsonl", orders(0, 5))
     with pytest.raises(PipelineStepFailed, match="expected one of raise, skip_file, skip_row, found `ignore`"):
         run_bad(tmp_path, files, "ignore")
+
+
+def test_a_line_that_is_cut_is_the_bad_one(tmp_path, files):
+    (files / "a.jsonl").write_bytes(b'{"id": 1}\n{"id": 2, "x": \n{"id": 3}\n{"id": 4}\n')
+    pipeline = run_bad(tmp_path, files, "skip_row")
+    assert [row["id"] for row in read_tables(pipeline)["_read_jsonl"]] == [1, 3, 4]
+    (one,) = served(pipeline)["skipped"]
+    assert one["parent"]["place"] == "line 2, byte 10"
+    assert "expected the rest of the document before the line's end, found byte 0x0a at byte 25" in one["error"]
+
+
+def test_progress_by_bytes_with_the_time_left(tmp_path, files, monkeypatch):
+    shown = []
+
+    class Collector:
+        def update(self, name, inc=1, total=None, inc_total=None, message=None, label=None):
+            shown.append((name, inc, total, message))
+
+    monkeypatch.setattr(progress, "_EVERY_S", 0)
+    made = progress.Progress("r")
+    made._collector = Collector()
+    made.add([{"size_in_bytes": 1000}, {"size_in_bytes": 3000}, {}])
+    monkeypatch.setattr(progress.time, "monotonic", lambda now=made._began: now + 90)
+    made.show(1000, 1, 10)
+    made.show(4000, 2, 30, is_last=True)
+    assert shown == [
+        ("r bytes", 1000, 4000, "4:30 left"), ("r files", 1, None, None), ("r rows", 10, None, None),
+        ("r bytes", 3000, 4000, None), ("r files", 1, None, None), ("r rows", 20, None, None),
+    ]  # fmt: skip

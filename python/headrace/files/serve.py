@@ -236,8 +236,10 @@ class Lines:
         bad: dict[int, str] = {}
         if error is not None:
             offset = error.offset - (0 if piece.is_lines else 1)  # of the bracket that the engine puts before it
-            part, start, _ = piece.line_at(offset)
+            part, start, end = piece.line_at(offset)
             shift = part.offset - part.start + offset - error.offset
+            if _why_bad(text[start:end]) is None and any(_why_bad(text[a:b]) for a, b in piece.units()):
+                start = -1  # the engine met it behind what is wrong
             bad[start] = _BYTE.sub(lambda found: f"byte {int(found[1]) + shift}", str(error))
         left = bytearray()
         parts = []

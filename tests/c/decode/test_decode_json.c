@@ -416,6 +416,8 @@ HR_CASE(lines_are_an_array_of_their_documents) {
         {"1,\n2\n", "expected the end of the line, found ',' at byte 1", 1},
         {"[1]\n[2\n,3]\n", "expected the rest of the document before the line's end, found byte 0x0a at byte 6", 6},
         {"{\"a\":\n1}", "expected the rest of the document before the line's end, found byte 0x0a at byte 5", 5},
+        {"{\"a\":\n{}\n{}", "expected the rest of the document before the line's end, found byte 0x0a at byte 5", 5},
+        {"[1\n2]\n", "expected the rest of the document before the line's end, found byte 0x0a at byte 2", 2},
         {"{}\n{\"a\"", "expected ':' after a key, found the end of the body at byte 7", 7},
         {"\"a\nb\"\n", "a string holds the control character 0x0a at byte 2: it must be escaped", 2},
         {"{}\n\xFF", "the body is not UTF-8: byte 0xff at byte 3", 3},
