@@ -34,6 +34,11 @@
 #define FIRST_HOLD 50u
 #define MOST_HOLD 1600u
 #define CLOSE_ANSWERS 10u
+/* Refusals in close succession: the third and later ones say that the rate is far too high for a bucket of a few
+ * tokens. They lower it to this share, and no longer lengthen the pause: what came through between them says that it
+ * was long enough (both by simulation, tests/c/fetch/test_fetch_pace.c). */
+#define CLOSE_SHARE 0.7
+#define CLOSE_MOST 4u
 /* After a refusal the bucket is given the time for so many requests. */
 #define REFILL 3
 #define FIRST_STEP 1.2
@@ -244,7 +249,7 @@ static void reduce_rate(hr_pace *pace, uint64_t now_us) {
     bool is_close = pace->n_round < CLOSE_ANSWERS && pace->rate > 0;
     pace->n_close = is_close ? pace->n_close + 1 : 0;
     if (is_close) {
-        pace->rate *= pace->n_close > 2 ? 0.9 : 1;
+        pace->rate *= pace->n_close > 2 ? CLOSE_SHARE : 1;
     } else if (seconds > 0) {
         double found = (pace->n_round + (pace->n_round < CLOSE_ANSWERS)) / seconds;
         pace->rate = pace->rate == 0 || found < pace->rate ? found : pace->rate * 0.95;
@@ -288,7 +293,7 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
     if (of_rate) {
         halve(pace);
         reduce_rate(pace, now_us);
-        uint32_t n = pace->n_refused + pace->n_close;
+        uint32_t n = pace->n_refused + (pace->n_close < CLOSE_MOST ? pace->n_close : CLOSE_MOST);
         uint64_t pause_us = max_u64(LEAST_PAUSE_US, pace->usual_us) << (n < 16 ? n : 16);
         hr__pace_pause(pace, now_us + (pause_us > MOST_PAUSE_US ? MOST_PAUSE_US : pause_us));
     } else {
