@@ -98,6 +98,7 @@ PyObject *ext_write_text(PyObject *module, PyObject *args);
 PyObject *ext_nested_rows(PyObject *module, PyObject *args);
 PyObject *ext_nested_ids(PyObject *module, PyObject *args);
 PyObject *ext_text_ids(PyObject *module, PyObject *args);
+PyObject *ext_sse_lines(PyObject *module, PyObject *args);
 PyObject *ext_xml_text(PyObject *module, PyObject *args);
 PyObject *ext_random_ids(PyObject *module, PyObject *arg);
 /* Fills options' id kind from "random", "key_hash", "row_hash". -1 with an exception set. */

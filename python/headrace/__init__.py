@@ -1,10 +1,12 @@
 """headrace: a C engine under dlt.
 
 `install()` puts it under every dlt pipeline of the process, dlt's own `rest_api` sources included; `headrace.sources.rest_api`
-is dlt's rest_api with the whole way native, without `install()`; `nested()` makes relational tables of nested Arrow.
+is dlt's rest_api with the whole way native, without `install()`; `nested()` makes relational tables of nested Arrow;
+`follow()` runs a pipeline over streams that do not end.
 """
 
 from headrace._core import __version__
+from headrace._follow import follow
 from headrace._install import UnsupportedDltVersion, install, uninstall
 from headrace._nested_arrow import nested
 from headrace._status import LoadStatus, ResourceStatus, TableStatus, status
@@ -15,6 +17,7 @@ __all__ = [
     "TableStatus",
     "UnsupportedDltVersion",
     "__version__",
+    "follow",
     "install",
     "nested",
     "status",

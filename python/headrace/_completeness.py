@@ -207,6 +207,13 @@ class Watch:
                 return
 
 
+class Unwatched(Watch):
+    """Pages that are stretches of a stream: nothing is expected of them."""
+
+    def see(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None, selector: str) -> None:
+        """Nothing."""
+
+
 def html_instead(response: NativeResponse, expected: str = "json") -> str | None:
     """What to say of an answer that is not what was expected but an HTML page; None: it is none."""
     start = response.content[:_LOOKED_AT].lstrip()

@@ -440,6 +440,11 @@ def xml_text(body: bytes, attribute_prefix: str, lists: tuple[str, ...]) -> byte
     declaration, LIMIT for more than 20,000,000 elements or 512 levels.
     """
 
+def sse_lines(body: bytes | bytearray, id: bytes, max_events: int) -> tuple[bytes, int, int, bytes, int]:
+    """Server-sent events as JSON lines, `{"event", "id", "data"}` each: the lines of the whole events in `body` (at most
+    `max_events`), bytes used, number of events, the last event's id (`id`: before them), milliseconds of `retry` or -1.
+    """
+
 def random_ids(n_rows: int) -> bytes:
     """Random row ids, 14 characters each."""
 

@@ -1,7 +1,7 @@
 """What headrace's own keys in a rest_api configuration say; they are taken out before dlt looks at it.
 
     client:   rate_limit, max_requests_per_second, max_in_flight, retry, network
-    endpoint: retry, rate_cost, response, graphql, job
+    endpoint: retry, rate_cost, response, graphql, job, stream
     both:     on_incomplete, on_error, total_count_path, error_path; types of `auth` that are not dlt's
 
 docs/rate-limits.md, docs/retries.md, docs/networks.md, docs/truncation.md, docs/authentication.md and
@@ -22,6 +22,7 @@ from headrace._formats import ResponseFormat, response_format
 from headrace._graphql import GraphQL, expand
 from headrace._job_rules import JobRules, expand_job
 from headrace._option_values import known, millis, number
+from headrace._stream_rules import StreamRules, expand_stream
 from headrace.auth import create, is_ours
 from headrace.config import HeadraceConfiguration
 from headrace.exceptions import ConfigurationError
@@ -34,7 +35,7 @@ _PATHS = ("total_count_path", "error_path")
 _BOTH = (*_CHOICES, *_PATHS)
 CLIENT_KEYS = ("rate_limit", "max_requests_per_second", "max_in_flight", "retry", "network", *_BOTH)
 ENDPOINT_KEYS = ("retry", "rate_cost", "response", *_BOTH)
-_SPECIAL = ("graphql", "job")  # an endpoint's own, not for all of them
+_SPECIAL = ("graphql", "job", "stream")  # an endpoint's own, not for all of them
 _ENDPOINT = (*ENDPOINT_KEYS, *_SPECIAL)
 _RULE = ("requests", "per")
 RETRY_KEYS = ("max_attempts", "backoff", "max_delay", "max_total", "statuses", "methods", "on_content", "breaker")
@@ -74,6 +75,7 @@ class Options:
         graphql: What answers to a GraphQL request must be; None: it is none.
         response: How bodies are read; None: as JSON documents.
         job: How the job is followed that the request creates; None: it creates none.
+        stream: How an answer is followed that does not end; None: it ends.
     """
 
     route: dict[str, Any] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class Options:
     graphql: GraphQL | None = None
     response: ResponseFormat | None = None
     job: JobRules | None = None
+    stream: StreamRules | None = None
 
 
 _NONE = Options()
@@ -209,8 +212,11 @@ def _endpoint(base: Options, own: Mapping[str, Any], where: str) -> Options:
 
 def _special(resource: dict[str, Any], base: Options, own: Mapping[str, Any], where: str) -> Options:
     """What an endpoint is for: changes the resource to what dlt knows."""
-    if "job" in own and "graphql" in own:
-        raise ConfigurationError(f"`{where}` may have `job` or `graphql`, not both")
+    if len(several := [key for key in _SPECIAL if key in own]) > 1:
+        raise ConfigurationError(f"`{where}` may have one of {', '.join(_SPECIAL)}, not {' and '.join(several)}")
+    if "stream" in own:
+        resource["endpoint"], stream = expand_stream(resource.get("endpoint"), own["stream"], f"{where}.stream")
+        return replace(base, stream=stream, response=ResponseFormat("jsonl", "none"))
     if "job" in own:
         resource["endpoint"], job = expand_job(resource.get("endpoint"), own["job"], f"{where}.job")
         return replace(base, job=job)

@@ -34,11 +34,14 @@ from headrace._chain import Chain
 from headrace._incremental import Cursor
 from headrace._isolation import Memory, identity, text_of
 from headrace._job import Job, Records
+from headrace._live import StreamChain
+from headrace._options import options_of
 from headrace._reasons import MARK, Choice, Way, children_of, choice, parts_in_python, plan_of
 from headrace._request import selector_steps
 from headrace._serve import Service, parents
 from headrace._sessions import why_python
 from headrace._steps import PythonSteps, names_of
+from headrace.exceptions import ResourceFailed
 
 _VALUES = ("initial_value", "start_value", "last_value", "end_value")  # that placeholders may name
 _OUTSIDE = "it is read outside of an extraction"
@@ -73,6 +76,7 @@ class Plan:
         self._service: Service | None = None
         self._memory: tuple[str, Memory] | None = None  # run, what was before it
         self._again: tuple[str, set[str]] | None = None  # run, parents that are asked for again
+        self._state: dict[str, Any] | None = None  # dlt's, of the resource, in the run at hand
         self._bound: tuple[str, Bound] | None = None  # run, what is the same for all parents
 
     def _generator(self) -> Callable[..., Any]:
@@ -153,6 +157,8 @@ class Plan:
             "json": expand_placeholders(arguments["json"], values, preserve_value_type=True),
             "data": expand_placeholders(arguments["data"], values),
         }
+        is_stream = options_of(self.arguments["client"]).stream is not None
+        self._state = dlt.current.resource_state(resource.name) if is_stream else None
         service = self._service_of(run_key, source, resource, way, cursor, steps)
         service.add([lambda job: self._chain(job, path, request, None)])
         yield from service.items()
@@ -276,6 +282,8 @@ class Plan:
             "data": processed.data,
         }
         extra = json.dumps(processed.parent_record).encode() if processed.parent_record else None
+        if job.options.stream is not None:
+            raise ResourceFailed(f"resource `{job.name}` is a stream, which cannot depend on another resource")
         chain = self._chain(job, processed.path, request, extra)
         chain.parent = identity(item, _fields_of(arguments))
         return chain
@@ -290,6 +298,8 @@ class Plan:
         made: requests.Request = client._create_request(
             path_or_url=path, method=self.arguments["method"], auth=client.auth, hooks=hooks, **request
         )
+        if job.options.stream is not None:
+            return StreamChain(job, made, paginator, extra, self._state)
         kind = Chain if job.options.job is None else JobChain
         return kind(job, made, paginator, extra)
 

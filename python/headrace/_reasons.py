@@ -19,6 +19,7 @@ from dlt.extract.resource import DltResource
 from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
 from headrace import _schema
+from headrace._options import options_of
 from headrace._request import selector_steps
 from headrace._sessions import why_python
 from headrace._steps import names_of
@@ -133,6 +134,8 @@ def parts_in_python(plan: Plan, resource: DltResource, choice: Choice) -> list[s
     client = plan.arguments["client"]
     if why := why_python(client):
         found.append(why)
+    if options_of(client).stream is not None:
+        found.append("the stream's bytes come through requests")
     selector = plan.arguments.get("data_selector") or client.data_selector
     if selector and selector_steps(selector) is None:
         found.append(f"data_selector `{selector}` is applied in Python")

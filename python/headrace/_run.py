@@ -87,6 +87,11 @@ class Run:
             self._converters.shutdown(wait=False, cancel_futures=True)
         self.engine.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended. The lock is held."""
+        return self._is_closed
+
     def window(self, host: str) -> int:
         """How many requests to a host may be under way: in flight, and as many that wait for their turn."""
         return min(

@@ -235,7 +235,7 @@ def test_a_state_that_is_no_json(api: Any, tmp_path: Path) -> None:
         ({"poll": {"every": 0}}, {}, "job.poll.every` must be a number of at least 0.01, not 0"),
         ({"pool": {}}, {}, "job.pool` is not known. Known are: create, status"),
         ({"create": {"path": "x"}}, {}, "`path` stands in the endpoint and in"),
-        ({}, {"graphql": {"query": "{ a }"}}, "may have `job` or `graphql`, not both"),
+        ({}, {"graphql": {"query": "{ a }"}}, "may have one of graphql, job, stream, not graphql and job"),
     ],
 )
 def test_wrong_configurations(job: dict[str, Any], endpoint: dict[str, Any], expected: str) -> None:
