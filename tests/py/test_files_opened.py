@@ -5,6 +5,7 @@ import gzip
 import lzma
 import os
 import tracemalloc
+import zlib
 
 import fsspec
 import pyarrow as pa
@@ -23,10 +24,24 @@ def zstd(text, codec="zstd"):
     return sink.getvalue().to_pybytes()
 
 
+def bgzf(text, block_bytes=60_000):
+    """As bgzip writes it."""
+    out = []
+    for start in [*range(0, len(text), block_bytes), len(text)]:
+        part = text[start : start + block_bytes]
+        made = zlib.compressobj(6, zlib.DEFLATED, -15)
+        data = made.compress(part) + made.flush()
+        size = (len(data) + 25).to_bytes(2, "little")
+        check = zlib.crc32(part).to_bytes(4, "little") + len(part).to_bytes(4, "little")
+        out.append(b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff\x06\0BC\x02\0" + size + data + check)
+    return b"".join(out)
+
+
 PACKED = {
     "plain": TEXT,
     "gzip": gzip.compress(TEXT),
     "gzip_members": gzip.compress(TEXT[:5000]) + gzip.compress(b"") + gzip.compress(TEXT[5000:]) + b"\0" * 512,
+    "gzip_blocks": bgzf(TEXT * 20),
     "bzip2": bz2.compress(TEXT),
     "bzip2_members": bz2.compress(TEXT[:5000]) + bz2.compress(TEXT[5000:]),
     "xz": lzma.compress(TEXT),
@@ -50,7 +65,7 @@ def item_of(tmp_path, content, name="a.jsonl"):
 def test_content_is_unpacked_whatever_its_name(tmp_path, kind):
     item = item_of(tmp_path, PACKED[kind])
     with open_file(item) as file:
-        assert file.read() == TEXT
+        assert file.read() == (TEXT * 20 if kind == "gzip_blocks" else TEXT)
         assert (file.compression or "plain") == kind.partition("_")[0]
         assert file.stored_position == file.stored_size == len(PACKED[kind])
         file.check_unchanged()
@@ -121,3 +136,28 @@ def test_a_guard_says_where(tmp_path):
         raise OSError("cut")
     assert skips.n_files == 1 and skips.listed[0]["error"] == "OSError: cut"
     assert os.path.basename(skips.listed[0]["url"]) == "a.jsonl"
+
+
+def test_blocks_of_bgzip_that_are_wrong(tmp_path):
+    good = bgzf(TEXT, 10_000)
+    flipped = bytearray(good)
+    flipped[3000] ^= 1
+    size = int.from_bytes(good[16:18], "little") + 1
+    wrong = {
+        bytes(flipped): r"gzip block \d is corrupt",
+        good[:size] + b"\0" * 30: None,
+        good[:size] + gzip.compress(b"x"): "what stands behind block 1 is no block of bgzip",
+        good[: size + 100]: "the gzip data end within block 2",
+        good[: size + 10]: "the gzip data end within block 2",
+        good[:16]
+        + (size - 9).to_bytes(2, "little")
+        + good[18:size]
+        + b"\0" * 30: "gzip block 1 is corrupt|no block of bgzip",
+    }
+    for content, message in wrong.items():
+        with open_file(item_of(tmp_path, content)) as file:
+            if message is None:
+                assert file.read() == TEXT[:10_000]
+                continue
+            with pytest.raises((OSError, EOFError), match=message):
+                file.read()

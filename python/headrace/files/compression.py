@@ -9,13 +9,19 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import os
 import zlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
 MAGIC_BYTES = 18  # that must be seen to tell
 _INPUT_BYTES = 256 << 10
+_BGZF_BLOCKS = 16  # of 64 KiB that a thread undoes at a time
+_BGZF_TASKS = 8
+_BGZF_MOST = (64 << 10) + 1  # bytes that a block may hold, by its specification, and one
 _XZ_MEMORY = 256 << 20  # for a dictionary: a file may ask for 4 GiB
 
 
@@ -163,6 +169,96 @@ class _OfArrow(io.RawIOBase):
         super().close()
 
 
+class Bgzf(io.RawIOBase):
+    """gzip in blocks that say their size (bgzip): undone side by side, in order."""
+
+    def __init__(self, raw: Any, start: bytes) -> None:
+        self._raw = raw
+        self._input = start
+        self._at = 0  # of the next block in the input
+        self._n_blocks = 0
+        self._is_at_end = False
+        self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="headrace-bgzf")
+        self._tasks: deque[Future[bytes]] = deque()
+        self._found = memoryview(b"")
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, into: Any) -> int:
+        """Reads up to the buffer's size; 0 at the end. Raises `EOFError` for a cut block, `OSError` for a bad one."""
+        while not self._found:
+            while len(self._tasks) < _BGZF_TASKS and (blocks := self._next_blocks()):
+                self._tasks.append(self._pool.submit(_inflate_blocks, blocks, self._n_blocks - len(blocks)))
+            if not self._tasks:
+                return 0
+            self._found = memoryview(self._tasks.popleft().result())
+        n = min(len(into), len(self._found))
+        into[:n] = self._found[:n]
+        self._found = self._found[n:]
+        return n
+
+    def _next_blocks(self) -> list[bytes]:
+        blocks: list[bytes] = []
+        while len(blocks) < _BGZF_BLOCKS and (block := self._next_block()) is not None:
+            blocks.append(block)
+        return blocks
+
+    def _next_block(self) -> bytes | None:
+        if not self._has(MAGIC_BYTES):
+            rest = self._input[self._at :]
+            if rest.strip(b"\0"):
+                raise EOFError(f"the gzip data end within block {self._n_blocks + 1}")
+            return None
+        head = self._input[self._at : self._at + MAGIC_BYTES]
+        if not _is_bgzf(head):
+            if not self._n_blocks or head.strip(b"\0"):
+                raise OSError(f"what stands behind block {self._n_blocks} is no block of bgzip")
+            return None
+        size = int.from_bytes(head[16:18], "little") + 1
+        if not self._has(size):
+            raise EOFError(f"the gzip data end within block {self._n_blocks + 1}")
+        block = self._input[self._at : self._at + size]
+        self._at += size
+        self._n_blocks += 1
+        return block
+
+    def _has(self, size: int) -> bool:
+        """Whether so many bytes more are in the input, which is read for it."""
+        while len(self._input) - self._at < size and not self._is_at_end:
+            more = self._raw.read(_INPUT_BYTES)
+            self._is_at_end = not more
+            self._input = self._input[self._at :] + (more or b"")
+            self._at = 0
+        return len(self._input) - self._at >= size
+
+    def close(self) -> None:
+        """Closes what it reads from."""
+        if not self.closed:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._raw.close()
+        super().close()
+
+
+def _is_bgzf(start: bytes) -> bool:
+    """Whether a gzip member says its size in a field BC, the only extra one (SAM specification, 4.1)."""
+    return start[:4] == b"\x1f\x8b\x08\x04" and start[10:16] == b"\x06\0BC\x02\0"
+
+
+def _inflate_blocks(blocks: list[bytes], first: int) -> bytes:
+    found = []
+    for number, block in enumerate(blocks, first + 1):
+        made = zlib.decompressobj(wbits=31)
+        try:
+            found.append(made.decompress(block, _BGZF_MOST))
+        except zlib.error as ex:
+            raise OSError(f"gzip block {number} is corrupt: {ex}") from ex
+        if not made.eof or made.unused_data:
+            raise OSError(f"gzip block {number} is corrupt: its size is not what it says")
+    return b"".join(found)
+
+
 def unpacked(raw: Any) -> tuple[io.RawIOBase, str | None]:
     """The bytes of `raw` without their compression, and which that was. `raw` is closed with what is returned."""
     start = b""
@@ -173,4 +269,6 @@ def unpacked(raw: Any) -> tuple[io.RawIOBase, str | None]:
         return _Prefixed(start, raw), None
     if kind in _ARROW:
         return _OfArrow(_Prefixed(start, raw), kind), kind
+    if kind == "gzip" and _is_bgzf(start):
+        return Bgzf(raw, start), kind
     return Unpacked(raw, kind, start), kind
