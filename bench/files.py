@@ -1,6 +1,7 @@
 """`./dev bench files CASE`: flat files through dlt's `filesystem` and readers at its best settings, and through headrace's, in one
 run; load files are Parquet, and the tables are compared row by row.
 
+parquet: nested records as Parquet.  xlsx: 20 columns; dlt's side reads with openpyxl.
 jsonl: one file of nested records.  small: many small JSONL files.  volume: one big JSONL file, headrace alone, for its memory.
 Each side runs in a process of its own, step by step (extract, normalize).
 """
@@ -21,6 +22,20 @@ from typing import Any, NamedTuple
 from measure import BEST_SETTINGS, MACHINE, commit, measure, print_steps, step_ratios
 
 
+def read_with_openpyxl(items: Any) -> Any:
+    """What dlt's users write: the rows of the first sheet as dicts, 10,000 at a time."""
+    import itertools
+
+    import openpyxl
+
+    for item in items:
+        with item.open() as file:
+            rows = openpyxl.load_workbook(file, read_only=True, data_only=True).active.iter_rows(values_only=True)
+            names = next(rows)
+            while batch := [dict(zip(names, row, strict=True)) for row in itertools.islice(rows, 10_000)]:
+                yield batch
+
+
 class Case(NamedTuple):
     """A benchmark.
 
@@ -30,6 +45,7 @@ class Case(NamedTuple):
         reader: Name of the reader in both modules.
         records: By default.
         key: Column of the root table that tells rows apart.
+        theirs: A reader for dlt's side, where dlt has none.
     """
 
     make: Callable[[Path, int], None]
@@ -37,6 +53,28 @@ class Case(NamedTuple):
     reader: str
     records: int
     key: str = "id"
+    theirs: Callable[[Any], Any] | None = None
+
+
+def make_parquet(folder: Path, n_records: int) -> None:
+    """The records of `./dev bench nested`."""
+    import nested
+
+    nested.make_file(folder / "issues.parquet", n_records)
+
+
+def make_xlsx(folder: Path, n_records: int) -> None:
+    """A sheet of 20 columns: whole numbers, doubles, texts and booleans by turns."""
+    import openpyxl
+
+    rng = random.Random(1)
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("data")
+    sheet.append([f"c{i}" for i in range(20)])
+    for number in range(n_records):
+        values = (rng.randrange(10**6), rng.randrange(10**6) + 0.5, f"name {rng.randrange(1000)}", rng.random() < 0.5)
+        sheet.append([number, *(values[i % 4] for i in range(1, 20))])
+    book.save(folder / "data.xlsx")
 
 
 def make_jsonl(folder: Path, n_records: int) -> None:
@@ -65,6 +103,8 @@ def make_small(folder: Path, n_records: int) -> None:
 
 
 CASES = {
+    "parquet": Case(make_parquet, "*.parquet", "read_parquet", 100_000),
+    "xlsx": Case(make_xlsx, "*.xlsx", "read_excel", 100_000, "c0", read_with_openpyxl),
     "jsonl": Case(make_jsonl, "*.jsonl", "read_jsonl", 100_000),
     "small": Case(make_small, "**/*.jsonl", "read_jsonl", 1_000_000),
     "volume": Case(make_jsonl, "*.jsonl", "read_jsonl", 1_600_000),
@@ -85,7 +125,11 @@ def one_side(side: str, case: Case, folder: str) -> dict[str, Any]:
         side, pipelines_dir=folder, destination=dlt.destinations.duckdb(f"{folder}/{side}.duckdb"), dataset_name="data"
     )
     listed = module.filesystem(f"{folder}/files", file_glob=case.glob)
-    reader = listed | getattr(module, case.reader)().with_name("rows")
+    if case.theirs is not None and side != "headrace":
+        made = dlt.transformer(name="theirs")(case.theirs)
+    else:
+        made = getattr(module, case.reader)()
+    reader = listed | made.with_name("rows")
     steps: dict[str, Any] = {
         "extract": lambda: pipeline.extract(reader, loader_file_format="parquet"),
         "normalize": lambda: pipeline.normalize(),

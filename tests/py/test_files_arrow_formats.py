@@ -53,8 +53,10 @@ def test_nested_parquet_is_the_tables_that_dlt_makes(tmp_path):
 
 def test_files_with_other_columns_and_narrower_types_go_into_one_table(tmp_path):
     pq.write_table(pa.table({"id": pa.array([1, 2], pa.int64()), "a": [1.5, None]}), tmp_path / "a.parquet")
-    narrow = pa.schema([pa.field("id", pa.int32(), False), pa.field("b", pa.string())])
-    pq.write_table(pa.table([[3], ["x"]], schema=narrow), tmp_path / "b.parquet")
+    narrow = pa.schema(
+        [pa.field("id", pa.int32(), False), pa.field("b", pa.string()), pa.field("c", pa.int64(), False)]
+    )
+    pq.write_table(pa.table([[3], ["x"], [7]], schema=narrow), tmp_path / "b.parquet")
     rows = read_tables(run(files, "read_parquet", tmp_path, tmp_path / "ours", "*.parquet"))["t"]
     rows.sort(key=lambda row: row["id"])
     assert [(row["id"], row["a"], row["b"]) for row in rows] == [(1, 1.5, None), (2, None, None), (3, None, "x")]

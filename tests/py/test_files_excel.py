@@ -65,11 +65,17 @@ def test_times_durations_and_both_epochs(tmp_path):
 
 
 def test_the_header_is_found_below_title_lines(tmp_path):
-    title = [[], ["Sales of the year"], ["all branches", None, None, 2024], []]
+    title = [
+        [],
+        ["Sales of the year"],
+        ["spread", None, "over", "cells", None, "!"],
+        ["all branches", None, None, 2024],
+        [],
+    ]
     book(tmp_path, {"Sales": title + SALES})
     (table,) = read(files._read_excel, tmp_path)
     assert rows(table)[:2] == [SALES[0], SALES[1]]
-    (given,) = read(files._read_excel, tmp_path, header_row=5)
+    (given,) = read(files._read_excel, tmp_path, header_row=6)
     assert given.equals(table)
 
 

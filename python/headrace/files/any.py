@@ -8,9 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 from dlt.common import logger
-from dlt.common.json import json
 
-from headrace.config import settings
 from headrace.exceptions import ConfigurationError
 from headrace.files.opened import open_file, open_seekable
 from headrace.files.skips import Skips, current_resource
@@ -43,7 +41,7 @@ def _read_any(
         files = [item for item, _ in group]
         if name is not None:
             arguments = {"on_error": on_error, **options.get(name, {})}
-            yield from _read(name, files, arguments, skips)
+            yield from _read(name, files, arguments)
     skips.note()
 
 
@@ -68,31 +66,14 @@ def told_of(item: Any) -> Found:
         return sniff(head, file)
 
 
-def _read(name: str, files: list[Any], arguments: dict[str, Any], skips: Skips) -> Iterator[Any]:
+def _read(name: str, files: list[Any], arguments: dict[str, Any]) -> Iterator[Any]:
     from headrace.sources import filesystem as readers
 
     reader: Any = getattr(readers, f"_read_{name}", None)
-    if name == "json" and reader is None:
-        yield from _json(files, skips)
-        return
     if name == "csv" and reader.__module__.startswith("dlt."):
         arguments.pop("on_error")
     if name == "wav" and arguments.get("samples") == "frames":
         raise ConfigurationError('`options` of `read_any`: samples="frames" makes another table: take `read_wav`')
     for made in reader(files, **arguments) or ():
         # the tables of lines have their ids and links already
-        yield marked(made, "keep") if name in ("jsonl", "csv", "xml") and isinstance(made, pa.Table) else made
-
-
-def _json(files: list[Any], skips: Skips) -> Iterator[Any]:
-    """Documents of JSON: the elements of an array, or an object, as records."""
-    most = settings().max_body_bytes
-    for item in files:
-        with skips.guard(item) as position, open_file(item) as file:
-            content = file.read(most + 1)
-            if len(content) > most:
-                raise ValueError(f"the document is larger than max_body_bytes, {most} bytes")
-            found = json.loadb(content.removeprefix(b"\xef\xbb\xbf"))
-            records = found if isinstance(found, list) else [found]
-            yield records
-            position.read += len(records)
+        yield marked(made, "keep") if name in ("json", "jsonl", "csv", "xml") and isinstance(made, pa.Table) else made

@@ -194,10 +194,11 @@ class _Book:
         rows = self._load(_Area(name, None, _PEEK_ROWS), "string").to_arrow().to_pylist()
         filled = [[value for value in row.values() if value not in (None, "")] for row in rows]
         width = max((len(values) for values in filled), default=0)
-        for number, values in enumerate(filled):
-            are_texts = not any(_NUMBER.match(value) or value in ("true", "false") for value in values)
-            if len(values) >= max(width / 2, min(width, 2)) and are_texts and len(set(values)) == len(values):
-                return number
+        for least in (width, max(width / 2, min(width, 2))):  # a header is full; a title spread over cells seldom is
+            for number, values in enumerate(filled):
+                are_texts = not any(_NUMBER.match(value) or value in ("true", "false") for value in values)
+                if len(values) >= least and are_texts and len(set(values)) == len(values):
+                    return number
         return None
 
     def _first_row(self, name: str) -> int:

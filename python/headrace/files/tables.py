@@ -57,9 +57,14 @@ def checked_nested(nested: str, reader: str) -> str:
 
 
 def marked(table: pa.Table, nested: str) -> pa.Table:
-    """The table, with word of what becomes of its nested columns."""
+    """The table, with word of what becomes of its nested columns. Relational columns may be null, as those of dicts: another
+    file may not have them.
+    """
     if nested == "tables":
-        return table
+        if all(field.nullable for field in table.schema):
+            return table
+        fields = [field.with_nullable(True) for field in table.schema]
+        return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, table.schema.metadata))
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **KEEP})
 
 
