@@ -2,7 +2,8 @@
 run; load files are Parquet, and the tables are compared row by row.
 
 parquet: nested records as Parquet.  xlsx: 20 columns; dlt's side reads with openpyxl.
-jsonl: one file of nested records.  small: many small JSONL files.  volume: one big JSONL file, headrace alone, for its memory.
+jsonl: one file of nested records.  csv: one file of 12 mixed columns; beside it, pyarrow's and DuckDB's own reader and Parquet
+writer, without ids.  small: many small JSONL files.  volume: one big JSONL file, headrace alone, for its memory.
 Each side runs in a process of its own, step by step (extract, normalize).
 """
 
@@ -46,6 +47,7 @@ class Case(NamedTuple):
         records: By default.
         key: Column of the root table that tells rows apart.
         theirs: A reader for dlt's side, where dlt has none.
+        peers: Who else reads the file and writes Parquet.
     """
 
     make: Callable[[Path, int], None]
@@ -54,6 +56,7 @@ class Case(NamedTuple):
     records: int
     key: str = "id"
     theirs: Callable[[Any], Any] | None = None
+    peers: tuple[str, ...] = ()
 
 
 def make_parquet(folder: Path, n_records: int) -> None:
@@ -102,9 +105,31 @@ def make_small(folder: Path, n_records: int) -> None:
         path.write_bytes(b"".join(lines))
 
 
+def make_csv(folder: Path, n_records: int) -> None:
+    """One file of 12 columns: numbers, texts, some in quotes, times, nulls."""
+    rng = random.Random(1)
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda"]
+    rows = []
+    for _ in range(min(n_records, 50_000)):
+        a, b, c = (rng.choice(words) for _ in range(3))
+        note = "" if rng.random() < 0.3 else f'"{a}, with a ""comma"""'
+        score = "" if rng.random() < 0.1 else round(rng.random() * 100, 1)
+        at = (
+            f"2024-{rng.randrange(1, 13):02}-{rng.randrange(1, 29):02} {rng.randrange(24):02}:{rng.randrange(60):02}:17"
+        )
+        values = [rng.randrange(10**9), rng.randrange(10**6) / 100, rng.randrange(10**6) / 10**6, f"{a} {b}", c]
+        values += [f"{b}{rng.randrange(10**6)}@example.com", at, rng.randrange(100), rng.random() < 0.5, score, note]
+        rows.append(",".join(map(str, values)))
+    with (folder / "orders.csv").open("w") as file:
+        file.write("id,user_id,amount,ratio,name,city,email,created_at,quantity,active,score,note\n")
+        for number in range(n_records):
+            file.write(f"{number},{rows[number % len(rows)]}\n")
+
+
 CASES = {
     "parquet": Case(make_parquet, "*.parquet", "read_parquet", 100_000),
     "xlsx": Case(make_xlsx, "*.xlsx", "read_excel", 100_000, "c0", read_with_openpyxl),
+    "csv": Case(make_csv, "*.csv", "read_csv", 2_000_000, peers=("pyarrow", "duckdb")),
     "jsonl": Case(make_jsonl, "*.jsonl", "read_jsonl", 100_000),
     "small": Case(make_small, "**/*.jsonl", "read_jsonl", 1_000_000),
     "volume": Case(make_jsonl, "*.jsonl", "read_jsonl", 1_600_000),
@@ -135,6 +160,21 @@ def one_side(side: str, case: Case, folder: str) -> dict[str, Any]:
         "normalize": lambda: pipeline.normalize(),
     }
     return measure(steps)
+
+
+def one_peer(peer: str, case: Case, folder: str) -> dict[str, Any]:
+    """Runs a peer in this process: its reader and its Parquet writer, with its defaults."""
+    (path,) = Path(folder, "files").glob(case.glob)
+    out = f"{folder}/{peer}.parquet"
+    if peer == "pyarrow":
+        import pyarrow.csv
+        import pyarrow.parquet
+
+        return measure({"csv->parquet": lambda: pyarrow.parquet.write_table(pyarrow.csv.read_csv(path), out)})
+    import duckdb
+
+    query = f"copy (from read_csv('{path}')) to '{out}' (format parquet)"
+    return measure({"csv->parquet": lambda: duckdb.execute(query)})
 
 
 def compare_files(folder: str, key: str) -> dict[str, int]:
@@ -184,7 +224,8 @@ def main() -> None:
     options = parser.parse_args()
     case = CASES[options.case]
     if options.side:
-        print(json.dumps(one_side(options.side, case, options.folder)))
+        run = one_peer if options.side in case.peers else one_side
+        print(json.dumps(run(options.side, case, options.folder)))
         return
     n_records = options.records or case.records
     only = "headrace" if options.case == "volume" else options.only
@@ -194,8 +235,8 @@ def main() -> None:
         files.mkdir()
         case.make(files, n_records)
         n_bytes = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
-        for side in ("headrace", "best"):
-            if only not in (None, side):
+        for side in ("headrace", "best", *case.peers):
+            if only not in (None, side) and side not in case.peers:
                 continue
             print(f"running {side} ...", file=sys.stderr)
             args = [options.case, f"--side={side}", f"--folder={folder}"]

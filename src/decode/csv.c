@@ -325,6 +325,7 @@ static int cut(hr_csv_reader *reader, size_t n, hr_fields **chunk_out, hr_error 
     at = at > size ? size : at;
     bool is_cut_cr = at == size && at > 0 && chunk->text.data[at - 1] == '\r';
     reader->n_ends_last = reader->index.rows[n - 1];
+    size_t n_quoted_lines = reader->index.n_quoted_lines;
     hr_error own = {.offset_bytes = -1, .record = -1};
     int rc = take_rows(reader, n, at, &own);
     if (rc != HR_OK && (rc == HR_MEMORY || chunk->n_rows == 0)) {
@@ -338,7 +339,8 @@ static int cut(hr_csv_reader *reader, size_t n, hr_fields **chunk_out, hr_error 
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
     next->offset_bytes = chunk->offset_bytes + (int64_t)at;
-    next->first_line = chunk->first_line + count_lines(chunk->text.data, at);
+    bool is_line_a_row = n_quoted_lines == 0 && reader->dialect.comment == 0;
+    next->first_line = chunk->first_line + (is_line_a_row ? (int64_t)n : count_lines(chunk->text.data, at));
     /* The next one will be about as long. */
     size_t guess = at + at / 8 > reader->options.chunk_bytes ? size - at : at + at / 8;
     if (hr__buf_reserve(&next->text, guess + SLICE_BYTES + HR_FIELDS_PADDING) != HR_OK ||
