@@ -28,10 +28,47 @@ static void seed(hr_schema *schema) {
     }
 }
 
+/* The same with tables that a key broke out of their chain, with ids of each kind, and columns of text digits. */
+static void seed_broken_out(hr_schema *schema) {
+    static const char *const names[] = {"r__a", "r__b", "r__a__b", "r__d"};
+    int32_t table, column;
+    seed(schema);
+    int rc = hr__schema_add_column(schema, 0, hr__str("w"), HR_TYPE_WEI, 0, &column);
+    for (size_t i = 0; i < sizeof names / sizeof *names && rc == HR_OK; i++) {
+        rc = hr__schema_add_table(schema, hr__str(names[i]), -1, &table);
+        if (rc == HR_OK) {
+            schema->tables[table].id_kind = (uint8_t)(i == 1 ? HR_ID_KEY_HASH : i == 2 ? HR_ID_ROW_HASH : HR_ID_RANDOM);
+            rc = hr__schema_add_column(schema, table, hr__str("c"), HR_TYPE_WIDE, HR_COL_PRIMARY_KEY, &column);
+        }
+    }
+    if (rc != HR_OK) {
+        abort();
+    }
+}
+
+/* Row filters, not_null hints and the preferred type json by the last letters of names. */
+static int rules(void *ctx, hr_str table, hr_str column, uint8_t *rules_out, hr_error *err) {
+    unsigned of_table = (unsigned char)table.data[table.size_bytes - 1];
+    unsigned of_column = column.size_bytes == 0 ? 1 : (unsigned char)column.data[column.size_bytes - 1];
+    bool own = column.size_bytes > 5 && memcmp(column.data, "_dlt_", 5) == 0;
+    (void)ctx;
+    (void)err;
+    if (of_table % 5 == 0) {
+        *rules_out = HR_RULE_LEFT_OUT;
+    } else if (own) {
+        *rules_out = of_table % 7 == 0 && of_column % 2 == 0 ? HR_RULE_LEFT_OUT : HR_RULE_NOT_NULL;
+    } else {
+        *rules_out = (uint8_t)((of_column % 5 == 0 ? HR_RULE_LEFT_OUT : 0) |
+                               (of_column % 7 == 0 ? HR_RULE_NOT_NULL : 0) | (of_column % 6 == 0 ? HR_RULE_JSON : 0));
+    }
+    return HR_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
     static const int32_t nestings[4] = {1000, 0, 1, 2};
     static const size_t lengths[4] = {0, 0, 30, 12};
+    static const hr_propagation passed = {.from = {"_dlt_id", 7}, .as = {"_dlt_root_id", 12}};
     if (size_bytes < 2 || size_bytes > 1 << 16) {
         return 0;
     }
@@ -44,6 +81,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
         .id_kind = (data[0] & 32) == 0   ? HR_ID_RANDOM
                    : (data[0] & 64) != 0 ? HR_ID_KEY_HASH
                                          : HR_ID_ROW_HASH,
+        .rules = {(data[1] & 4) != 0 ? rules : NULL, NULL},
+        .fixed_schema = (data[1] & 128) != 0,
+        .propagations = (data[1] & 64) != 0 ? &passed : NULL,
+        .n_propagations = (data[1] & 64) != 0,
     };
     hr_str pages[MAX_PAGES];
     size_t n_pages = 0;
@@ -58,8 +99,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes) {
     }
     bool has_extra = (data[1] & 1) != 0 && n_pages > 1; /* the last page */
     char why[256];
-    if (!two_ways(&options, (data[1] & 2) != 0 ? seed : NULL, has_extra ? &pages[n_pages - 1] : NULL, pages, n_pages,
-                  NULL, why)) {
+    void (*seeds[4])(hr_schema *) = {NULL, seed, seed_broken_out, seed_broken_out};
+    if (!two_ways(&options, seeds[(data[1] & 2) / 2 + (data[1] & 8) / 4], has_extra ? &pages[n_pages - 1] : NULL, pages,
+                  n_pages, NULL, why)) {
         fprintf(stderr, "%s\n", why);
         abort();
     }

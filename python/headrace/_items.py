@@ -31,7 +31,7 @@ from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 from headrace import _core, _dlt_versions, _normalize_names, _normalize_reasons, _schema, _status
 from headrace._contracts import Violation, told_together
 from headrace._load_files import take_tables, why_rows
-from headrace.config import settings
+from headrace.config import HeadraceConfiguration, settings
 
 _DLT_TAKES = {"SCHEMA", "UNSUPPORTED", "COERCE", "NULL_VALUE", "RANGE", "ENCODING", "LIMIT", "SYNTAX"}
 _PATIENCE_RECORDS = 100  # records that dlt may take before it is asked whether they are too many
@@ -140,12 +140,13 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
     _root = ""  # of the file at hand
     _n_received = _n_rows = 0  # its records, and the root table's rows that were made of them
     _naming_calls: Any = None
+    _settings: HeadraceConfiguration | None = None
     _rule_calls: Any = None
 
     def __call__(self, extracted_items_file: str, root_table_name: str) -> list[TSchemaUpdate]:
         """Normalizes the file's records into load files. Returns the tables and columns that were added."""
         self._root, self._n_received, self._n_rows = root_table_name, 0, 0
-        why = _normalize_reasons.reason(self.schema, root_table_name, self.item_storage)
+        why = _normalize_reasons.reason(self.schema, root_table_name, self.item_storage, self.settings().native)
         if why is not None:
             updates = super().__call__(extracted_items_file, root_table_name)
             _status.note(self.load_id, root_table_name, why, received=self._n_received, rows=self._n_rows)
@@ -191,9 +192,15 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
     def engine(self) -> _core.Engine:
         """The engine of this table's files; it lives until `close`."""
         if self._engine is None:
-            config = settings()
+            config = self.settings()
             self._engine = _core.Engine(workers=config.workers, memory_limit=config.memory_limit)
         return self._engine
+
+    def settings(self) -> HeadraceConfiguration:
+        """The settings in force; resolved once, which takes dlt milliseconds."""
+        if self._settings is None:
+            self._settings = settings()
+        return self._settings
 
     def naming_calls(self) -> Any:
         """What the engine calls for names; None: it knows the convention itself."""
@@ -234,7 +241,7 @@ class _File:
         self._n_committed = 0  # of the stream
         self._ended = False
         self._caps = owner.config.destination_capabilities
-        self._max_fed_bytes = max(settings().memory_limit // 32, 1 << 20)
+        self._max_fed_bytes = max(owner.settings().memory_limit // 32, 1 << 20)
         take_tables(owner.item_storage)
 
     def run(self) -> None:
@@ -280,7 +287,7 @@ class _File:
             tables=_seed(self.schema, self.root, owner._filtered_tables, owner._filtered_tables_columns),
             load_id=owner.load_id,
             selector=[],
-            batch_bytes=settings().batch_bytes,
+            batch_bytes=owner.settings().batch_bytes,
             naming=owner.naming_calls(),
             rules=owner.rule_calls(),
             no_coercion=isinstance(self.schema.data_item_normalizer, relational_no_coercion.DataItemNormalizer),

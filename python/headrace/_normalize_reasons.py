@@ -11,7 +11,6 @@ from dlt.common.schema import Schema
 from dlt.common.storages.data_item_storage import DataItemStorage
 
 from headrace import _schema
-from headrace.config import settings
 
 _OWN_NAMES = ("_dlt_id", "_dlt_load_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx", "value")
 _LINKS = ("_dlt_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx")  # not known before a page's end
@@ -23,9 +22,9 @@ _ENGINE_DECIMAL = (38, 9)  # precision and scale of a new decimal column
 _SPECIAL_PROPS = ("precision", "scale", "timezone")
 
 
-def reason(schema: Schema, root: str, storage: DataItemStorage) -> str | None:
-    """Why dlt normalizes this table's records itself; None: the engine does."""
-    if not settings().native:
+def reason(schema: Schema, root: str, storage: DataItemStorage, is_native: bool = True) -> str | None:
+    """Why dlt normalizes this table's records itself; None: the engine does. `is_native`: the setting."""
+    if not is_native:
         return "[headrace] native = false"
     if storage.writer_spec.data_item_format != "object" or storage.writer_spec.file_format not in _FORMATS:
         return f"file format {storage.writer_spec.file_format}"

@@ -15,6 +15,7 @@ from typing import Any
 from dlt.common import logger
 
 _HOME = "dlt.sources.rest_api"
+_PLAN = "headrace._plan"
 _PIPELINE = "dlt.pipeline.pipeline"  # the package has a function of this name
 
 
@@ -61,8 +62,15 @@ def take_over(source: Any) -> Any:
     except UnsupportedDltVersion as ex:
         logger.warning(str(ex))
         return source
+    if _PLAN not in sys.modules and not any(map(_may_be_rest_api, source.resources.values())):
+        return source  # without the quarter of a second that what serves rest_api takes to import
     from headrace._plan import install
 
     for resource in source.resources.values():
         install(resource, wants_rest_api)
     return source
+
+
+def _may_be_rest_api(resource: Any) -> bool:
+    """Whether the resource has the arguments of `paginate_resource`; `_plan.install` looks closer."""
+    return "client" in ((resource.explicit_args if resource.args_bound else None) or {})

@@ -220,6 +220,16 @@ def test_configuration_file_enables_it(tmp_path: Path) -> None:
     assert "`a` is normalized in the engine" in done.stderr
 
 
+def test_other_sources_do_not_load_what_serves_rest_api(tmp_path: Path) -> None:
+    code = (
+        "import sys, dlt, headrace; headrace.install();"
+        " dlt.pipeline('p', pipelines_dir='.', destination='duckdb').extract([{'id': 1}], table_name='t');"
+        " assert 'headrace._plan' not in sys.modules and 'pyarrow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
 def test_uninstalled_is_dlts_own(tmp_path: Path) -> None:
     headrace.install()
     headrace.install()

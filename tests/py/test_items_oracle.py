@@ -43,6 +43,7 @@ from dlt.common.wei import Wei
 from dlt.normalize import worker
 from dlt.normalize.configuration import NormalizeConfiguration
 from headrace import _status
+from headrace._dlt_versions import dlt_version
 from test_normalize_oracle import Maker
 
 CASES = int(os.environ.get("HEADRACE_ITEMS_CASES", "500"))
@@ -53,6 +54,7 @@ MODES = ["evolve", "evolve", "freeze", "discard_row", "discard_value"]
 NAMINGS = ["snake_case", "snake_case", "snake_case", "direct", "duck_case", "sql_cs_v1", "sql_ci_v1", "s3_tables"]
 DETECTIONS = ["timestamp", "iso_timestamp", "iso_date", "large_integer", "hexbytes_to_text", "wei_to_double"]
 TYPES = ["text", "bigint", "double", "bool", "timestamp", "date", "time", "decimal", "binary", "wei", "json"]
+STRATEGIES: list[Any] = ["upsert", "delete-insert", "insert-only", *(["cdc"] if dlt_version() >= (1, 31) else [])]
 IDS = ("_dlt_id", "_dlt_parent_id", "_dlt_root_id")
 
 
@@ -80,6 +82,7 @@ class Case:
         caps = Destination.from_reference("duckdb").capabilities()
         caps.preferred_loader_file_format = self.file_format  # type: ignore[assignment]
         caps.supported_loader_file_formats = [self.file_format]  # type: ignore[list-item]
+        caps.supported_merge_strategies = [*(caps.supported_merge_strategies or []), *STRATEGIES, "scd2"]
         caps.max_identifier_length = caps.max_column_identifier_length = self.max_length
         return caps
 
@@ -268,7 +271,7 @@ def make_columns(rng: random.Random, maker: Maker, case: Case) -> None:
             case.columns[naming.normalize_path(key)] = column
     kind = rng.random()
     if kind < 0.15:
-        case.table.update({"write_disposition": "merge", "x-merge-strategy": rng.choice(["upsert", "delete-insert"])})
+        case.table.update({"write_disposition": "merge", "x-merge-strategy": rng.choice(STRATEGIES)})
         case.columns["id"] = {"primary_key": True, "nullable": False}
         for file in case.files:
             for line in file:
