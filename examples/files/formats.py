@@ -19,6 +19,7 @@ from headrace.sources.filesystem import (
     filesystem,
     read_any,
     read_avro,
+    read_csv,
     read_excel,
     read_json,
     read_jsonl,
@@ -69,6 +70,7 @@ def make_files(folder: Path) -> None:
     for row in (["Orders of the year"], [], ["id", "customer"], [1, "Ada"], [2, "Blaise"]):
         book.active.append(row)
     book.save(folder / "orders.xlsx")
+    (folder / "orders.csv").write_text("id,customer\n1,Ada\n2,Blaise\n")
     (folder / "orders.txt").write_text("1   Ada\n2   Blaise\n")
     soundfile.write(folder / "tone.wav", [0.0, 0.5, -0.5], 8000)
 
@@ -79,16 +81,14 @@ def readers() -> dict[str, Any]:
         "from_parquet": ("*.parquet", read_parquet(columns=["id", "customer", "lines"])),
         "from_orc": ("*.orc", read_orc),
         "from_avro": ("*.avro", read_avro),
+        "from_csv": ("*.csv", read_csv),
         "from_jsonl": ("*.jsonl", read_jsonl),
         "from_json": ("*.json", read_json),
         "from_xml": ("*.xml", read_xml(record="orders/order", lists=["line"])),
         "from_excel": ("*.xlsx", read_excel),
         "from_text": ("*.txt", read_text(fields=[("id", 4), ("customer", 20)])),
         "sounds": ("*.wav", read_wav),
-        "from_any": (
-            "orders.[!txj]*",
-            read_any(options={"xml": {"record": "order"}}),
-        ),
+        "from_any": ("orders.[!t]*", read_any(options={"xml": {"record": "order", "lists": ["line"]}})),
     }
 
 

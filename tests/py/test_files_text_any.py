@@ -128,6 +128,7 @@ def make_all(folder):
     (folder / "jsonl.bin").write_text('{"a": 5}\n{"a": 6}\n')
     (folder / "json.bin").write_text('[\n {"a": 7}\n]')
     (folder / "xml.bin").write_text("<r><rec><a>8</a></rec></r>")
+    (folder / "csv.bin").write_text("a,b\n9,x\n")
     (folder / "text.bin").write_text("some words\nand more, of them\n")
 
 
@@ -188,9 +189,10 @@ def test_each_file_goes_to_its_reader_and_all_into_one_table(tmp_path):
     make_all(tmp_path)
     for name in ("text", "wav"):
         (tmp_path / f"{name}.bin").unlink()
+    (tmp_path / "csv.bin").write_text("a;b\n10;x\n11;y\n")
     options = {"xml": {"record": "rec"}}
     rows = read_tables(run(files, "read_any", tmp_path, tmp_path / "work", "*.bin", options=options))["t"]
-    assert sorted(int(row["a"]) for row in rows if row["a"] is not None) == [1, 1, 2, 2, 3, 4, 5, 6, 7, 8]
+    assert sorted(int(row["a"]) for row in rows if row["a"] is not None) == [1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 10, 11]
     assert all(row["_dlt_id"] for row in rows)
 
 

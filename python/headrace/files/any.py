@@ -37,21 +37,22 @@ def _read_any(
         )
     skips = Skips(current_resource("read_any"), on_error)
     told = ((item, _format(item, skips)) for item in items)
-    for name, group in itertools.groupby(told, key=lambda pair: pair[1]):
+    for found, group in itertools.groupby(told, key=lambda pair: pair[1]):
         files = [item for item, _ in group]
-        if name is not None:
-            arguments = {"on_error": on_error, **options.get(name, {})}
-            yield from _read(name, files, arguments)
+        if found is not None:
+            name, delimiter = found
+            told_by_content = {"sep": delimiter} if delimiter not in ("", ",") else {}
+            yield from _read(name, files, {"on_error": on_error, **told_by_content, **options.get(name, {})})
     skips.note()
 
 
-def _format(item: Any, skips: Skips) -> str | None:
-    """The file's format; None: none, and that was told."""
+def _format(item: Any, skips: Skips) -> tuple[str, str] | None:
+    """The file's format and the delimiter of CSV; None: no format, and that was told."""
     with skips.guard(item):
         found = told_of(item)
         if found.format is not None:
             logger.info(f"headrace: read_any: {url_of(item)} is taken for {found.format}: {found.why}")
-            return found.format
+            return found.format, found.delimiter
         raise ValueError(f"no format that headrace reads: {found.why}")
     return None
 
@@ -69,9 +70,7 @@ def told_of(item: Any) -> Found:
 def _read(name: str, files: list[Any], arguments: dict[str, Any]) -> Iterator[Any]:
     from headrace.sources import filesystem as readers
 
-    reader: Any = getattr(readers, f"_read_{name}", None)
-    if name == "csv" and reader.__module__.startswith("dlt."):
-        arguments.pop("on_error")
+    reader: Any = getattr(readers, f"_read_{name}")
     if name == "wav" and arguments.get("samples") == "frames":
         raise ConfigurationError('`options` of `read_any`: samples="frames" makes another table: take `read_wav`')
     for made in reader(files, **arguments) or ():

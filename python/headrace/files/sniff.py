@@ -15,10 +15,17 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "
 
 
 class Found(NamedTuple):
-    """A format ("parquet", "orc", "avro", "wav", "excel", "xml", "jsonl", "json", "csv", "text"; None: none that is known), why."""
+    """What a file is.
+
+    Attributes:
+        format: "parquet", "orc", "avro", "wav", "excel", "xml", "jsonl", "json", "csv", "text"; None: none that is known.
+        why: What tells so.
+        delimiter: Of CSV.
+    """
 
     format: str | None
     why: str
+    delimiter: str = ""
 
 
 def sniff(head: bytes, file: IO[bytes] | None = None) -> Found:
@@ -131,7 +138,7 @@ def _of_lines(lines: list[str]) -> Found:
         if len(counts) == 1 and (count := counts.pop()) > best[0] and (len(lines) > 1 or count > 1):
             best = (count, delimiter)
     if best[0]:
-        return Found("csv", f"each of its first {len(lines)} lines has {best[0]} of {best[1]!r}")
+        return Found("csv", f"each of its first {len(lines)} lines has {best[0]} of {best[1]!r}", best[1])
     return Found("text", "it is text without a form that is known")
 
 
