@@ -395,6 +395,14 @@ def test_rows_before_the_error_stay_and_are_told(tmp_path):
     assert pa.concat_tables(found)["a"].to_pylist()[:2] == ["0", "1"]
 
 
+def test_row_groups_before_a_corrupt_one_stay(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(changed(parquet_bytes(), 40_000, b"\xff" * 8000))
+    found = pa.concat_tables(read(files._read_parquet, tmp_path, on_error="skip_file"))
+    assert found.num_rows % 1000 == 0
+    assert found["a"].to_pylist() == list(range(found.num_rows))
+    assert found.num_rows >= 1000
+
+
 def test_random_bytes_in_a_file_are_an_error_or_values(tmp_path):
     """Nothing but `ResourceFailed` comes of a broken file."""
     from headrace.exceptions import ResourceFailed

@@ -6,6 +6,7 @@ A file is read row group by row group in batches of `[headrace] batch_bytes`. Ne
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ from dlt.common.configuration import configspec
 from dlt.extract.extractors import with_file_import
 
 from headrace._nested_arrow import Mark
+from headrace.config import settings
 from headrace.files.skips import Position
 from headrace.files.stores import local_path
 from headrace.files.tables import Configured, batch_rows, checked_nested, marked, read_tables, size_of
@@ -127,21 +129,58 @@ def _tables(
     if not groups:
         yield _empty(parquet, columns)
         return
+    if expression is not None:
+        for number in groups:
+            position.place = f"row group {number}, row {before[number]}"
+            group = metadata.row_group(number)
+            n_rows = chunksize or batch_rows(group.num_rows, group.total_byte_size)
+            for batch in _matching(parquet, number, columns, needed, expression, n_rows):
+                yield pa.Table.from_batches([batch])
+        return
+    for run in _runs(metadata, groups):
+        row = before[run[0]]
+        position.place = _place(before, row)
+        try:
+            for batch in _batches(parquet, run, columns, chunksize):
+                yield pa.Table.from_batches([batch])
+                row += batch.num_rows
+                position.place = _place(before, row)
+        except (OSError, pa.ArrowException):
+            if len(run) == 1 or row > before[run[0]]:
+                raise
+            for number in run:  # up to the group that is at fault
+                position.place = _place(before, before[number])
+                for batch in _batches(parquet, [number], columns, chunksize):
+                    yield pa.Table.from_batches([batch])
+
+
+def _place(before: list[int], row: int) -> str:
+    """Where a row is, by the numbers of rows before each group."""
+    return f"row group {max(bisect.bisect_right(before, row) - 1, 0)}, row {row}"
+
+
+def _runs(metadata: pq.FileMetaData, groups: list[int]) -> Iterator[list[int]]:
+    """Row groups that are read together, of about `batch_bytes`: many small ones cost more one by one."""
+    run: list[int] = []
+    n_bytes = 0
     for number in groups:
-        group = metadata.row_group(number)
-        n_rows = chunksize or batch_rows(group.num_rows, group.total_byte_size)
-        row = before[number]
-        position.place = f"row group {number}, row {row}"
-        if expression is None:
-            batches = parquet.iter_batches(
-                n_rows, row_groups=[number], columns=None if columns is None else list(columns)
-            )
-        else:
-            batches = _matching(parquet, number, columns, needed, expression, n_rows)
-        for batch in batches:
-            yield pa.Table.from_batches([batch])
-            row += batch.num_rows
-            position.place = f"row group {number}, row {row}"
+        size = metadata.row_group(number).total_byte_size
+        if run and n_bytes + size > settings().batch_bytes:
+            yield run
+            run, n_bytes = [], 0
+        run.append(number)
+        n_bytes += size
+    if run:
+        yield run
+
+
+def _batches(
+    parquet: pq.ParquetFile, run: list[int], columns: Sequence[str] | None, chunksize: int | None
+) -> Iterator[pa.RecordBatch]:
+    groups = [parquet.metadata.row_group(number) for number in run]
+    n_rows = batch_rows(sum(one.num_rows for one in groups), sum(one.total_byte_size for one in groups))
+    wanted = None if columns is None else list(columns)
+    yield from parquet.iter_batches(chunksize or n_rows, row_groups=run, columns=wanted)
 
 
 def _check_columns(parquet: pq.ParquetFile, columns: Sequence[str] | None) -> None:
