@@ -401,16 +401,16 @@ static int index_more(hr_csv_reader *reader, bool last, hr_error *err) {
 static int check_open(hr_csv_reader *reader, hr_error *err) {
     const hr_csv_index *index = &reader->index;
     size_t size = reader->cur->text.size_bytes;
-    size_t field = index->n == 0 ? 0 : index->ends[index->n - 1];
-    size_t row = index->n_rows == 0 ? 0 : index->ends[index->rows[index->n_rows - 1] - 1];
+    size_t field = index->n == 0 ? 0 : index->ends[index->n - 1] + 1;
+    size_t row = index->n_rows == 0 ? 0 : index->ends[index->rows[index->n_rows - 1] - 1] + 1;
     if (index->state == HR_CSV_COMMENT || index->state == HR_CSV_COMMENT_LINE) {
         return HR_OK;
     }
-    if (size - field > (size_t)reader->options.max_field_bytes + SLICE_BYTES) {
+    if (size > field && size - field > (size_t)reader->options.max_field_bytes + SLICE_BYTES) {
         return fail_at(reader->cur, HR_LIMIT, field,
                        "a field longer than max_field_bytes (a quote that is not closed?)", err);
     }
-    if (size - row > reader->options.max_row_bytes) {
+    if (size > row && size - row > reader->options.max_row_bytes) {
         return fail_at(reader->cur, HR_LIMIT, row, "a row longer than max_row_bytes", err);
     }
     return HR_OK;

@@ -178,6 +178,19 @@ HR_CASE(headers_and_limits) {
     check(&options, hr__str("1234\n1,12345\n"), "a field longer than max_field_bytes at line 2, column 3 (byte 7)");
 }
 
+HR_CASE(a_field_that_does_not_end_is_refused_early) {
+    static char text[300000];
+    hr_csv_options options;
+    options_of(&options);
+    options.max_field_bytes = 100;
+    memset(text, 'x', sizeof text);
+    memcpy(text, "a,b\n1,\"", 7);
+    const char *want = "a field longer than max_field_bytes (a quote that is not closed?) at line 2, column 3 (byte 6)";
+    check_one(&options, (hr_str){text, sizeof text}, 0, 0, want);
+    options.portable = true;
+    check_one(&options, (hr_str){text, sizeof text}, 0, 0, want);
+}
+
 /* Text that is longer than what is indexed at a time, with rows that cross. */
 HR_CASE(long_text_is_cut_into_chunks) {
     hr_csv_options options;
@@ -354,6 +367,7 @@ int main(void) {
     HR_RUN(dialects);
     HR_RUN(ragged_rows);
     HR_RUN(headers_and_limits);
+    HR_RUN(a_field_that_does_not_end_is_refused_early);
     HR_RUN(long_text_is_cut_into_chunks);
     HR_RUN(kernels_are_equal_on_random_text);
     HR_RUN(encodings);
