@@ -51,6 +51,9 @@ def _read_csv(
     """
     at = current_extraction()
     for_pandas = {"header": "infer", "chunksize": chunksize, **pandas_kwargs}
+    if for_pandas.get("dialect") == "sniff":  # of what that finds, pandas knows the delimiter
+        del for_pandas["dialect"]
+        for_pandas = {"sep": None, "engine": "python", **for_pandas}
     if at is None:
         logger.info(f"headrace: `read_csv` gives Python objects: {NO_EXTRACTION}")
         return _records(items, Skips("read_csv", on_error), for_pandas)

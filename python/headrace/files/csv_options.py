@@ -49,6 +49,16 @@ _ONLY = {
 }
 
 
+# pandas' names of what `dialect="sniff"` finds, and ours
+_FOUND = {
+    **dict.fromkeys(("sep", "delimiter"), "delimiter"),
+    **dict.fromkeys(("quotechar", "quoting"), "quote"),
+    **dict.fromkeys(("header", "names"), "header"),
+    "decimal": "decimal",
+    "thousands": "thousands",
+}
+
+
 class NotNative(Exception):
     """An option that pandas itself must see to; the text says which."""
 
@@ -57,6 +67,9 @@ def native_options(chunksize: int, given: dict[str, Any]) -> dict[str, Any]:
     """The engine's options for pandas' ones. Raises `NotNative`."""
     out: dict[str, Any] = {"chunk_rows": chunksize, "encoding": ""}
     options = {name: value for name, value in given.items() if name not in _NO_MATTER}
+    if options.get("dialect") == "sniff":
+        del options["dialect"]
+        out["dialect"] = tuple(_FOUND[name] for name in options if name in _FOUND)  # what is given is not looked for
     nulls = _nulls(options)
     out["nulls"] = nulls
     _columns(options, out)

@@ -21,6 +21,7 @@ from headrace import _core, _schema
 from headrace._run import Run
 from headrace._writer import PackageWriter, root_tables
 from headrace.config import settings
+from headrace.files.csv_dialect import HEAD_BYTES, sniff
 from headrace.files.opened import OpenedFile, open_file
 from headrace.files.progress import Progress
 from headrace.files.skips import Position, Skips
@@ -113,7 +114,7 @@ class CsvFiles:
             yield from self._settle(engine)
 
     def _read(self, engine: _core.Engine, item: Any, file: OpenedFile, position: Position) -> Iterator[Any]:
-        reader = _core.CsvReader(engine, **self._options)
+        reader = _core.CsvReader(engine, **self._options_of(item, file))
         tag, block = len(self._fed) - 1, memoryview(bytearray(_BLOCK_BYTES))
         before = self._counts["bytes"]
         while not self._is_dropped and not reader.info()["done"] and (size := file.readinto(block)):
@@ -129,6 +130,17 @@ class CsvFiles:
             position.read = reader.info()["rows"]
             yield from self._due(engine)
         self._tell(item, reader.info())
+
+    def _options_of(self, item: Any, file: OpenedFile) -> dict[str, Any]:
+        """The reader's options, with what is to be found in the file."""
+        options = dict(self._options)
+        given = options.pop("dialect", None)
+        if given is None:
+            return options
+        head = file.peek(HEAD_BYTES)[:HEAD_BYTES]
+        found = sniff(head, len(head) < HEAD_BYTES)
+        logger.info(f"headrace: resource `{self._at.resource.name}`: {url_of(item)}: {found}")
+        return {**options, **{name: value for name, value in found.options().items() if name not in given}}
 
     def _tell(self, item: Any, info: _core.CsvInfo) -> None:
         """What was found in the file beside its rows."""
