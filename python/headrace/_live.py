@@ -295,6 +295,11 @@ class StreamChain(Chain):
 
     def start(self) -> None:
         """Connects, or goes on with what is connected; a thread feeds the pages."""
+        if self.job.is_replaced:
+            raise ResourceFailed(
+                f"resource `{self.job.name}` is a stream with write_disposition `replace`: each run would put its stretch in place of"
+                " those before. Use `append` or `merge`."
+            )
         self._prepare()
         key = (self.job.schema_name, self.job.name, *self._origin, urlsplit(self.url).path)
         last_id = str(self._state.get(STATE, {}).get("last_event_id", ""))

@@ -119,6 +119,17 @@ def test_lines_in_another_charset(api: Any, tmp_path: Path) -> None:
     assert read_tables(pipeline)["items"][0]["name"] == "näme"
 
 
+def test_a_format_from_the_configuration_for_dlts_own_source(
+    api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`[headrace.api.api.items] response = "jsonl"`."""
+    monkeypatch.setenv("HEADRACE__API__API__ITEMS__RESPONSE", "jsonl")
+    headrace.install()
+    made = config(api(lambda r: linked(r, lines(page_of(r)))).url)
+    pipeline, status = run(tmp_path, made, "ours", dlt_rest_api)
+    assert status["native"] and len(read_tables(pipeline)["items"]) == 12
+
+
 def test_nothing_in_lines(api: Any, tmp_path: Path) -> None:
     _, status = run(tmp_path, config(api(lambda r: Answer(b"\n")).url, response="jsonl"))
     assert status["counts"]["records"] == 0

@@ -217,6 +217,13 @@ def test_a_refusal_fails(api: Any, tmp_path: Path) -> None:
     assert len(server.requests) == 1
 
 
+def test_a_stretch_does_not_replace_those_before(streams: Any, tmp_path: Path) -> None:
+    made = config(streams(endless).url, {"format": "sse", "commit_every": "1s"})
+    made["resources"][0]["write_disposition"] = "replace"
+    with pytest.raises(PipelineStepFailed, match="is a stream with write_disposition `replace`"):
+        run(make_pipeline(tmp_path, "events"), rest_api.rest_api_source(made, name="api"))
+
+
 PROGRAM = """
     import sys
     sys.path.insert(0, {folder!r})
