@@ -44,7 +44,7 @@ static void check_case(const sse_case *c, size_t cut) {
     hr__json_decoder_free(decoder);
 }
 
-static void events_are_lines_wherever_they_are_cut(void) {
+HR_CASE(events_are_lines_wherever_they_are_cut) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (size_t cut = 0; cut <= strlen(cases[i].body); cut++) {
             check_case(&cases[i], cut);
@@ -52,7 +52,7 @@ static void events_are_lines_wherever_they_are_cut(void) {
     }
 }
 
-static void no_more_events_than_wanted(void) {
+HR_CASE(no_more_events_than_wanted) {
     hr_json_decoder *decoder;
     hr_buf out;
     hr_sse_info info;
@@ -67,8 +67,26 @@ static void no_more_events_than_wanted(void) {
     hr__json_decoder_free(decoder);
 }
 
+static int read_once(const hr_allocator *alloc) {
+    hr_json_decoder *decoder = NULL;
+    hr_buf out;
+    hr_sse_info info;
+    hr_str body = hr__str("id: 1\ndata: {\"a\":[1,2,{\"b\":\"\\n\"}]}\n\nevent: e\ndata: not JSON\ndata: at all\n\n");
+    hr__buf_init(&out, alloc, 0);
+    int rc = hr__json_decoder_new(&(hr_json_options){.alloc = alloc}, &decoder, NULL);
+    rc = rc != HR_OK ? rc : hr__sse_lines(decoder, body, (hr_str){NULL, 0}, SIZE_MAX, &out, &info, NULL);
+    hr__buf_free(&out);
+    hr__json_decoder_free(decoder);
+    return rc;
+}
+
+HR_CASE(every_allocation_may_fail) {
+    hrtest_sweep(read_once, 200);
+}
+
 int main(void) {
     HR_RUN(events_are_lines_wherever_they_are_cut);
     HR_RUN(no_more_events_than_wanted);
+    HR_RUN(every_allocation_may_fail);
     return HR_DONE();
 }
