@@ -110,10 +110,11 @@ def test_nothing_is_shown(
     shown: list[str] = []
     if is_refused:
         with pytest.raises(PipelineStepFailed) as caught:
-            pipeline.run(source)
+            pipeline.extract(source)
         shown.append(str(caught.value))
     else:
-        pipeline.run(source)
+        pipeline.extract(source)
+        pipeline.normalize()
     trace: Any = pipeline.last_trace
     shown += [*everything, *capfd.readouterr(), str(trace), repr(trace), json.dumps(trace.asdict(), default=str)]
     shown += [path.read_bytes().decode("latin-1") for path in run.rglob("*") if path.is_file()]
