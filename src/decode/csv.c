@@ -406,6 +406,12 @@ static int check_open(hr_csv_reader *reader, hr_error *err) {
     if (index->state == HR_CSV_COMMENT || index->state == HR_CSV_COMMENT_LINE) {
         return HR_OK;
     }
+    size_t n_open = index->n - (index->n_rows == 0 ? 0 : index->rows[index->n_rows - 1]);
+    if (n_open > reader->options.max_columns) {
+        char what[64];
+        snprintf(what, sizeof what, "a row of more fields than max_columns %u", reader->options.max_columns);
+        return fail_at(reader->cur, HR_LIMIT, row, what, err);
+    }
     if (size > field && size - field > (size_t)reader->options.max_field_bytes + SLICE_BYTES) {
         return fail_at(reader->cur, HR_LIMIT, field,
                        "a field longer than max_field_bytes (a quote that is not closed?)", err);

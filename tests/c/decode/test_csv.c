@@ -189,6 +189,9 @@ HR_CASE(a_field_that_does_not_end_is_refused_early) {
     check_one(&options, (hr_str){text, sizeof text}, 0, 0, want);
     options.portable = true;
     check_one(&options, (hr_str){text, sizeof text}, 0, 0, want);
+    memset(text, ',', sizeof text);
+    want = "a row of more fields than max_columns 16384 at line 1, column 1 (byte 0)";
+    check_one(&options, (hr_str){text, sizeof text}, 0, 0, want);
 }
 
 /* Text that is longer than what is indexed at a time, with rows that cross. */
