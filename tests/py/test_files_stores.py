@@ -108,6 +108,13 @@ def test_http(tmp_path, folder):
     assert_equal(local, remote)
 
 
+def test_ftp_which_gives_one_file_at_a_time(tmp_path, folder):
+    with serve("ftp", folder, "--user", "u", "--pass", "p") as port:
+        fs = fsspec.filesystem("ftp", host="127.0.0.1", port=port, username="u", password="p")
+        remote = load(tmp_path, "ftp", ours.filesystem("ftp:///", fs, file_glob="*.jsonl"))
+    assert_equal(load(tmp_path, "local", ours.filesystem(str(folder), file_glob="*.jsonl")), remote)
+
+
 def test_a_store_that_breaks_off(tmp_path, folder):
     few = {"config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1}}
     with serve("s3", folder.parent) as port:

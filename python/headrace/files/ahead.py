@@ -14,7 +14,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from headrace.files.compression import MAGIC_BYTES, compression_of
 from headrace.files.opened import open_file
@@ -26,6 +28,24 @@ _QUEUE_BLOCKS = 8  # 2 MiB a file
 _MOST_BYTES = 32 << 20  # of stored files that are read ahead together; the first is always
 _MOST_REMOTE = 16  # files at once
 _POLL_S = 0.1
+
+
+_locks: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
+_locks_lock = threading.Lock()
+
+
+def _is_shared(item: Any) -> bool:
+    """Whether files of the store may be read side by side. FTP, SFTP and the like have one connection a filesystem."""
+    fs = item.fsspec
+    return getattr(fs, "async_impl", False) or "memory" in fs.protocol or local_path(item) is not None
+
+
+def _turn(item: Any) -> AbstractContextManager[Any]:
+    """Held while a file of a store is read that gives one at a time."""
+    if _is_shared(item):
+        return nullcontext()
+    with _locks_lock:
+        return _locks.setdefault(item.fsspec, threading.Lock())
 
 
 class Fetch:
@@ -42,7 +62,7 @@ class Fetch:
     def run(self) -> None:
         """Reads the file. Its own thread."""
         try:
-            with open_file(self.item, BLOCK_BYTES) as file:
+            with _turn(self.item), open_file(self.item, BLOCK_BYTES) as file:
                 self.stored_size, self.compression = file.stored_size, file.compression
                 while block := file.read(BLOCK_BYTES):
                     self.stored_position = file.stored_position
@@ -187,7 +207,7 @@ class Ahead:
             way = _way(item)
             if way != "direct":
                 size = min(int(item.get("size_in_bytes") or 0), _MOST_BYTES // 2)
-                most = self._most_local if way == "local" else _MOST_REMOTE
+                most = {"local": self._most_local, "remote": _MOST_REMOTE, "alone": 1}[way]
                 is_too_much = self._n_ahead_bytes + size > _MOST_BYTES or len(self._fetches) >= most
                 if self._fetches and is_too_much:
                     return
@@ -234,9 +254,11 @@ class Ahead:
 
 
 def _way(item: Any) -> str:
-    """Whether a file is worth a thread: "direct", "local" (it is probably compressed) or "remote"."""
+    """Whether a file is worth a thread: "direct", "local" (it is probably compressed), "remote", or "alone": remote and one
+    at a time.
+    """
     if item.get("file_content") is None and local_path(item) is None:
-        return "remote"
+        return "remote" if _is_shared(item) else "alone"
     name = str(item.get("file_name") or "")
     return "local" if name.endswith((".gz", ".bgz", ".zst", ".bz2", ".xz", ".lz4")) else "direct"
 

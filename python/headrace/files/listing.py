@@ -85,6 +85,8 @@ def _any(fs: Any, bucket_url: str, file_glob: str) -> Iterator[FileItem]:
         if info["type"] != "file":
             continue
         modified: Any = next((info[key] for key in _MODIFIED if info.get(key)), None)
+        if isinstance(modified, str) and modified[:14].isdigit():  # FTP's (RFC 3659, 2.3)
+            modified = datetime.strptime(modified[:14], "%Y%m%d%H%M%S")
         if not isinstance(modified, datetime):
             modified = fs.modified(path) if modified is None else MTIME_DISPATCH["file"]({"mtime": modified})
         mime_type, encoding = _mime(posixpath.basename(path).partition(".")[2])
