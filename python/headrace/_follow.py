@@ -8,8 +8,6 @@ from typing import Any
 import dlt
 from dlt.common.pipeline import LoadInfo
 
-from headrace._live import kept
-
 
 def follow(pipeline: dlt.Pipeline, source: Any | Callable[[], Any], **options: Any) -> Iterator[LoadInfo]:
     """Runs a pipeline until the streams of its source end or have what their `stop_after` says.
@@ -25,6 +23,8 @@ def follow(pipeline: dlt.Pipeline, source: Any | Callable[[], Any], **options: A
     Yields:
         The load info of each run.
     """
+    from headrace._live import kept  # pyarrow and what serves rest_api with it
+
     with kept() as have_ended:
         while True:
             one = source() if callable(source) and not hasattr(source, "resources") else source

@@ -168,9 +168,11 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         """Counts records of the file that the engine has done."""
         self._n_received += n_records
 
-    def _normalize_chunk(self, root: str, items: list[Any], has_pua: bool, skip_write: bool) -> TSchemaUpdate:
+    def _normalize_chunk(
+        self, root_table_name: str, items: list[Any], may_have_pua: bool, skip_write: bool
+    ) -> TSchemaUpdate:
         self._n_received += 0 if skip_write else len(items)
-        return super()._normalize_chunk(root, items, has_pua, skip_write)
+        return super()._normalize_chunk(root_table_name, items, may_have_pua, skip_write)
 
     def _report_progress(self, table_name: str, items_count: int) -> None:
         self._n_rows += items_count if table_name == self._root else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlt.common import time
+from dlt.common.json import PUA_START
 from dlt.common.normalizers.json import relational, relational_no_coercion
 from dlt.common.normalizers.utils import DLT_ID_LENGTH_BYTES
 from dlt.common.schema import Schema
@@ -18,6 +19,7 @@ _OWN_HINTS = {"not_null", "parent_key", "root_key", "unique", "row_key"}
 _FORMATS = ("parquet", "insert_values", "jsonl", "csv")
 _MAX_PRECISION = 76  # of Arrow's decimals
 _ID_BYTES = 10
+_TYPED_TEXT = 0xF026  # the first of dlt's marks of typed text
 _ENGINE_DECIMAL = (38, 9)  # precision and scale of a new decimal column
 _SPECIAL_PROPS = ("precision", "scale", "timezone")
 
@@ -69,6 +71,8 @@ def _of_normalizer(schema: Schema) -> str | None:
 def _of_settings(schema: Schema) -> str | None:
     if DLT_ID_LENGTH_BYTES != _ID_BYTES:
         return "DLT_DLT_ID_LENGTH_BYTES"
+    if PUA_START != _TYPED_TEXT:
+        return "DLT_JSON_TYPED_PUA_START"
     if _context_timezone() != "UTC":
         return "a context timezone"
     return None

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dlt
 import headrace
 import pytest
 from dlt.common.wei import Wei
+from headrace import _normalize_reasons
 from headrace._dlt_versions import dlt_version
 from oracle import assert_equal, make_pipeline
 
@@ -137,6 +139,13 @@ def test_rows_that_lose_dlts_own_columns_are_dlts(tmp_path: Path) -> None:
     ours, status = load(tmp_path, "ours", change)
     assert status["by_dlt"] > 0
     assert rows(ours) == rows(by_dlt)
+
+
+def test_other_marks_of_typed_text_are_dlts(tmp_path: Path) -> None:
+    headrace.install()
+    with mock.patch.object(_normalize_reasons, "PUA_START", 0xE000):
+        _, status = load(tmp_path, "ours", lambda source: None)
+    assert (status["native"], status["reason"]) == (False, "DLT_JSON_TYPED_PUA_START")
 
 
 def rows(pipeline: dlt.Pipeline) -> list[Any]:
