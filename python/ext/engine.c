@@ -609,8 +609,7 @@ out:
     return (PyObject *)stream;
 }
 
-/* Headers from a sequence of pairs of str or bytes, which are borrowed from it. -1 with an exception set. */
-static int parse_headers(PyObject *sequence, hr_http_header **headers_out, size_t *n_out) {
+int ext_headers(PyObject *sequence, hr_http_header **headers_out, size_t *n_out) {
     PyObject *list = PySequence_Fast(sequence, "headers must be a sequence of (name, value)");
     if (list == NULL) {
         return -1;
@@ -656,7 +655,7 @@ static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwa
     }
     hr_http_header *headers;
     size_t n_headers;
-    if (parse_headers(header_list, &headers, &n_headers) < 0) {
+    if (ext_headers(header_list, &headers, &n_headers) < 0) {
         return NULL;
     }
     hr_http_request request = route->base;

@@ -6,6 +6,7 @@
  *   engine.c  Engine and Stream
  *   page.c    Page
  *   route.c   Route, Pacer
+ *   pager.c   Pager
  *   batch.c   TableBatch, columns
  *   records.c Records
  *   csv.c     CsvReader
@@ -26,7 +27,7 @@
 
 typedef struct ext_state {
     PyObject *error; /* the exception class Error */
-    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type, *route_type, *pacer_type, *csv_type;
+    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type, *route_type, *pacer_type, *csv_type, *pager_type;
 } ext_state;
 
 extern struct PyModuleDef ext_module;
@@ -72,6 +73,9 @@ typedef struct RouteObject {
 /* Selector steps from a Python sequence (or None: no selector). *steps_out is malloc'ed (PyMem_Free); its keys are
  * borrowed from the sequence's strings. -1 with an exception set. */
 int ext_steps(PyObject *sequence, hr_step **steps_out, size_t *n_out);
+/* Headers from a sequence of pairs of str or bytes, which are borrowed from it; *headers_out is malloc'ed (PyMem_Free).
+ * -1 with an exception set. */
+int ext_headers(PyObject *sequence, hr_http_header **headers_out, size_t *n_out);
 /* Seeds schema from a sequence of Table tuples. -1 with an exception set. */
 int ext_schema_seed(PyObject *tables, hr_schema *schema);
 /* A list of TableBatch from an output, which is freed. NULL with an exception set. */
@@ -79,6 +83,7 @@ PyObject *ext_batches(ext_state *state, hr_output *output);
 
 int ext_add_engine(PyObject *module, ext_state *state);
 int ext_add_route(PyObject *module, ext_state *state);
+int ext_add_pager(PyObject *module, ext_state *state);
 int ext_add_page(PyObject *module, ext_state *state);
 int ext_add_records(PyObject *module);
 int ext_add_batch(PyObject *module, ext_state *state);

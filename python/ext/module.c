@@ -86,7 +86,8 @@ static int module_exec(PyObject *module) {
         return -1;
     }
     if (ext_add_route(module, state) < 0 || ext_add_engine(module, state) < 0 || ext_add_records(module) < 0 ||
-        ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0 || ext_add_csv(module, state) < 0) {
+        ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0 || ext_add_csv(module, state) < 0 ||
+        ext_add_pager(module, state) < 0) {
         return -1;
     }
     return 0;
@@ -102,6 +103,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->route_type);
     Py_VISIT(state->pacer_type);
     Py_VISIT(state->csv_type);
+    Py_VISIT(state->pager_type);
     return 0;
 }
 
@@ -115,6 +117,7 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->route_type);
     Py_CLEAR(state->pacer_type);
     Py_CLEAR(state->csv_type);
+    Py_CLEAR(state->pager_type);
     return 0;
 }
 

@@ -225,20 +225,21 @@ static PyObject *latin1(hr_str text) {
 }
 
 /* X(attribute, expression over info giving a new object) */
-#define PAGE_ATTRIBUTES(X)                                      \
-    X(tag, PyLong_FromLongLong(info.tag))                       \
-    X(status, PyLong_FromLong(info.status))                     \
-    X(reason, latin1(info.reason))                              \
-    X(url, ext_text(info.url))                                  \
-    X(attempts, PyLong_FromUnsignedLong(info.attempts))         \
-    X(throttled, PyLong_FromUnsignedLong(info.throttled))       \
-    X(window, PyLong_FromUnsignedLong(info.window))             \
-    X(wire_bytes, PyLong_FromUnsignedLongLong(info.wire_bytes)) \
-    X(elapsed_ms, PyFloat_FromDouble(info.elapsed_ms))          \
-    X(size, PyLong_FromSize_t(info.body.size_bytes))            \
-    X(encoded, PyBool_FromLong(info.encoded))                   \
-    X(decoded, PyBool_FromLong(info.decoded))                   \
-    X(n_records, PyLong_FromSize_t(info.n_records))
+#define PAGE_ATTRIBUTES(X)                                                        \
+    X(tag, PyLong_FromLongLong(info.tag))                                         \
+    X(status, PyLong_FromLong(info.status))                                       \
+    X(reason, latin1(info.reason))                                                \
+    X(url, ext_text(info.url))                                                    \
+    X(attempts, PyLong_FromUnsignedLong(info.attempts))                           \
+    X(throttled, PyLong_FromUnsignedLong(info.throttled))                         \
+    X(window, PyLong_FromUnsignedLong(info.window))                               \
+    X(wire_bytes, PyLong_FromUnsignedLongLong(info.wire_bytes))                   \
+    X(elapsed_ms, PyFloat_FromDouble(info.elapsed_ms))                            \
+    X(size, PyLong_FromSize_t(info.body.size_bytes))                              \
+    X(encoded, PyBool_FromLong(info.encoded))                                     \
+    X(decoded, PyBool_FromLong(info.decoded))                                     \
+    X(n_records, PyLong_FromSize_t(info.n_records))                               \
+    X(fingerprint, PyLong_FromUnsignedLongLong(hr__page_fingerprint(self->page)))
 
 #define X(name, expression)                                            \
     static PyObject *Page_get_##name(PageObject *self, void *unused) { \

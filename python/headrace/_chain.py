@@ -27,6 +27,7 @@ from dlt.sources.helpers.rest_client.paginators import (
 
 from headrace import _core
 from headrace._completeness import Watch, html_instead
+from headrace._native_pages import NativePages, native_pages
 from headrace._reader import Reader
 from headrace._request import (
     CREDENTIALS,
@@ -89,6 +90,14 @@ class Chain:
             int, tuple[int, float]
         ] = {}  # attempts and first time of pages asked for again for what they hold
         self._origin = ("", "")
+        self._native: NativePages | None = None  # the engine asks for the pages
+        self._native_urls: NativePages | None = None  # the same, also when it no longer does
+        self._is_native_held = False  # until the page at hand is accepted
+
+    @property
+    def n_sent(self) -> int:
+        """Pages asked for so far."""
+        return self._n_sent
 
     def start(self) -> None:
         """Makes the first request."""
@@ -117,6 +126,9 @@ class Chain:
 
     def resume(self) -> None:
         """Sends what was held back, if it may go now."""
+        if self._native is not None:
+            self._go_on_natively(self._native)
+            return
         if not self._may_go():
             return
         if self._held is not None:
@@ -124,6 +136,35 @@ class Chain:
             self._send(held)
         elif self._is_short:
             self._fill_window()
+
+    def _go_on_natively(self, native: NativePages) -> None:
+        """Lets the engine go on, once what it gave to us is dealt with."""
+        if not self._is_native_held:
+            native.count()
+            native.pager.poke()
+            return
+        if self.ready:
+            return
+        self._is_native_held = False
+        prepared = self.job.sender.prepare(self.request)
+        if native.is_still(prepared, self._next):
+            native.pager.resume()
+            return
+        # an answer has changed what is sent (a cookie): what is under way comes to us
+        assert isinstance(self.paginator, RangePaginator)
+        self._native = None
+        self._n_sent = native.count()["n_sent"]
+        for number in range(self._next, self._n_sent):
+            self._sent[number] = native.request_of(number)
+        ahead = copy(self.paginator)
+        ahead.current_value = native.value_of(self._n_sent - 1)
+        self._ahead = (copy_request(self.request), ahead)
+        native.pager.pass_on()
+        self._fill_window()
+
+    def url_of(self, number: int) -> str:
+        """The URL of a page that the engine asked for."""
+        return self._native_urls.url_of(number) if self._native_urls is not None else ""
 
     def _may_go(self) -> bool:
         """Whether what comes next in this chain may be asked for: its turn or memory is left, and its rows are taken."""
@@ -146,6 +187,10 @@ class Chain:
 
     def arrive(self, number: int, page: _core.Page) -> None:
         """Takes a page, handles those that are next."""
+        if self._native is not None:
+            self._native.take_over(number)
+            self._next = number
+            self._sent[number] = self._native.request_of(number)
         if page.status == 401 and self._asks_with_new_token(number):
             page.release()
             return
@@ -256,7 +301,7 @@ class Chain:
             self.end()
             return
         if type(paginator) in _AHEAD:
-            self._go_ahead(response)
+            self._go_ahead(page, response)
             return
         self._keep_credentials()
         prepared = self.job.sender.prepare(self.request)
@@ -285,8 +330,11 @@ class Chain:
             )
         without_credentials(self.request)
 
-    def _go_ahead(self, response: NativeResponse) -> None:
+    def _go_ahead(self, page: _core.Page, response: NativeResponse) -> None:
         """Keeps a window of requests in flight whose pages are known beforehand; the paginator still says when to stop."""
+        if self._native is not None:
+            self._is_native_held = True
+            return
         paginator = self.paginator
         assert isinstance(paginator, RangePaginator)
         if self._ahead is None:
@@ -299,6 +347,13 @@ class Chain:
                 limits.append(paginator.maximum_value)
             self._limit = min(limits) if limits else None
             self._held = self.job.sender.prepare(self.request)
+            if type(self) is Chain:  # others have rules of their own
+                self._native = native_pages(self, page, response, self._held, self._limit)
+            if self._native is not None:
+                self._native_urls = self._native
+                self._is_native_held = True
+                self._held = None
+                return
         self._window = min(self._window * 2, self.job.run.settings.max_in_flight_per_host)
         self._fill_window()
 
@@ -325,12 +380,20 @@ class Chain:
     def end(self) -> None:
         """No more pages: what has come beyond the last is dropped."""
         self.ended = True
+        self.drop_native()
         for page in self._arrived.values():
             page.release()
         self._arrived.clear()
         self._sent.clear()
         self._held = None
         self._is_short = False
+
+    def drop_native(self) -> None:
+        """Lets the engine ask for no more pages, and drops those under way."""
+        if self._native is not None:
+            self._native.pager.drop()
+            self._native.count()
+            self._native = None
 
 
 def _digest(prepared: requests.PreparedRequest) -> bytes:

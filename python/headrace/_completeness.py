@@ -6,7 +6,6 @@ was expected and what was found (docs/truncation.md).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -73,9 +72,7 @@ class Watch:
         self._say = say
         self._n_pages = 0
         self._n_records = 0
-        self._first = b""  # digest of the first page
-        self._first_size = self._last_size = (0, 0)
-        self._last = b""
+        self._first = self._last = (0, 0, 0)  # fingerprint, bytes and records of a page
         self._same = 0
         self._total: tuple[int, str] | None = None  # records that there are, and who says so
         self._first_value: int | None = None
@@ -98,6 +95,13 @@ class Watch:
         elif page.n_records <= 1 or self._n_pages == 1:
             self._look_for_an_error(page, response, selector)
         self._read_total(page, response, paginator)
+
+    def skip(self, n_pages: int, n_records: int, last: tuple[int, int, int]) -> None:
+        """Pages that the engine looked at: nothing was to be said of them. `last`: fingerprint, bytes, records of the last."""
+        self._n_pages += n_pages
+        self._n_records += n_records
+        self._same = 0
+        self._last = last
 
     def ended(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator) -> None:
         """Called when the paginator has found no next page."""
@@ -131,17 +135,14 @@ class Watch:
 
     def _look_for_repetition(self, page: _core.Page, response: NativeResponse) -> None:
         """An API that does not know the paginator's parameter gives its first page for ever."""
-        size = (page.size, page.n_records)
+        mark = (page.fingerprint, page.size, page.n_records)
         number = self._n_pages - 1
         if number == 0:
-            self._first_size, self._first = size, _digest(page)
-        is_suspect = page.n_records > 0 and number > 0 and size in (self._first_size, self._last_size)
-        digest = _digest(page) if is_suspect else b""
-        again = (
-            0 if is_suspect and digest == self._first else number - 1 if is_suspect and digest == self._last else None
-        )
+            self._first = mark
+        is_compared = page.n_records > 0 and number > 0
+        again = 0 if is_compared and mark == self._first else number - 1 if is_compared and mark == self._last else None
         self._same = self._same + 1 if again is not None else 0
-        self._last_size, self._last = size, digest or (self._first if number == 0 else b"")
+        self._last = mark
         if again is None:
             return
         where = f"{mask_url(response.url or '')}, page {number}"
@@ -169,7 +170,7 @@ class Watch:
                     f"{where}: expected records, found an error at `{self._options.error_path}`: {_shown(found[0])}"
                 )
             return
-        if selector.rpartition(".")[2].lower() in _ERROR_KEYS:
+        if is_error_key(selector):
             self._say(f"{where}: expected records, found an error with status {response.status_code}: `{selector}`")
             return
         if not isinstance(envelope, dict) or selector == "$":  # the user's own choice: the object is the record
@@ -214,6 +215,11 @@ class Unwatched(Watch):
         """Nothing."""
 
 
+def is_error_key(selector: str) -> bool:
+    """Whether what a selector takes for records is named like an error."""
+    return selector.rpartition(".")[2].lower() in _ERROR_KEYS
+
+
 def html_instead(response: NativeResponse, expected: str = "json") -> str | None:
     """What to say of an answer that is not what was expected but an HTML page; None: it is none."""
     start = response.content[:_LOOKED_AT].lstrip()
@@ -222,10 +228,6 @@ def html_instead(response: NativeResponse, expected: str = "json") -> str | None
     title = _TITLE.search(start)
     named = f" `{title[1].decode('utf-8', 'replace').strip()[:80]}`" if title else ""
     return f"expected {'JSON' if expected == 'json' else expected}, found an HTML page{named} at {mask_url(response.url or '')}"
-
-
-def _digest(page: _core.Page) -> bytes:
-    return hashlib.blake2b(page.body(), digest_size=12).digest()
 
 
 def _is_count(value: Any) -> bool:

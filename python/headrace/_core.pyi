@@ -96,6 +96,7 @@ class Page:
     encoded: bool  # the body is as its Content-Encoding says (libcurl cannot undo it) and was not decoded
     decoded: bool
     n_records: int  # selected by the stream's selector (or `select`); 0 before
+    fingerprint: int  # of the body: equal bodies have the same
     def body(self) -> bytes: ...
     def decode(self, body: bytes | None = None, lines: bool = False) -> None:
         """Decodes `body` (UTF-8 JSON text; `lines`: JSON lines) in place of the answer's; then selects. Raises `Error`."""
@@ -276,6 +277,42 @@ class Route:
         max_per_second: float = 0,
         learn_limits: bool = True,
     ) -> None: ...
+
+class Pager:
+    """A stream's pages whose URLs differ in one number, asked for and accepted by the engine as long as they are ordinary;
+    any other is given by `Engine.poll`, and the pager is held until `resume`, `pass_on` or `drop` (src/run/pager.c).
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        tag: int,  # page N has tag + N
+        route: Route,
+        method: str,
+        headers: Sequence[tuple[str, bytes]],
+        first: Page,
+        before: str,
+        after: str,
+        number: int,
+        value: int,
+        step: int,
+        limit: int | None,
+        maximum: int | None,
+        total: Sequence[Step] | None,
+        total_base: int,
+        more: Sequence[Step] | None,
+        selector: Sequence[Step] | None,
+        stops_when_empty: bool,
+        content_type: str | None,
+        window: int,
+        max_window: int,
+    ) -> None: ...
+    def resume(self) -> None: ...
+    def poke(self) -> None: ...
+    def pass_on(self) -> None: ...
+    def drop(self) -> None: ...
+    def report(self) -> dict[str, Any]:
+        """next, n_sent, pages, records, requests, bytes (so far), last_size, last_records, last_hash, window, throttled."""
 
 class Engine:
     def __init__(

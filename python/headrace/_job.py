@@ -310,7 +310,11 @@ class Job:
             raise self._error(error, page.tag) from error
 
     def _error(self, error: _core.Error, tag: int) -> Exception:
-        url, number = self.tags.get(tag, (None, None))
+        native = self.run.chain_of(tag)
+        if native is None:
+            url, number = self.tags.get(tag, (None, None))
+        else:
+            url, number = native[0].url_of(native[1]), native[1]
         return page_error(error, resource=self.name, schema_name=self.schema_name, url=url, page=number)
 
     def failed(self, chain: Chain, error: BaseException) -> None:
@@ -343,6 +347,8 @@ class Job:
         with self._changed:
             if self.error is None:
                 self.error = error
+                for chain in self._chains:
+                    chain.drop_native()
                 self.stream.finish()
                 self._changed.notify_all()
 

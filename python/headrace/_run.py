@@ -19,6 +19,7 @@ from dlt.common import logger
 from dlt.sources.helpers.rest_client.exceptions import IgnoreResponseException
 
 from headrace import _core
+from headrace._native_pages import TAG_BITS
 from headrace._request import Unsent
 from headrace._sessions import Sessions
 from headrace.config import HeadraceConfiguration
@@ -56,6 +57,7 @@ class Run:
         self._waiting: dict[int, tuple[Chain, int]] = {}
         self._converters: ThreadPoolExecutor | None = None
         self._next_tag = 0
+        self._pagers: list[Chain] = []  # chains whose pages the engine asks for, by the number of their pager - 1
         self._users = 0
         self._is_closed = False
         self._thread = threading.Thread(target=self._page_loop, name="headrace-pager", daemon=True)
@@ -94,9 +96,7 @@ class Run:
 
     def window(self, host: str) -> int:
         """How many requests to a host may be under way: in flight, and as many that wait for their turn."""
-        return min(
-            2 * self._windows.get(host, self.settings.first_in_flight_per_host), self.settings.max_in_flight_per_host
-        )
+        return min(2 * self.window_of(host), self.settings.max_in_flight_per_host)
 
     @staticmethod
     def _say_throttled(host: str) -> None:
@@ -132,6 +132,28 @@ class Run:
         self._waiting[tag] = (chain, number)
         chain.job.tags[tag] = (prepared.url or "", number)
         self.engine.submit_bytes(chain.stream(number), tag, body, prepared.url or "")
+
+    def new_pager(self, chain: Chain) -> int:
+        """The number of a chain's pager in the engine: the high bits of its tags."""
+        self._pagers.append(chain)
+        return len(self._pagers)
+
+    def chain_of(self, tag: int) -> tuple[Chain, int] | None:
+        """The chain and the number of a page that the engine asked for; None: it did not."""
+        pager = tag >> TAG_BITS
+        return (self._pagers[pager - 1], tag & ((1 << TAG_BITS) - 1)) if pager > 0 else None
+
+    def window_of(self, host: str) -> int:
+        """How many requests a host may be asked at once, by its last answer."""
+        return self._windows.get(host, self.settings.first_in_flight_per_host)
+
+    def note_host(self, host: str, window: int, is_throttled: bool) -> None:
+        """Remembers what an answer told of its host."""
+        if is_throttled and host not in self._throttled:
+            self._throttled.add(host)
+            self._say_throttled(host)
+        if window:  # else it came from a session
+            self._windows[host] = window
 
     def new_tag(self) -> int:
         """A number that no page has yet."""
@@ -172,7 +194,7 @@ class Run:
             with self.lock:
                 self._is_busy = len(pages) > 1
                 for page in pages:
-                    chain, number = self._waiting.pop(page.tag)
+                    chain, number = self.chain_of(page.tag) or self._waiting.pop(page.tag)
                     if number >= 0 and chain.job.format.needs(page) and not chain.job.hooks.get("response"):
                         self._convert(chain, number, page)
                     else:
@@ -207,11 +229,7 @@ class Run:
         if job.error is not None:
             page.release()
             return
-        if page.throttled and chain.host not in self._throttled:
-            self._throttled.add(chain.host)
-            self._say_throttled(chain.host)
-        if page.window:  # else it came from a session
-            self._windows[chain.host] = page.window
+        self.note_host(chain.host, page.window, bool(page.throttled))
         try:
             if chain.ended:
                 page.release()

@@ -140,6 +140,15 @@ void hr__engine_push_event(hr_engine *engine, hr_page *page) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* A page that is decoded, or has failed: to its pager or to the caller. */
+static void deliver(hr_engine *engine, hr_page *page) {
+    if (page->pager != NULL) {
+        hr__pager_arrive(page);
+    } else {
+        hr__engine_push_event(engine, page);
+    }
+}
+
 static void push_work(hr_engine *engine, hr_page_list *list, hr_page *page) {
     pthread_mutex_lock(&engine->lock);
     hr__page_list_push(list, page);
@@ -220,7 +229,7 @@ static void *worker_main(void *arg) {
             } else if (rc != HR_OK) {
                 page->error = err;
             }
-            hr__engine_push_event(engine, page);
+            deliver(engine, page);
         }
         pthread_mutex_lock(&engine->lock);
     }
@@ -273,7 +282,7 @@ static void http_done(void *ctx, hr_http_result *result) {
         page->error = result->error;
     }
     if (page->error.code != HR_OK || page->status >= 400 || page->encoded) {
-        hr__engine_push_event(engine, page);
+        deliver(engine, page);
     } else {
         push_work(engine, &engine->to_decode, page);
     }
@@ -451,16 +460,21 @@ void hr__engine_stats(hr_engine *engine, hr_engine_stats *stats_out) {
 
 /* ---------------------------------------------------------------------------------------------------- submit, poll */
 
-int hr__engine_submit(hr_engine *engine, hr_stream *stream, int64_t tag, hr_http_request *request, hr_error *err) {
+int hr__engine_send(hr_engine *engine, hr_page *page, hr_http_request *request, hr_error *err) {
     if (hr__engine_is_cancelled(engine)) {
         return hr__error_cancelled(err);
     }
-    hr_page *page;
-    HR_TRY(hr__page_new(engine, stream, tag, &page, err));
     request->tag = page;
     pthread_mutex_lock(&engine->http_lock);
     int rc = engine->http == NULL ? hr__error_cancelled(err) : hr__http_submit(engine->http, request, err);
     pthread_mutex_unlock(&engine->http_lock);
+    return rc;
+}
+
+int hr__engine_submit(hr_engine *engine, hr_stream *stream, int64_t tag, hr_http_request *request, hr_error *err) {
+    hr_page *page;
+    HR_TRY(hr__page_new(engine, stream, tag, &page, err));
+    int rc = hr__engine_send(engine, page, request, err);
     if (rc != HR_OK) {
         hr__page_free(page);
     }

@@ -119,6 +119,8 @@ typedef struct hr_page_info {
 } hr_page_info;
 
 void hr__page_info(const hr_page *page, hr_page_info *info_out); /* borrowed from the page */
+/* The body's: equal bodies have the same, and no two others by accident. */
+uint64_t hr__page_fingerprint(const hr_page *page);
 /* Decodes `body` in place of the answer's (data NULL: the answer's again) and selects. */
 HR_MUST_CHECK int hr__page_decode(hr_page *page, hr_str body, bool lines, hr_error *err);
 HR_MUST_CHECK int hr__page_select(hr_page *page, const hr_step *steps, size_t n_steps, hr_error *err);
@@ -134,6 +136,52 @@ HR_MUST_CHECK int hr__page_project(const hr_page *page, const hr_str *keys, size
 HR_MUST_CHECK int hr__page_texts(const hr_page *page, const uint8_t *keep, hr_str extra, hr_buf *out, size_t *ends_out,
                                  size_t *n_out, hr_error *err);
 void hr__page_free(hr_page *page);
+
+/* ---- pagers: pages of one endpoint whose URLs differ in one number, asked for, looked at and accepted without the
+ * caller, as long as nothing about them is out of the ordinary (pager.c). Any other page is given by poll; meanwhile
+ * the pager is held: no page behind that one is accepted. */
+typedef struct hr_pager hr_pager;
+
+typedef struct hr_pager_options { /* copied */
+    int64_t tag;                  /* page N has tag + N */
+    hr_http_request request;      /* all but url, body and tag */
+    hr_str before, after;         /* of the number in the URL */
+    uint64_t number;              /* of the first page to be asked for */
+    int64_t value, step;          /* its number in the URL, and how far to the next one's */
+    bool has_limit, has_maximum, has_total, has_more, has_selector, stops_when_empty;
+    int64_t limit;               /* no page is asked for ahead whose number in the URL is as high */
+    int64_t maximum;             /* the page before one as high is the last */
+    const hr_step *total, *more; /* path of the total: the page before one as high as total + total_base is the last */
+    size_t n_total, n_more;      /* path of what is true when there is a next page */
+    int64_t total_base;
+    const hr_step *selector; /* pages are to be selected with it */
+    size_t n_selector;
+    hr_str content_type;         /* of an ordinary answer; data NULL: it has none */
+    uint32_t window, max_window; /* requests that the host may be asked at once; pages asked for ahead, at most */
+} hr_pager_options;
+
+typedef struct hr_pager_report {
+    uint64_t next, n_sent; /* number of the page behind the last one handled; of the page to be asked for next */
+    uint64_t n_pages, n_records, n_requests, n_bytes; /* accepted so far; requests and bytes of dropped pages too */
+    size_t last_size, last_records;                   /* of the last page accepted */
+    uint64_t last_hash;                               /* its fingerprint */
+    uint32_t window;                                  /* requests that the host may be asked at once */
+    bool is_throttled;                                /* the host wanted to be asked less */
+} hr_pager_report;
+
+/* A pager that is held. `first`: the first page of all, decoded and selected. */
+HR_MUST_CHECK int hr__pager_new(hr_stream *stream, const hr_pager_options *options, const hr_page *first,
+                                hr_pager **pager_out, hr_error *err);
+/* The page that was given is dealt with (accepted, if its rows are wanted): goes on behind it. */
+void hr__pager_resume(hr_pager *pager);
+/* Rows were taken from the stream: goes on if it waited for that. */
+void hr__pager_poke(hr_pager *pager);
+/* While held: no more is asked for; what is under way is given by poll, whatever it is. */
+void hr__pager_pass(hr_pager *pager);
+/* No more is asked for; what is under way is dropped. */
+void hr__pager_drop(hr_pager *pager);
+void hr__pager_report_get(hr_pager *pager, hr_pager_report *report_out);
+void hr__pager_free(hr_pager *pager); /* drops; before the engine is freed */
 
 /* @locality one accepting thread a stream. Gives the page to the workers; on success the page is the engine's. keep:
  * n_records bytes or NULL (copied); extra: JSON text of an object, or data NULL. */

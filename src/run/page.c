@@ -49,6 +49,7 @@ void hr__page_free(hr_page *page) {
     }
     hr_engine *engine = page->engine;
     const hr_allocator *alloc = &engine->account->alloc;
+    hr__pager_leave(page);
     doc_drop(alloc, &page->doc);
     doc_drop(alloc, &page->extra);
     hr__buf_free(&page->body);
@@ -224,6 +225,21 @@ void hr__page_info(const hr_page *page, hr_page_info *info_out) {
         .n_records = page->n_records,
         .error = page->error.code == HR_OK ? NULL : &page->error,
     };
+}
+
+uint64_t hr__page_fingerprint(const hr_page *page) {
+    const char *at = page->body.data;
+    size_t size = page->body.size_bytes;
+    uint64_t h = 0x9E3779B97F4A7C15u ^ size, word = 0;
+    for (; size >= sizeof word; size -= sizeof word, at += sizeof word) {
+        memcpy(&word, at, sizeof word);
+        h = (h ^ word) * 0xD6E8FEB86659FD93u;
+        h ^= h >> 32;
+    }
+    word = 0;
+    memcpy(&word, size == 0 ? "" : at, size);
+    h = (h ^ word) * 0xD6E8FEB86659FD93u;
+    return h ^ h >> 32;
 }
 
 static int not_decoded(hr_error *err) {

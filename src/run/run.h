@@ -40,6 +40,7 @@ typedef struct hr_page_list {
 struct hr_page {
     hr_engine *engine; /* borrowed, outlives its pages */
     hr_stream *stream; /* referenced */
+    hr_pager *pager;   /* referenced; NULL: none, or it has come */
     hr_page *next;     /* in the one list that holds the page */
     int64_t tag;
     int status;
@@ -133,6 +134,12 @@ void hr__stream_wake(hr_stream *stream);
 /* @locality worker: normalizes an accepted page, waits for its turn where needed, commits what is ready. */
 void hr__stream_work(hr_stream *stream, hr_page *page, uint32_t worker, hr_json_decoder *decoder);
 
+/* ---- pagers */
+/* Brings a page that was fetched and decoded, or failed. */
+void hr__pager_arrive(hr_page *page);
+/* A page that does not come. */
+void hr__pager_leave(hr_page *page);
+
 /* ---- the engine */
 struct hr_engine {
     hr_engine_options options;
@@ -161,6 +168,8 @@ static inline bool hr__engine_is_cancelled(hr_engine *engine) {
 /* Memory may have been freed: lets the loop thread go on if it waits for that. */
 void hr__engine_memory_freed(hr_engine *engine);
 void hr__engine_push_event(hr_engine *engine, hr_page *page);
+/* Sends the request of a page on its way. On failure the page is still the caller's. */
+HR_MUST_CHECK int hr__engine_send(hr_engine *engine, hr_page *page, hr_http_request *request, hr_error *err);
 int hr__error_cancelled(hr_error *err);
 
 #endif

@@ -191,12 +191,20 @@ def test_siblings_and_children_together(api: Any, tmp_path: Path, native_only: A
 def test_parents_that_come_one_by_one_are_not_waited_for_in_each_turn(
     api: Any, tmp_path: Path, native_only: Any, monkeypatch: Any
 ) -> None:
-    server = api(lambda request: Answer([{"id": int(request.path.rpartition("/")[2])}]))
+    gate = threading.Event()  # nothing is answered before many have come
+
+    def handler(request: Request) -> Answer:
+        gate.wait(30)
+        return Answer([{"id": int(request.path.rpartition("/")[2])}])
+
+    server = api(handler)
     waits: list[int] = []
     original = Job.next
 
     def noted(self: Job, timeout_ms: int) -> Any:
         waits.append(timeout_ms)
+        if len(waits) == 40:
+            gate.set()
         return original(self, timeout_ms)
 
     monkeypatch.setattr(Job, "next", noted)
