@@ -6,9 +6,9 @@ is dlt's rest_api with the whole way native, without `install()`; `nested()` mak
 """
 
 from headrace._core import __version__
-from headrace._follow import follow
 from headrace._install import UnsupportedDltVersion, install, uninstall
-from headrace._nested_arrow import nested
+from headrace._nested.arrow import nested
+from headrace._rest_api.follow import follow
 from headrace._status import LoadStatus, ResourceStatus, TableStatus, status
 
 __all__ = [

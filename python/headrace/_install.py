@@ -9,7 +9,8 @@ from copy import copy
 from importlib import metadata
 from typing import Any
 
-from headrace import _normalize_loads, _takeover
+from headrace._normalize import loads as _normalize_loads
+from headrace._rest_api import takeover as _takeover
 
 _TESTED = ((1, 26), (1, 31))  # the first and the last minor version of dlt the tests ran with
 _ENVIRONMENT = "HEADRACE__ENABLED"
@@ -177,7 +178,7 @@ def _arrow_extractor(*args: Any, **kwargs: Any) -> Any:
 
     if not _nested and not (settings().nested_arrow and is_wanted() and _is_tested()):
         return ArrowExtractor(*args, **kwargs)
-    from headrace._nested_extract import NestedArrowExtractor
+    from headrace._nested.extract import NestedArrowExtractor
 
     return NestedArrowExtractor(*args, **kwargs)
 
@@ -192,6 +193,6 @@ def _items_normalizer(
     is_taken = is_wanted() or (_wanted is not False and _normalize_loads.is_taken(load_id))
     if not is_taken or not _is_tested():
         return JsonLItemsNormalizer(*args, **kwargs)
-    from headrace._items import NativeItemsNormalizer
+    from headrace._normalize.items import NativeItemsNormalizer
 
     return NativeItemsNormalizer(*args, **kwargs)

@@ -15,7 +15,8 @@ from dlt.common.schema import Schema, utils
 from dlt.common.schema.typing import TColumnSchema, TTableSchema
 from dlt.extract.resource import DltResource
 
-from headrace import _core, _dlt_versions
+from headrace import _core
+from headrace._normalize import dlt_versions as _dlt_versions
 
 ENGINE_TYPES = ("text", "bigint", "double", "bool", "timestamp", "json", "date", "time", "decimal", "binary")
 _SPECIAL_PROPS = ("precision", "scale", "timezone", "x-nested-type")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from dlt.normalize.worker import TWorkerRV
 
-    from headrace._isolation import Skipped
+    from headrace._rest_api.isolation import Skipped
 
 _MAX_LOADS = 100  # older ones are forgotten
 

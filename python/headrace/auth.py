@@ -26,7 +26,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.sources.helpers.requests.retry import Client
 from dlt.sources.helpers.rest_client.auth import APIKeyAuth, AuthConfigBase
 
-from headrace._token_store import TokenStore
+from headrace._rest_api.token_store import TokenStore
 from headrace.exceptions import AuthenticationFailed, AuthenticationUnreachable, mask_url
 
 _LOCK = threading.RLock()  # tokens are fetched one at a time; requests that need one wait for it

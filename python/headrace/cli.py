@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _login(given: argparse.Namespace) -> int:
     from dlt.common.configuration.exceptions import ConfigurationException
 
-    from headrace._device_login import login
+    from headrace._rest_api.device_login import login
     from headrace.exceptions import AuthenticationFailed, AuthenticationUnreachable
 
     names = ("token_url", "device_url", "client_id", "client_auth", "scope", "audience", "token_store")

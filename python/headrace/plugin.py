@@ -4,8 +4,8 @@ dlt loads it when it first reads its configuration, in the main process and in e
 engine is wanted is looked up when a pipeline extracts and when records are normalized.
 """
 
-from headrace import _takeover
 from headrace._install import place
+from headrace._rest_api import takeover as _takeover
 
 place()
 _takeover.place(with_hook=False)

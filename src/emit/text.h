@@ -3,8 +3,8 @@
  * text: the rows of an Arrow struct array as text, in the form of a load file: INSERT values, lines of JSON, CSV.
  *
  * What the formats share is the walk: rows of cells with something before, between and behind. A layout says what that
- * is, so no format, no SQL dialect and no version of dlt is known here; python/headrace/_text_layouts.py makes layouts
- * from what dlt's own functions give.
+ * is, so no format, no SQL dialect and no version of dlt is known here; python/headrace/_normalize/text_layouts.py
+ * makes layouts from what dlt's own functions give.
  *
  *   {"id":7,"name":"a\"b"}\n          row_open  label cell  cell_between  label cell  row_close
  *   (7,E'a"b',NULL),\n(8,...          row_open  cell  cell_between  cell ...  row_close  row_between  row_open ...

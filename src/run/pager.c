@@ -183,7 +183,7 @@ static bool is_one_of(hr_str key, const char *const *names) {
     return false;
 }
 
-/* Whether the body may hold an error in place of records: as _completeness.py looks, with fewer questions. */
+/* Whether the body may hold an error in place of records: as _rest_api/completeness.py looks, with fewer questions. */
 static bool may_hold_an_error(const hr_doc *doc) {
     static const char *const names[] = {"error", "errors", "fault", "exception", NULL};
     if (doc->toks[0].type != HR_TOK_OBJECT) {

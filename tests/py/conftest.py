@@ -21,7 +21,8 @@ sys.path.insert(1, str(Path(__file__).parent.parent / "servers"))
 import pytest
 from faults import Faults
 from fetcher import Fetcher
-from headrace import _core, _install, _run
+from headrace import _core, _install
+from headrace._rest_api import run as _run
 from http2 import Http2
 from servers import Answer, Api, Request
 

@@ -7,7 +7,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 from headrace import _core
-from headrace.files.csv_options import native_options
+from headrace._files.csv_options import native_options
 
 
 def _engine():

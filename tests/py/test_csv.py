@@ -5,7 +5,7 @@ import random
 import pytest
 from csv_oracle import by_engine, by_pandas, random_csv, same
 from headrace import _core
-from headrace.files.csv_options import NotNative, native_options
+from headrace._files.csv_options import NotNative, native_options
 
 
 def options_of(rng):

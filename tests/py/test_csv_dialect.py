@@ -3,7 +3,7 @@
 import dlt.sources.filesystem as dlts
 import headrace.sources.filesystem as ours
 import pytest
-from headrace.files.csv_dialect import sniff
+from headrace._files.csv_dialect import sniff
 from oracle import make_pipeline, read_tables
 
 

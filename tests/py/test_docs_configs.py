@@ -11,8 +11,8 @@ from typing import Any
 import headrace.sources.rest_api as rest_api
 import pytest
 import tomlkit
-from headrace._api_sections import _INNER
-from headrace._options import CLIENT_KEYS, ENDPOINT_KEYS
+from headrace._rest_api.api_sections import _INNER
+from headrace._rest_api.options import CLIENT_KEYS, ENDPOINT_KEYS
 from headrace.config import HeadraceConfiguration
 
 DOCS = Path(__file__).parents[2] / "docs"

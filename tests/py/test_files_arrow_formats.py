@@ -259,7 +259,7 @@ def test_avro_codecs(tmp_path, codec):
 
 @pytest.mark.parametrize("codec", ["snappy", "zstandard"])
 def test_avro_codecs_of_arrow(tmp_path, codec):
-    from headrace.files.avro import _CODECS
+    from headrace._files.avro import _CODECS
 
     packed = pa.Codec("zstd" if codec == "zstandard" else codec).compress(b"abc" * 1000, asbytes=True)
     if codec == "snappy":

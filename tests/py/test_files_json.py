@@ -11,7 +11,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from docgen import record
 from headrace import _core
-from headrace.files import ahead
+from headrace._files import ahead
 from oracle import assert_equal, make_pipeline, read_tables
 
 

@@ -14,7 +14,7 @@ import headrace.sources.filesystem as ours
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from docgen import record
-from headrace.files import ahead, lines, progress
+from headrace._files import ahead, lines, progress
 from oracle import assert_equal, make_pipeline, read_tables
 
 pytestmark = pytest.mark.usefixtures("_fresh")

@@ -12,9 +12,9 @@ import headrace.sources.filesystem as ours
 import pytest
 from dlt.common.storages.fsspec_filesystem import glob_files
 from dlt.pipeline.exceptions import PipelineStepFailed
-from headrace.files import tracking
-from headrace.files.listing import listed
-from headrace.files.stores import local_path
+from headrace._files import tracking
+from headrace._files.listing import listed
+from headrace._files.stores import local_path
 from oracle import make_pipeline, read_tables
 
 NAMES = ["a.jsonl", "b.csv.gz", "no_suffix", "two.dots.json", "ü ö.txt", "per%cent.json", "que?stion#.json", "sub/c.jsonl",

@@ -10,8 +10,8 @@ import zlib
 import fsspec
 import pyarrow as pa
 import pytest
-from headrace.files.opened import open_file, open_seekable
-from headrace.files.skips import FileChanged, Skips
+from headrace._files.opened import open_file, open_seekable
+from headrace._files.skips import FileChanged, Skips
 from headrace.sources.filesystem import FileItemDict, glob_files
 
 TEXT = b"".join(b'{"id": %d, "text": "%s"}\n' % (i, b"x" * (i % 50)) for i in range(6_000))

@@ -9,9 +9,9 @@ import headrace.sources.filesystem as ours
 import pytest
 from dlt.common.configuration.specs import AwsCredentials
 from dlt.pipeline.exceptions import PipelineStepFailed
-from headrace.files import stores
-from headrace.files.opened import open_file
-from headrace.files.skips import FileChanged
+from headrace._files import stores
+from headrace._files.opened import open_file
+from headrace._files.skips import FileChanged
 from oracle import assert_equal, make_pipeline, read_tables
 from stores import KEY, SECRET, serve
 

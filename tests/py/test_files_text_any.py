@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from files_reading import read, run
-from headrace.files.sniff import sniff
+from headrace._files.sniff import sniff
 from headrace.sources import filesystem as files
 from oracle import read_tables
 
@@ -134,7 +134,7 @@ def make_all(folder):
 
 def test_formats_are_told_from_content(tmp_path):
     make_all(tmp_path)
-    from headrace.files.any import told_of
+    from headrace._files.any import told_of
 
     for path in tmp_path.iterdir():
         packed = tmp_path / f"{path.name}.packed"

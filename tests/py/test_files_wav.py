@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from files_reading import read, run
-from headrace.files.riff import read_wave
+from headrace._files.riff import read_wave
 from headrace.sources import filesystem as files
 from oracle import read_tables
 

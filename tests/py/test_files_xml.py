@@ -10,7 +10,7 @@ from collections import deque
 import dlt
 import pytest
 from files_reading import read, run
-from headrace.files.xml import JsonOfXml, Options, _read_xml, _Records
+from headrace._files.xml import JsonOfXml, Options, _read_xml, _Records
 from headrace.sources import filesystem as files
 from oracle import make_pipeline, read_tables, trees
 

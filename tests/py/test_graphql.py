@@ -11,7 +11,7 @@ import headrace
 import headrace.sources.rest_api as rest_api
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from headrace._graphql import selected
+from headrace._rest_api.graphql import selected
 from headrace.exceptions import ConfigurationError
 from oracle import assert_equal, make_pipeline, read_tables
 from servers import Answer, Request

@@ -22,8 +22,9 @@ import pytest
 from dlt.common import logger
 from dlt.normalize.exceptions import NormalizeJobFailed
 from dlt.pipeline.exceptions import PipelineStepFailed
-from headrace import _install, _items
-from headrace._dlt_versions import dlt_version
+from headrace import _install
+from headrace._normalize import items as _items
+from headrace._normalize.dlt_versions import dlt_version
 from oracle import assert_equal, make_pipeline
 
 loads_plugin = pytest.mark.skipif(
@@ -224,7 +225,7 @@ def test_other_sources_do_not_load_what_serves_rest_api(tmp_path: Path) -> None:
     code = (
         "import sys, dlt, headrace; headrace.install();"
         " dlt.pipeline('p', pipelines_dir='.', destination='duckdb').extract([{'id': 1}], table_name='t');"
-        " assert 'headrace._plan' not in sys.modules and 'pyarrow' not in sys.modules"
+        " assert 'headrace._rest_api.plan' not in sys.modules and 'pyarrow' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr

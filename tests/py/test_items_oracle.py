@@ -43,7 +43,7 @@ from dlt.common.wei import Wei
 from dlt.normalize import worker
 from dlt.normalize.configuration import NormalizeConfiguration
 from headrace import _status
-from headrace._dlt_versions import dlt_version
+from headrace._normalize.dlt_versions import dlt_version
 from test_normalize_oracle import Maker
 
 CASES = int(os.environ.get("HEADRACE_ITEMS_CASES", "500"))

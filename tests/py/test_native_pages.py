@@ -12,7 +12,9 @@ import dlt
 import headrace.sources.rest_api as rest_api
 import pyarrow.parquet as pq
 import pytest
-from headrace import _chain, _native_pages, _serve
+from headrace._rest_api import chain as _chain
+from headrace._rest_api import native_pages as _native_pages
+from headrace._rest_api import serve as _serve
 from oracle import run_both
 from servers import Answer, Request
 

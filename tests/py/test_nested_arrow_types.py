@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from dlt.common.json import json as dlt_json
 from dlt.common.normalizers.json.helpers import get_row_hash
-from headrace._nested_ids import row_hashes
-from headrace._nested_tables import fields_of
-from headrace._nested_text import NoText, record_texts
+from headrace._nested.ids import row_hashes
+from headrace._nested.tables import fields_of
+from headrace._nested.text import NoText, record_texts
 from oracle import make_pipeline, read_tables
 
 # a type, values, the Arrow type they leave with if that is another (Parquet has no seconds)

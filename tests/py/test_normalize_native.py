@@ -13,8 +13,8 @@ import dlt
 import headrace
 import pytest
 from dlt.common.wei import Wei
-from headrace import _normalize_reasons
-from headrace._dlt_versions import dlt_version
+from headrace._normalize import reasons as _normalize_reasons
+from headrace._normalize.dlt_versions import dlt_version
 from oracle import assert_equal, make_pipeline
 
 Change = Callable[[Any], Any]

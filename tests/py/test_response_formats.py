@@ -15,7 +15,7 @@ import headrace.sources.rest_api as rest_api
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
-from headrace._csv_text import CsvRules
+from headrace._rest_api.csv_text import CsvRules
 from headrace.exceptions import ConfigurationError
 from oracle import assert_equal, make_pipeline, read_tables
 from requests import Request as ToSend

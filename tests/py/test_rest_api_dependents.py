@@ -13,7 +13,7 @@ from typing import Any
 import dlt
 import oracle
 import pytest
-from headrace._job import Job
+from headrace._rest_api.job import Job
 from headrace.sources.rest_api import rest_api_source
 from oracle import run_both
 from servers import Answer, Request

@@ -19,8 +19,8 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.sources.helpers.rest_client.auth import APIKeyAuth, BearerTokenAuth, HttpBasicAuth
 from dlt.sources.helpers.rest_client.client import RESTClient
 from faults import Faults
-from headrace._options import take
-from headrace._request import Ready, Sender
+from headrace._rest_api.options import take
+from headrace._rest_api.request import Ready, Sender
 from headrace.config import settings
 from headrace.exceptions import ConfigurationError, ResourceFailed, ResourceFailedTransient
 from oracle import make_pipeline, read_tables
@@ -179,7 +179,7 @@ def test_one_pause_for_the_host(api: Any, tmp_path: Path, native_only: Any) -> N
 
 def test_throttled_time_is_shown(api: Any, tmp_path: Path, monkeypatch: Any) -> None:
     lines: list[str] = []
-    monkeypatch.setattr("headrace._run.logger.info", lines.append)
+    monkeypatch.setattr("headrace._rest_api.run.logger.info", lines.append)
     run(config(api(paged).url, {"max_requests_per_second": 4}), tmp_path)
     assert any("throttled for 1." in line for line in lines)
 

@@ -14,8 +14,8 @@ import headrace.sources.rest_api as rest_api
 import jsonpath_ng
 import pytest
 from dlt.sources.helpers.rest_client.paginators import BasePaginator
-from headrace._request import selector_steps
-from headrace._run import Run
+from headrace._rest_api.request import selector_steps
+from headrace._rest_api.run import Run
 from oracle import assert_equal, make_pipeline, run_both
 from requests import Request as ToSend
 from requests import Response

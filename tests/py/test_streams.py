@@ -18,7 +18,7 @@ import headrace
 import headrace.sources.rest_api as rest_api
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from headrace import _live
+from headrace._rest_api import live as _live
 from headrace.exceptions import ConfigurationError
 from oracle import make_pipeline, read_tables
 

@@ -26,8 +26,11 @@ from dlt.common.data_writers.writers import CsvWriter, DataWriter, InsertValuesW
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.json import json
 from dlt.common.storages.data_item_storage import DataItemStorage
-from headrace import _core, _dlt_versions, _load_files, _text_layouts
-from headrace._dlt_versions import dlt_version
+from headrace import _core
+from headrace._normalize import dlt_versions as _dlt_versions
+from headrace._normalize import load_files as _load_files
+from headrace._normalize import text_layouts as _text_layouts
+from headrace._normalize.dlt_versions import dlt_version
 from pendulum import Time
 
 CHARACTERS: list[str] = [

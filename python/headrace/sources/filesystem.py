@@ -15,21 +15,21 @@ from dlt.sources.filesystem.helpers import FilesystemConfigurationResource
 from dlt.sources.filesystem.readers import _read_csv_duckdb
 from fsspec import AbstractFileSystem
 
+from headrace._files.any import _read_any
+from headrace._files.avro import _read_avro
+from headrace._files.csv import _read_csv
+from headrace._files.documents import _read_json
+from headrace._files.excel import _read_excel
+from headrace._files.jsonl import _read_jsonl
+from headrace._files.orc import _read_orc
+from headrace._files.parquet import ConfiguredParquet, _read_parquet
+from headrace._files.source import filesystem
+from headrace._files.tables import Configured
+from headrace._files.text import _read_text
+from headrace._files.wav import _read_wav
+from headrace._files.xml import ConfiguredXml, _read_xml
 from headrace._install import check_version
-from headrace._nested_arrow import nested
-from headrace.files.any import _read_any
-from headrace.files.avro import _read_avro
-from headrace.files.csv import _read_csv
-from headrace.files.documents import _read_json
-from headrace.files.excel import _read_excel
-from headrace.files.jsonl import _read_jsonl
-from headrace.files.orc import _read_orc
-from headrace.files.parquet import ConfiguredParquet, _read_parquet
-from headrace.files.source import filesystem
-from headrace.files.tables import Configured
-from headrace.files.text import _read_text
-from headrace.files.wav import _read_wav
-from headrace.files.xml import ConfiguredXml, _read_xml
+from headrace._nested.arrow import nested
 
 check_version()
 

@@ -14,8 +14,8 @@ from dlt.sources import rest_api as _dlt
 from dlt.sources.rest_api.typing import ClientConfig, EndpointResource, EndpointResourceBase, RESTAPIConfig
 
 from headrace._install import check_version
-from headrace._options import set_options, take
-from headrace._plan import install
+from headrace._rest_api.options import set_options, take
+from headrace._rest_api.plan import install
 
 check_version()
 

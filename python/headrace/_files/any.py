@@ -1,0 +1,78 @@
+"""`read_any`: each file by the reader of the format that its content has."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from dlt.common import logger
+
+from headrace._files.opened import open_file, open_seekable
+from headrace._files.skips import Skips, current_resource
+from headrace._files.sniff import HEAD_BYTES, Found, sniff
+from headrace._files.stores import url_of
+from headrace._files.tables import marked
+from headrace.exceptions import ConfigurationError
+
+FORMATS = ("avro", "csv", "excel", "json", "jsonl", "orc", "parquet", "text", "wav", "xml")
+
+
+def _read_any(
+    items: Iterable[Any], *, options: dict[str, dict[str, Any]] | None = None, on_error: str = "raise"
+) -> Iterator[Any]:
+    """Reads files of any known format, which is told from their content, compressed or not; the log says what was taken for what.
+
+    Args:
+        items: A page of files.
+        options: Arguments of the formats' readers, by format: `{"xml": {"record": "book"}, "excel": {"sheets": "*"}}`.
+        on_error: `raise`, `skip_file` or `skip_row`: what happens with a file of no known format, or that its reader cannot read.
+    """
+    options = options or {}
+    unknown = [name for name in options if name not in FORMATS]
+    if unknown:
+        raise ConfigurationError(
+            f"`options` of `read_any`: no format `{unknown[0]}`: expected some of {', '.join(FORMATS)}"
+        )
+    skips = Skips(current_resource("read_any"), on_error)
+    told = ((item, _format(item, skips)) for item in items)
+    for found, group in itertools.groupby(told, key=lambda pair: pair[1]):
+        files = [item for item, _ in group]
+        if found is not None:
+            name, delimiter = found
+            told_by_content = {"sep": delimiter} if delimiter not in ("", ",") else {}
+            yield from _read(name, files, {"on_error": on_error, **told_by_content, **options.get(name, {})})
+    skips.note()
+
+
+def _format(item: Any, skips: Skips) -> tuple[str, str] | None:
+    """The file's format and the delimiter of CSV; None: no format, and that was told."""
+    with skips.guard(item):
+        found = told_of(item)
+        if found.format is not None:
+            logger.info(f"headrace: read_any: {url_of(item)} is taken for {found.format}: {found.why}")
+            return found.format, found.delimiter
+        raise ValueError(f"no format that headrace reads: {found.why}")
+    return None
+
+
+def told_of(item: Any) -> Found:
+    """What the file is, and why."""
+    with open_file(item) as file:
+        head = file.read(HEAD_BYTES)
+    if not head.startswith(b"PK\x03\x04"):
+        return sniff(head)
+    with open_seekable(item) as file:
+        return sniff(head, file)
+
+
+def _read(name: str, files: list[Any], arguments: dict[str, Any]) -> Iterator[Any]:
+    from headrace.sources import filesystem as readers
+
+    reader: Any = getattr(readers, f"_read_{name}")
+    if name == "wav" and arguments.get("samples") == "frames":
+        raise ConfigurationError('`options` of `read_any`: samples="frames" makes another table: take `read_wav`')
+    for made in reader(files, **arguments) or ():
+        # the tables of lines have their ids and links already
+        yield marked(made, "keep") if name in ("json", "jsonl", "csv", "xml") and isinstance(made, pa.Table) else made

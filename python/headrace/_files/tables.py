@@ -1,0 +1,102 @@
+"""What the readers that give Arrow tables have in common: one loop over files, optional libraries, who wants child tables."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any
+
+import pyarrow as pa
+from dlt.common.configuration import configspec
+from dlt.common.configuration.specs import BaseConfiguration
+
+from headrace._files.opened import open_seekable
+from headrace._files.skips import Position, Skips, current_resource
+from headrace._nested.arrow import KEEP
+from headrace.config import settings
+from headrace.exceptions import ConfigurationError
+
+NESTED = ("tables", "keep")
+
+
+@configspec
+class Configured(BaseConfiguration):
+    """What a reader takes from dlt's configuration where its caller does not say it. Not every argument: `columns` would be
+    the terminal's width, from the environment.
+    """
+
+    on_error: str = "raise"
+
+
+Reader = Callable[[IO[bytes], Position, Any], Iterator[Any]]
+
+
+def read_tables(items: Iterable[Any], name: str, on_error: str, read: Reader) -> Iterator[Any]:
+    """The tables of files, one file after another.
+
+    Args:
+        items: A page of files.
+        name: The reader's.
+        on_error: What happens with a bad file.
+        read: Gives the tables of an open file, which it may seek in; keeps the position's place up to date.
+    """
+    skips = Skips(current_resource(name), on_error)
+    for item in items:
+        with skips.guard(item) as position, open_seekable(item) as file:
+            for table in read(file, position, item):
+                yield table
+                position.read += getattr(table, "num_rows", 0)
+    skips.note()
+
+
+def checked_nested(nested: str, reader: str) -> str:
+    """The option `nested` of a reader: "tables" or "keep"."""
+    if nested not in NESTED:
+        raise ConfigurationError(f'`nested` of `{reader}`: expected "tables" or "keep", found `{nested}`')
+    return nested
+
+
+def marked(table: pa.Table, nested: str) -> pa.Table:
+    """The table, with word of what becomes of its nested columns. Relational columns may be null, as those of dicts: another
+    file may not have them.
+    """
+    if nested == "tables":
+        if all(field.nullable for field in table.schema):
+            return table
+        fields = [field.with_nullable(True) for field in table.schema]
+        return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, table.schema.metadata))
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **KEEP})
+
+
+def library(module: str, reader: str, extra: str) -> Any:
+    """An optional library.
+
+    Raises:
+        ConfigurationError: It is not installed; says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ConfigurationError(
+            f"`{reader}` needs the package `{package}` ({error}): pip install 'headrace[{extra}]'"
+        ) from error
+
+
+def batch_rows(n_rows: int, n_bytes: int) -> int:
+    """How many rows make about `[headrace] batch_bytes`."""
+    return max(n_rows * settings().batch_bytes // max(n_bytes, 1), 1)
+
+
+def is_empty(file: IO[bytes]) -> bool:
+    """Whether the file has no bytes."""
+    start = file.read(1)
+    file.seek(0)
+    return not start
+
+
+def size_of(file: IO[bytes]) -> int:
+    """Bytes of the file; it stands at its start afterwards."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    return size

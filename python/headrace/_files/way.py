@@ -1,0 +1,110 @@
+"""How far the engine goes with a reader's resource, and why not further."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import dlt
+from dlt.common import logger
+from dlt.extract.incremental import IncrementalResourceWrapper
+from dlt.extract.resource import DltResource
+
+from headrace import _status
+from headrace._nested.arrow import Mark
+from headrace._normalize import loads as _normalize_loads
+from headrace._rest_api.reasons import (
+    children_of,
+    of_arrow,
+    of_data,
+    of_hints,
+    of_schema,
+    of_settings,
+    of_siblings,
+    of_tables,
+)
+
+NO_EXTRACTION = "it is read outside of an extraction, or by another resource only"
+
+
+class Extraction(NamedTuple):
+    """Where a reader is read.
+
+    Attributes:
+        key: Of this extraction of the source.
+        load_id: Of the load package.
+        source: dlt's source.
+        resource: The reader's resource in it.
+    """
+
+    key: str
+    load_id: str
+    source: Any
+    resource: DltResource
+
+    @property
+    def table_name(self) -> str:
+        """The root table."""
+        return str(self.resource.table_name)
+
+
+def current_extraction() -> Extraction | None:
+    """The extraction that is under way; None: the reader is read outside of one."""
+    try:
+        name = str(dlt.current.pipe().name)
+        source: Any = dlt.current.source()
+        load_id = str(dlt.current.load_package_state()["load_id"])
+        key = f"{load_id}/{dlt.current.source_schema().name}/{id(source)}"
+        return Extraction(key, load_id, source, source.resources[name])
+    except Exception:
+        return None
+
+
+def reason(at: Extraction) -> str | None:
+    """Why the engine does not make the rows while it reads; None: it does."""
+    source, resource = at.source, at.resource
+    return (
+        of_settings()
+        or _of_steps(resource)
+        or _of_readers(source, resource)
+        or of_data(resource)
+        or of_arrow()
+        or of_hints(resource)
+        or of_siblings(source, resource)
+        or of_schema(source.schema)
+        or of_tables(source.schema, resource)
+    )
+
+
+def tell(at: Extraction, why: str | None) -> None:
+    """Says in the log and in `headrace.status()` how the reader is served. Records that dlt's extract gets as Python
+    objects are normalized by the engine all the same.
+    """
+    name = at.resource.name
+    if why is None:
+        _status.note_resource(at.load_id, name, None, [], None)
+        return
+    _status.note_resource(at.load_id, name, None, [f"its records become Python objects: {why}"], None)
+    if of_settings() is None:
+        _normalize_loads.take(at.load_id)
+    logger.info(f"headrace: resource `{name}`: its records become Python objects: {why}; the engine normalizes them")
+
+
+def _of_steps(resource: DltResource) -> str | None:
+    pipe = resource._pipe
+    for step in pipe.steps[pipe._gen_idx + 1 :]:
+        if isinstance(step, IncrementalResourceWrapper):
+            if step.incremental is not None:
+                return "its incremental stands in a hint"
+            continue
+        if isinstance(step, Mark):
+            continue  # looks at Arrow tables only
+        return f"records pass a step in Python (`{getattr(step, '__name__', type(step).__name__)}`)"
+    return None
+
+
+def _of_readers(source: Any, resource: DltResource) -> str | None:
+    if resource.name not in source.resources.selected:
+        return "only other resources read its records"
+    for pipe in children_of(source, resource._pipe):
+        return f"`{pipe.name}` reads its records as Python objects"
+    return None

@@ -1,0 +1,1 @@
+"""Nested Arrow and Parquet as relational tables."""

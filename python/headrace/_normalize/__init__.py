@@ -1,0 +1,1 @@
+"""dlt's normalize step in the engine: extracted files become load files."""

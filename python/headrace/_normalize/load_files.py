@@ -1,0 +1,299 @@
+"""dlt's own load file writers, which take Arrow tables too: rows that dlt made and rows of the engine share a file."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, partial
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dlt.common.data_writers import BufferedDataWriter, DataWriter
+from dlt.common.data_writers.writers import CsvWriter, InsertValuesWriter, JsonlWriter, ParquetDataWriter
+from dlt.common.storages.data_item_storage import DataItemStorage
+
+from headrace import _core
+from headrace._normalize import text_layouts as _text_layouts
+
+# What `ParquetDataWriter._create_writer` of dlt 1.31 hands to pyarrow.
+_WRITER_SETTINGS = (
+    "flavor",
+    "version",
+    "compression",
+    "data_page_size",
+    "coerce_timestamps",
+    "allow_truncated_timestamps",
+    "use_compliant_nested_type",
+    "write_page_index",
+    "use_content_defined_chunking",
+)
+_FIRST_WITH_CHUNKING = 21  # of pyarrow
+_SAMPLE_ROWS = 400
+
+
+def take_tables(storage: DataItemStorage) -> None:
+    """Makes the storage's writers take Arrow tables among the rows. For writers of the format "object"."""
+    if "_get_writer" not in vars(storage):
+        storage._get_writer = partial(_get_writer, storage, storage._get_writer)  # type: ignore[method-assign]
+
+
+def _get_writer(storage: DataItemStorage, get: Any, *args: str) -> BufferedDataWriter[DataWriter]:
+    writer: BufferedDataWriter[DataWriter] = get(*args)
+    if writer.writer_cls is storage.writer_cls:
+        writer.writer_cls = partial(_open, _with_tables(storage.writer_cls), writer)  # type: ignore[assignment]
+        if not issubclass(storage.writer_cls, ParquetDataWriter) and (writer.file_max_items or writer.file_max_bytes):
+            writer.write_data_item = partial(_in_slices, writer.write_data_item, writer.buffer_max_items)  # type: ignore[method-assign]
+    return writer
+
+
+def _in_slices(write: Any, n_rows: int, item: Any, columns: Any) -> int:
+    """Writes a table as often as dlt would write so many rows, after each of which it looks at a file's limits."""
+    if not isinstance(item, pa.Table):
+        return int(write(item, columns))
+    return sum(write(item.slice(start, n_rows), columns) for start in range(0, item.num_rows, n_rows))
+
+
+def _open(cls: type[DataWriter], buffered: BufferedDataWriter[DataWriter], file: Any, caps: Any) -> DataWriter:
+    writer = cls(file, caps=caps)
+    if isinstance(writer, _Tables):
+        writer.buffered = buffered
+    return writer
+
+
+@cache
+def _with_tables(base: type[DataWriter]) -> type[DataWriter]:
+    """The writer class, taking Arrow tables."""
+    mixin = _ParquetTables if issubclass(base, ParquetDataWriter) else _TextTables
+    return type(base.__name__, (mixin, base), {})
+
+
+class _Tables(DataWriter):
+    """Splits what is written into rows and tables."""
+
+    buffered: BufferedDataWriter[DataWriter]  # its newest columns are those of the table, also when the file has fewer
+
+    def write_data(self, items: Sequence[Any]) -> None:
+        """Writes rows (dicts) and Arrow tables in their order."""
+        for is_table, group in groupby(items, lambda item: isinstance(item, pa.Table)):
+            if not is_table:
+                self._settle()
+                super().write_data(list(group))
+                continue
+            for table in group:
+                self._write_table(table)
+
+    def _settle(self) -> None:
+        """Waits for what is being written."""
+
+    def _write_table(self, table: pa.Table) -> None:
+        raise NotImplementedError
+
+
+class _ParquetTables(_Tables):
+    """Parquet: the table as it is, in the file's columns. It is written in a thread of the file while the next ones are made:
+    one at a time, and none when something else is done with the file.
+    """
+
+    schema: pa.Schema
+    writer: Any
+    parquet_format: Any
+    _thread: ThreadPoolExecutor | None = None
+    _written: Future[None] | None = None
+
+    def write_data(self, items: Sequence[Any]) -> None:
+        """Writes rows and tables. An error of the table before comes here, or from `write_footer`."""
+        self._settle()
+        if self.writer is None:
+            first = next((item for item in items if isinstance(item, pa.Table)), None)
+            self._open(None if first is None else _repeating_columns(first))
+        super().write_data(items)
+
+    def write_footer(self) -> None:
+        """Ends the file; an empty one too."""
+        self._settle()
+        if self.writer is None:
+            self._open(None)
+        super().write_footer()
+
+    def close(self) -> None:
+        """Closes the file, also when what stands in it is to be thrown away."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+        super().close()
+
+    def _settle(self) -> None:
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+    def _create_writer(self, schema: pa.Schema) -> Any:
+        return None  # put off until the first rows tell which columns repeat their values
+
+    def _open(self, dictionary: list[str] | None) -> None:
+        """Opens the file with dlt's settings, and dictionaries for these columns; None: as dlt does, for all."""
+        settings = {
+            name: getattr(self.parquet_format, name) for name in _WRITER_SETTINGS if name in self.parquet_format
+        }
+        if dictionary is None or len(settings) < len(_WRITER_SETTINGS):
+            self.writer = super()._create_writer(self.schema)  # type: ignore[misc]
+            return
+        if hasattr(pa, "__version__") and int(pa.__version__.split(".")[0]) < _FIRST_WITH_CHUNKING:
+            settings.pop("use_content_defined_chunking")
+        self.writer = pq.ParquetWriter(self._f, self.schema, use_dictionary=dictionary, **settings)
+
+    def _write_table(self, table: pa.Table) -> None:
+        self._settle()
+        if self.buffered.file_max_bytes:  # which looks at the file after each table
+            self._write_now(table)
+        else:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "headrace-parquet")
+            self._written = self._thread.submit(self._write_now, table)
+        self.items_count += table.num_rows
+
+    def _write_now(self, table: pa.Table) -> None:
+        self.writer.write_table(to_schema(table, self.schema), row_group_size=self.parquet_format.row_group_size)
+
+
+def _repeating_columns(table: pa.Table) -> list[str]:
+    """The columns whose values repeat in the first rows. A dictionary of the others costs more than the rest of the file."""
+    sample = table.slice(0, _SAMPLE_ROWS)
+    return [
+        name
+        for name, column in zip(sample.column_names, sample.columns, strict=True)
+        if column.type not in (pa.bool_(),) and len(column.unique()) * 2 <= len(column)
+    ]
+
+
+class _TextTables(_Tables):
+    """Text formats: the engine writes the table's rows as dlt's writer would, or gives dlt's writer the rows."""
+
+    def write_header(self, columns_schema: Any) -> None:
+        """Remembers the columns."""
+        self._columns = columns_schema
+        self._layout = _checked_layout(self)[0]
+        super().write_header(columns_schema)
+
+    def _write_table(self, table: pa.Table) -> None:
+        done = 0
+        if self._layout is not None and not self._is_odd(table):
+            done = self._write_natively(table, self._layout)
+        if done < table.num_rows:
+            self._write_rows(table.slice(done))
+
+    def _is_odd(self, table: pa.Table) -> bool:
+        """A column without a name is none for dlt, whose JSON has it all the same. A row of a CSV file of one column is
+        quoted when it is empty.
+        """
+        alone = len(self._columns) == 1 and getattr(self, "quoting", None) in ("quote_minimal", "quote_none")
+        return alone or "" in table.column_names
+
+    def _write_natively(self, table: pa.Table, layout: _core.TextLayout) -> int:
+        """Returns how many rows were written: not all when dlt's writer is to take one (and to fail with its own error)."""
+        known = self.buffered._current_columns if isinstance(self, JsonlWriter) else self._columns
+        columns = _text_layouts.columns_of(self, known, self._naive(), table.schema)
+        write = _writes_bytes(self._f)
+        done = 0
+        for batch in table.to_batches():
+            follows = done > 0 or getattr(self, "_chunks_written", 0) > 0
+            try:
+                _core.write_text(batch, layout, columns, follows, write)
+            except (_core.Error, UnicodeEncodeError) as ex:
+                self._count(table.slice(0, done + getattr(ex, "record", 0)))
+                return done + getattr(ex, "record", 0)
+            done += batch.num_rows
+        self._count(table)
+        return done
+
+    def _count(self, table: pa.Table) -> None:
+        """What dlt's writer counts."""
+        if isinstance(self, CsvWriter):
+            self.items_count += sum(len(column) - column.null_count for column in table.columns)
+        else:
+            self.items_count += table.num_rows
+        if isinstance(self, InsertValuesWriter):
+            self._chunks_written += table.num_rows > 0
+
+    def _naive(self) -> set[str]:
+        return {name for name, column in self.buffered._current_columns.items() if _is_naive(column, self._caps)}
+
+    def _write_rows(self, table: pa.Table) -> None:
+        naive, columns = self._naive(), self.buffered._current_columns
+        for index, field in enumerate(table.schema):
+            if field.name in naive and pa.types.is_timestamp(field.type):
+                table = table.set_column(index, field.name, table.column(index).cast(pa.timestamp("us")))
+        types = {name: str(column.get("data_type")) for name, column in columns.items()}
+        super().write_data(_text_layouts.rows_of(table, types, isinstance(self, InsertValuesWriter)))
+
+
+def why_rows(storage: DataItemStorage, caps: Any) -> str | None:
+    """Why text files are written from Python rows; None: they are not."""
+    if issubclass(storage.writer_cls, ParquetDataWriter):
+        return None
+    return _checked_layout(_with_tables(storage.writer_cls)(io.BytesIO(), caps=caps))[1]
+
+
+_layouts: dict[Any, tuple[_core.TextLayout | None, str | None]] = {}
+_CSV_SETTINGS = ("delimiter", "quoting", "lineterminator", "encoding", "encoding_errors", "bytes_encoding")
+
+
+def _checked_layout(writer: DataWriter) -> tuple[_core.TextLayout | None, str | None]:
+    """The layout of a writer that has written nothing, or why there is none."""
+    key = (
+        type(writer),
+        *(getattr(writer, name, None) for name in _CSV_SETTINGS),
+        *(getattr(writer._caps, name, None) for name in ("escape_literal", "insert_values_writer_type")),
+    )
+    if key not in _layouts:
+        try:
+            layout = _text_layouts.layout_of(writer)
+            _text_layouts.check(writer, type(writer).__bases__[1], layout)  # see `_with_tables`
+            _layouts[key] = layout, None
+        except _text_layouts.NoLayout as ex:
+            _layouts[key] = None, str(ex)
+    return _layouts[key]
+
+
+def _writes_bytes(file: Any) -> Any:
+    """What writes UTF-8 bytes into the file, which may take text, of another encoding too."""
+    if not isinstance(file, io.TextIOBase):
+        return file.write
+    if isinstance(file, io.TextIOWrapper) and codecs.lookup(file.encoding).name == "utf-8":
+        file.flush()
+        return file.buffer.write
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    return lambda piece: file.write(decode(piece))
+
+
+def _is_naive(column: Any, caps: Any) -> bool:
+    """Whether a timestamp column holds wall clocks, as `JsonLItemsNormalizer` decides it."""
+    if caps is not None and getattr(caps, "supports_tz_aware_datetime", True) is False:
+        return True
+    if caps is not None and getattr(caps, "supports_naive_datetime", True) is False:
+        return False
+    return column.get("timezone", True) is False
+
+
+def to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the schema's columns in its order: what it lacks is null, types are cast as dlt converts values
+    (timestamps are cut to their precision, a value that does not fit fails).
+    """
+    if table.schema.equals(schema):
+        return table
+    columns = []
+    for field in schema:
+        index = table.schema.get_field_index(field.name)
+        if index < 0:
+            columns.append(pa.nulls(table.num_rows, field.type))
+            continue
+        column = table.column(index)
+        if column.type != field.type:
+            cut = pa.types.is_timestamp(field.type) or pa.types.is_time(field.type)
+            column = column.cast(field.type, safe=not cut)
+        columns.append(column)
+    return pa.table(columns, schema=schema)

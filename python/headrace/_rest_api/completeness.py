@@ -1,0 +1,269 @@
+"""Whether the pages of a chain are all there is: what looks like a cut is said, or raised where the configuration wants it.
+
+dlt ends a pagination without a word when its paginator finds no next page, whatever the reason. Each check here names what
+was expected and what was found (docs/truncation.md).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from dlt.common import jsonpath
+from dlt.sources.helpers.rest_client.paginators import (
+    BasePaginator,
+    OffsetPaginator,
+    PageNumberPaginator,
+    RangePaginator,
+)
+
+from headrace.exceptions import ResourceFailed, mask_url
+
+if TYPE_CHECKING:
+    from headrace import _core
+    from headrace._rest_api.graphql import GraphQL
+    from headrace._rest_api.options import Options
+    from headrace._rest_api.request import NativeResponse
+
+_SAME_PAGES = 92  # the same in a row: it would never end
+_SIZE_PARAMETERS = {  # of a request, in lower case
+    "limit",
+    "per_page",
+    "perpage",
+    "page_size",
+    "pagesize",
+    "size",
+    "count",
+    "max_results",
+    "maxresults",
+    "first",
+    "rows",
+    "top",
+    "$top",
+    "pagelen",
+    "page[size]",
+    "page[limit]",
+    "results_per_page",
+    "items_per_page",
+    "batch_size",
+}
+_USUAL_SIZES = frozenset((10, 20, 25, 30, 50, 100, 200, 250, 500, 1000))  # of pages, where the request names none
+_MORE_KEYS = ("has_more", "hasmore", "has_next", "hasnext", "has_next_page", "hasnextpage", "more", "next_page_exists")
+_ERROR_KEYS = ("error", "errors", "fault", "exception")
+_TOTAL_HEADERS = ("X-Total-Count", "X-Total", "X-Pagination-Total-Count")
+_TITLE = re.compile(rb"(?is)<title[^>]*>([^<]*)")
+_LOOKED_AT = 4096  # bytes of a page for its title
+_SHOWN = 200  # characters of what was found
+
+
+class Watch:
+    """One chain of pages.
+
+    `say` gets each suspicion as text; it raises where the configuration wants an error.
+    """
+
+    def __init__(self, name: str, options: Options, say: Callable[[str], None]) -> None:
+        self._name = name
+        self._options = options
+        self._say = say
+        self._n_pages = 0
+        self._n_records = 0
+        self._first = self._last = (0, 0, 0)  # fingerprint, bytes and records of a page
+        self._same = 0
+        self._total: tuple[int, str] | None = None  # records that there are, and who says so
+        self._first_value: int | None = None
+        self._is_full = False
+        self._is_detected = False
+        self._told: set[str] = set()  # of GraphQL answers
+
+    def see(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None, selector: str) -> None:
+        """Looks at a page whose records are selected. `paginator`: None: it has yet to be detected."""
+        if self._n_pages == 0:
+            self._is_full = _is_full(page, response)
+            self._is_detected = paginator is None
+            if isinstance(paginator, OffsetPaginator):
+                self._first_value = paginator.current_value
+        self._n_pages += 1
+        self._n_records += page.n_records
+        self._look_for_repetition(page, response)
+        if self._options.graphql is not None:
+            self._look_at_graphql(self._options.graphql, page, response)
+        elif page.n_records <= 1 or self._n_pages == 1:
+            self._look_for_an_error(page, response, selector)
+        self._read_total(page, response, paginator)
+
+    def skip(self, n_pages: int, n_records: int, last: tuple[int, int, int]) -> None:
+        """Pages that the engine looked at: nothing was to be said of them. `last`: fingerprint, bytes, records of the last."""
+        self._n_pages += n_pages
+        self._n_records += n_records
+        self._same = 0
+        self._last = last
+
+    def ended(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator) -> None:
+        """Called when the paginator has found no next page."""
+        if isinstance(paginator, RangePaginator):
+            most = paginator.maximum_value
+            if most is not None and paginator.current_value >= most:
+                return  # the user's own end
+        where = f"{mask_url(response.url or '')}, page {self._n_pages - 1}"
+        kind = type(paginator).__name__
+        if (key := _says_more(json.loads(page.envelope()))) is not None:
+            self._say(f"{where}: the answer says that there is more (`{key}` is true), but `{kind}` found no next page")
+        elif (
+            self._n_pages == 1
+            and self._is_full
+            and not _says_no_more(paginator, page)
+            and (kind != "SinglePagePaginator" or self._is_detected)
+        ):
+            self._say(
+                f"{where}: expected a next page after a full one ({page.n_records} records), but `{kind}` found none: check the"
+                " path or the parameter that it reads"
+            )
+        if isinstance(paginator, PageNumberPaginator) and paginator.total_path:
+            found = jsonpath.find_values(paginator.total_path, json.loads(page.envelope()))
+            if found and _is_count(found[0]) and self._n_pages < int(found[0]):
+                self._say(f"{where}: expected {int(found[0])} pages by `{paginator.total_path}`, found {self._n_pages}")
+        if self._total is not None and self._n_records < self._total[0]:
+            expected, source = self._total
+            self._say(f"{where}: expected {expected} records by {source}, found {self._n_records}")
+
+    # ---- pages that come again
+
+    def _look_for_repetition(self, page: _core.Page, response: NativeResponse) -> None:
+        """An API that does not know the paginator's parameter gives its first page for ever."""
+        mark = (page.fingerprint, page.size, page.n_records)
+        number = self._n_pages - 1
+        if number == 0:
+            self._first = mark
+        is_compared = page.n_records > 0 and number > 0
+        again = 0 if is_compared and mark == self._first else number - 1 if is_compared and mark == self._last else None
+        self._same = self._same + 1 if again is not None else 0
+        self._last = mark
+        if again is None:
+            return
+        where = f"{mask_url(response.url or '')}, page {number}"
+        if self._same >= _SAME_PAGES:
+            raise ResourceFailed(
+                f"fetch: resource `{self._name}`, {where}: the last {_SAME_PAGES} pages are the same, byte for byte, so it would"
+                " never end. Check the names of the paginator's parameters, or set its maximum."
+            )
+        if self._same == 1:
+            self._say(
+                f"{where}: expected other records than before, found those of page {again}, byte for byte: check the names of the"
+                " paginator's parameters"
+            )
+
+    # ---- errors in the body
+
+    def _look_for_an_error(self, page: _core.Page, response: NativeResponse, selector: str) -> None:
+        envelope = json.loads(page.envelope())
+        where = f"{mask_url(response.url or '')}, page {self._n_pages - 1}"
+        if self._options.error_path is not None:
+            whole = json.loads(response.content) if page.n_records else envelope
+            found = jsonpath.find_values(self._options.error_path, whole)
+            if found and found[0] not in (None, False, "", [], {}):
+                self._say(
+                    f"{where}: expected records, found an error at `{self._options.error_path}`: {_shown(found[0])}"
+                )
+            return
+        if is_error_key(selector):
+            self._say(f"{where}: expected records, found an error with status {response.status_code}: `{selector}`")
+            return
+        if not isinstance(envelope, dict) or selector == "$":  # the user's own choice: the object is the record
+            return
+        for key, value in envelope.items():
+            if key.lower() in _ERROR_KEYS and value not in (None, False, "", [], {}, 0, "0"):
+                text = f"`{key}` is {_shown(value)}"
+                self._say(f"{where}: expected records, found an error with status {response.status_code}: {text}")
+                return
+
+    def _look_at_graphql(self, rules: GraphQL, page: _core.Page, response: NativeResponse) -> None:
+        where = f"{mask_url(response.url or '')}, page {self._n_pages - 1}"
+        wrong, missing = rules.look(json.loads(page.envelope()), page.body)
+        if wrong is not None:
+            raise ResourceFailed(f"fetch: resource `{self._name}`, {where}: {wrong}")
+        if missing is not None and missing not in self._told:
+            self._told.add(missing)
+            self._say(f"{where}: {missing}")
+
+    # ---- totals
+
+    def _read_total(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None) -> None:
+        first = 0
+        path = self._options.total_count_path
+        if path is None and isinstance(paginator, OffsetPaginator) and paginator.total_path:
+            path, first = str(paginator.total_path), self._first_value or 0
+        if path is not None:
+            found = jsonpath.find_values(path, json.loads(page.envelope()))
+            if found and _is_count(found[0]):
+                self._total = (int(found[0]) - first, f"`{path}`")
+            return
+        for name in _TOTAL_HEADERS:
+            if _is_count(response.headers.get(name)):
+                self._total = (int(response.headers[name]), f"header {name}")
+                return
+
+
+class Unwatched(Watch):
+    """Pages that are stretches of a stream: nothing is expected of them."""
+
+    def see(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None, selector: str) -> None:
+        """Nothing."""
+
+
+def is_error_key(selector: str) -> bool:
+    """Whether what a selector takes for records is named like an error."""
+    return selector.rpartition(".")[2].lower() in _ERROR_KEYS
+
+
+def html_instead(response: NativeResponse, expected: str = "json") -> str | None:
+    """What to say of an answer that is not what was expected but an HTML page; None: it is none."""
+    start = response.content[:_LOOKED_AT].lstrip()
+    if start[:1] != b"<" or not (b"html" in start[:200].lower() or "html" in response.headers.get("Content-Type", "")):
+        return None
+    title = _TITLE.search(start)
+    named = f" `{title[1].decode('utf-8', 'replace').strip()[:80]}`" if title else ""
+    return f"expected {'JSON' if expected == 'json' else expected}, found an HTML page{named} at {mask_url(response.url or '')}"
+
+
+def _is_count(value: Any) -> bool:
+    return not isinstance(value, bool) and str(value).isascii() and str(value).isdigit()
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _is_full(page: _core.Page, response: NativeResponse) -> bool:
+    """Whether the page has as many records as the request asked for, or as many as pages usually have."""
+    request = response.request
+    asked = dict(parse_qsl(urlsplit(request.url or "").query))
+    if isinstance(request.body, (str, bytes)) and request.body[:1] in ("{", b"{"):
+        with suppress(ValueError):
+            asked.update(json.loads(request.body))
+    sizes = [int(value) for name, value in asked.items() if name.lower() in _SIZE_PARAMETERS and _is_count(value)]
+    return page.n_records in sizes if sizes else page.n_records in _USUAL_SIZES
+
+
+def _says_no_more(paginator: BasePaginator, page: _core.Page) -> bool:
+    """Whether the answer says at the paginator's path that this is the last page."""
+    path = getattr(paginator, "has_more_path", None)
+    found = jsonpath.find_values(path, json.loads(page.envelope())) if path is not None else []
+    return bool(found) and found[0] in (False, "false", "False")
+
+
+def _says_more(envelope: Any, depth: int = 0) -> str | None:
+    """The key by which the answer says that there is more."""
+    if not isinstance(envelope, dict):
+        return None
+    for key, value in envelope.items():
+        if value is True and key.lower() in _MORE_KEYS:
+            return str(key)
+        if depth < 1 and isinstance(value, dict) and (found := _says_more(value, depth + 1)) is not None:
+            return f"{key}.{found}"
+    return None

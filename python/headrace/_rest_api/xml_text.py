@@ -1,0 +1,71 @@
+"""XML bodies as JSON text: the engine's converter, and what is said of it in a configuration."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from headrace import _core
+from headrace._rest_api.option_values import known, text
+from headrace.exceptions import ConfigurationError, engine_error
+
+_KEYS = ("record_path", "attribute_prefix", "lists")
+_DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.:-]*)["']""")
+_PLAIN_NAME = re.compile(r"^[A-Za-z_]\w*$")
+_MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+@dataclass(frozen=True)
+class XmlRules:
+    """How XML is read.
+
+    Attributes:
+        record_path: Names of elements from the root to the records.
+        attribute_prefix: Before the names of attributes.
+        lists: Names of elements that are lists, also where there is only one.
+    """
+
+    record_path: tuple[str, ...] = ()
+    attribute_prefix: str = "@"
+    lists: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: Any, where: str) -> XmlRules:
+        """What the configuration says."""
+        own = known(given, _KEYS, where)
+        path = tuple(text(own["record_path"], f"{where}.record_path").split(".")) if "record_path" in own else ()
+        prefix = own.get("attribute_prefix", "@")
+        lists = own.get("lists", [])
+        if not isinstance(prefix, str):
+            raise ConfigurationError(f"`{where}.attribute_prefix` must be a text, not {prefix!r}")
+        if not isinstance(lists, (list, tuple)) or not all(isinstance(name, str) for name in lists):
+            raise ConfigurationError(f"`{where}.lists` must be a list of names, not {lists!r}")
+        return cls(path, prefix, tuple(lists))
+
+    @property
+    def selector(self) -> str | None:
+        """The jsonpath of the records."""
+        quoted = [name if _PLAIN_NAME.match(name) else f"'{name}'" for name in self.record_path]
+        return ".".join(quoted) or None
+
+    def text(self, body: bytes) -> bytes:
+        """The document as JSON text. Raises `Error`."""
+        return _core.xml_text(_utf8(body), self.attribute_prefix, self.lists)
+
+
+def _utf8(body: bytes) -> bytes:
+    encoding = next((name for mark, name in _MARKS if body.startswith(mark)), None)
+    if encoding is None and (declared := _DECLARED.match(body.removeprefix(codecs.BOM_UTF8)[:300])):
+        encoding = declared[1].decode()
+    try:
+        if encoding is None or codecs.lookup(encoding).name in ("utf-8", "ascii"):
+            return body
+        return body.decode(encoding).encode()
+    except LookupError:
+        raise engine_error("ENCODING", f"the XML declares an encoding that is not known: {encoding}") from None
+    except UnicodeError as error:
+        raise engine_error(
+            "ENCODING", f"the XML is not in the encoding that it declares ({encoding}): {error}"
+        ) from error
