@@ -197,7 +197,7 @@ static bool is_slow(hr_pace *pace, uint64_t first_byte_us) {
     return pace->usual_us > 2 * pace->base_us + SLOW_US;
 }
 
-static void grow(hr_pace *pace, uint32_t level) {
+static void grow_by_one(hr_pace *pace, uint32_t level) {
     if (pace->window >= pace->max_window || 2 * level <= pace->window) {
         return; /* it was not the window that kept the number low */
     }
@@ -211,6 +211,14 @@ static void grow(hr_pace *pace, uint32_t level) {
     if (++pace->credit > needed || !pace->is_steady) {
         pace->window++;
         pace->credit = 0;
+    }
+}
+
+/* Of requests that start together half have a level that counts: with two for each the window doubles a round trip. */
+static void grow(hr_pace *pace, uint32_t level) {
+    grow_by_one(pace, level);
+    if (!pace->is_steady) {
+        grow_by_one(pace, level);
     }
 }
 

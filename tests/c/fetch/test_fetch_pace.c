@@ -120,6 +120,27 @@ HR_CASE(window_doubles_a_round_trip_up_to_the_most) {
     HR_CHECK(out.us <= (uint64_t)(500 / 16 + 5) * 50000); /* 3 round trips lost */
 }
 
+/* Answers of a round that come in one turn of the loop, before the next requests start. */
+HR_CASE(window_doubles_when_answers_come_together) {
+    hr_pace pace;
+    hr__pace_init(&pace, 16, 0);
+    uint64_t now_us = T0;
+    const uint32_t in_flight[] = {2, 4, 8, 16, 16};
+    for (size_t round = 0; round < sizeof in_flight / sizeof *in_flight; round++) {
+        hr_pace_ticket tickets[16];
+        hr_pace_hold hold;
+        uint32_t n = 0;
+        while (hr__pace_due_us(&pace, now_us, 1, &hold) <= now_us) {
+            hr__pace_start(&pace, now_us, 1, &tickets[n++]);
+        }
+        HR_CHECK_INT(n, in_flight[round]);
+        now_us += 50000;
+        for (uint32_t i = 0; i < n; i++) {
+            hr__pace_end_request(&pace, &tickets[i], now_us, HR_PACE_ACCEPTED, 50000);
+        }
+    }
+}
+
 HR_CASE(one_at_a_time_is_found_with_at_most_three_refusals) {
     for (uint32_t limit = 1; limit <= 5; limit += 2) {
         hr_pace pace;
@@ -318,6 +339,7 @@ HR_CASE(a_far_reset_is_not_waited_for) {
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     HR_RUN(window_doubles_a_round_trip_up_to_the_most);
+    HR_RUN(window_doubles_when_answers_come_together);
     HR_RUN(one_at_a_time_is_found_with_at_most_three_refusals);
     HR_RUN(rate_is_found_out_from_refusals);
     HR_RUN(what_the_server_tells_is_kept_without_a_refusal);
