@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
 from itertools import groupby
 from typing import Any
@@ -80,33 +79,24 @@ class _Tables(DataWriter):
         """Writes rows (dicts) and Arrow tables in their order."""
         for is_table, group in groupby(items, lambda item: isinstance(item, pa.Table)):
             if not is_table:
-                self._settle()
                 super().write_data(list(group))
                 continue
             for table in group:
                 self._write_table(table)
-
-    def _settle(self) -> None:
-        """Waits for what is being written."""
 
     def _write_table(self, table: pa.Table) -> None:
         raise NotImplementedError
 
 
 class _ParquetTables(_Tables):
-    """Parquet: the table as it is, in the file's columns. It is written in a thread of the file while the next ones are made:
-    one at a time, and none when something else is done with the file.
-    """
+    """Parquet: the table as it is, in the file's columns."""
 
     schema: pa.Schema
     writer: Any
     parquet_format: Any
-    _thread: ThreadPoolExecutor | None = None
-    _written: Future[None] | None = None
 
     def write_data(self, items: Sequence[Any]) -> None:
-        """Writes rows and tables. An error of the table before comes here, or from `write_footer`."""
-        self._settle()
+        """Writes rows and tables."""
         if self.writer is None:
             first = next((item for item in items if isinstance(item, pa.Table)), None)
             self._open(None if first is None else _repeating_columns(first))
@@ -114,22 +104,9 @@ class _ParquetTables(_Tables):
 
     def write_footer(self) -> None:
         """Ends the file; an empty one too."""
-        self._settle()
         if self.writer is None:
             self._open(None)
         super().write_footer()
-
-    def close(self) -> None:
-        """Closes the file, also when what stands in it is to be thrown away."""
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
-        super().close()
-
-    def _settle(self) -> None:
-        written, self._written = self._written, None
-        if written is not None:
-            written.result()
 
     def _create_writer(self, schema: pa.Schema) -> Any:
         return None  # put off until the first rows tell which columns repeat their values
@@ -147,17 +124,8 @@ class _ParquetTables(_Tables):
         self.writer = pq.ParquetWriter(self._f, self.schema, use_dictionary=dictionary, **settings)
 
     def _write_table(self, table: pa.Table) -> None:
-        self._settle()
-        if self.buffered.file_max_bytes:  # which looks at the file after each table
-            self._write_now(table)
-        else:
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, "headrace-parquet")
-            self._written = self._thread.submit(self._write_now, table)
-        self.items_count += table.num_rows
-
-    def _write_now(self, table: pa.Table) -> None:
         self.writer.write_table(to_schema(table, self.schema), row_group_size=self.parquet_format.row_group_size)
+        self.items_count += table.num_rows
 
 
 def _repeating_columns(table: pa.Table) -> list[str]:
