@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from headrace._rest_api.incremental import Cursor
     from headrace._rest_api.run import Run
 
+Origin = tuple[str | None, int | None]  # a page's URL and number
+_MOST_ORIGINS = 20_000  # of pages that are remembered: more than are ever under way
 _MOST_ITEMS = 16  # pages that wait for steps in Python
 _MOST_WARNINGS = 20  # of a resource that are kept
 _LOGGED_WARNINGS = 3
@@ -102,7 +104,7 @@ class Job:
         self._records_bytes = 0
         self._changed = threading.Condition(run.lock)  # records, error, finished
         self.parents: deque[Any] = deque()
-        self.tags: dict[int, tuple[str, int]] = {}
+        self._origins: OrderedDict[int, Origin] = OrderedDict()  # of pages, by tag, for messages
         self.counts = {"requests": 0, "pages": 0, "bytes": 0, "records": 0, "rows": 0}
         self.warnings: list[str] = []
         self.skipped: list[Skipped] = []
@@ -225,7 +227,17 @@ class Job:
             self._chains.clear()
             self.items.clear()
 
-    def next_item(self) -> tuple[list[Any], tuple[str | None, int | None]] | None:
+    def note_origin(self, tag: int, url: str | None, number: int | None) -> None:
+        """What a page is called in messages, for as long as its rows may fail."""
+        self._origins[tag] = (url, number)
+        if len(self._origins) > _MOST_ORIGINS:
+            self._origins.popitem(last=False)
+
+    def origin(self, tag: int) -> Origin:
+        """A page's URL and number."""
+        return self._origins.get(tag, (None, None))
+
+    def next_item(self) -> tuple[list[Any], Origin] | None:
         """The next page's records for the steps in Python, and where they are from; None: none yet."""
         with self.run.lock:
             if self.error is not None or not self.items:
@@ -233,16 +245,16 @@ class Job:
             chain, page = self.items.popleft()
             self.advance()  # there is room for another
         records = _objects(page, None, None, chain.extra)
-        origin = self.tags.get(page.tag, (None, None))
+        origin = self.origin(page.tag)
         page.release()
         return records, origin
 
-    def feed(self, records: list[Any], origin: tuple[str | None, int | None]) -> None:
+    def feed(self, records: list[Any], origin: Origin) -> None:
         """Gives records that have passed the steps to the workers. Order of calls is order of rows."""
         if not records:
             return
         tag = self.run.new_tag()
-        self.tags[tag] = origin  # type: ignore[assignment]
+        self.note_origin(tag, *origin)
         self.counts["rows"] += len(records)
         self.empty = False
         if isinstance(self.parent_keys, list):
@@ -312,7 +324,7 @@ class Job:
     def _error(self, error: _core.Error, tag: int) -> Exception:
         native = self.run.chain_of(tag)
         if native is None:
-            url, number = self.tags.get(tag, (None, None))
+            url, number = self.origin(tag)
         else:
             url, number = native[0].url_of(native[1]), native[1]
         return page_error(error, resource=self.name, schema_name=self.schema_name, url=url, page=number)

@@ -108,7 +108,7 @@ class Run:
         self._next_tag += 1
         self._waiting[tag] = (chain, number)
         job = chain.job
-        job.tags[tag] = (prepared.url or "", number)
+        job.note_origin(tag, prepared.url or "", number)
         if isinstance(prepared, Unsent):
             made = prepared.made
 
@@ -130,7 +130,7 @@ class Run:
         """Page `number` of a chain, whose bytes are here."""
         tag = self.new_tag()
         self._waiting[tag] = (chain, number)
-        chain.job.tags[tag] = (prepared.url or "", number)
+        chain.job.note_origin(tag, prepared.url or "", number)
         self.engine.submit_bytes(chain.stream(number), tag, body, prepared.url or "")
 
     def new_pager(self, chain: Chain) -> int:
