@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import uuid
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from dlt.common.json import json as dlt_json
 from dlt.common.normalizers.json.helpers import get_row_hash
 from headrace._nested.ids import row_hashes
-from headrace._nested.tables import fields_of
+from headrace._nested.tables import fields_of, plain
 from headrace._nested.text import NoText, record_texts
 from oracle import make_pipeline, read_tables
 
@@ -229,6 +230,16 @@ def test_encodings_of_nested_values(tmp_path: Path) -> None:
     tensors = pa.ExtensionArray.from_storage(tensor, pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)))
     found = rows_of(tmp_path / "tensor", pa.table({"t": tensors}))
     assert [row["value"] for row in found["t__t"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("part", [slice(0, 3), slice(2, 5), slice(5, 5), slice(0, 6)])
+def test_uuids_of_a_part_of_an_array(part: slice) -> None:
+    """dlt's own function, with numpy, takes the buffer for as long as the array."""
+    values = [None if n == 1 else uuid.UUID(int=n << 64 | n).bytes for n in range(6)]
+    array = pa.array(values, pa.uuid())[part]
+    assert plain(array).to_pylist() == [
+        None if value is None else str(uuid.UUID(bytes=value)) for value in values[part]
+    ]
 
 
 def test_dictionaries_that_differ_between_chunks(tmp_path: Path) -> None:

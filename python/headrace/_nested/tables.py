@@ -103,13 +103,25 @@ def is_nested(data_type: pa.DataType) -> bool:
             return bool(pa.types.is_struct(data_type)) or is_list(data_type)
 
 
+def _uuid_texts(array: pa.Array) -> pa.Array:
+    """dlt's texts of 16-byte values. With numpy, dlt takes the buffer for as long as the array: parts of arrays get one that is."""
+    if array.offset:
+        array = array.take(pa.array(range(len(array)), pa.int64()))
+    if len(array) == 0:
+        return pa.array([], pa.string())
+    valid, data = array.buffers()
+    return uuid_to_string(
+        pa.FixedSizeBinaryArray.from_buffers(array.type, len(array), [valid, data.slice(0, 16 * len(array))])
+    )
+
+
 def plain(array: pa.Array) -> pa.Array:
     """The array without what only says how it is stored: extension types, run ends, views, dictionaries of nested values."""
     while True:
         kind = array.type
         if isinstance(kind, pa.BaseExtensionType):
             if kind.extension_name == "arrow.uuid":
-                return uuid_to_string(array)
+                return _uuid_texts(array.storage)
             is_bool = kind.extension_name == "arrow.bool8"
             array = array.storage
             if is_bool:
