@@ -35,10 +35,13 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+def _as_configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees what an earlier one said of headrace by install() or uninstall()."""
     monkeypatch.setattr(_install, "_wanted", None)
     monkeypatch.setattr(_install, "_rest_api_wanted", None)
+    yield
+    if _install._wanted:
+        _install.uninstall()  # the environment, too
 
 
 @pytest.fixture
