@@ -62,7 +62,8 @@ def test_a_rate_that_is_not_told_is_found(tmp_path: Path, native_only: Any) -> N
         ids, statuses = run(tmp_path, server.url)
     assert ids == list(range(300))
     assert statuses.count(200) == 300
-    assert statuses.count(429) <= 30  # while it is found out; bench figures are for long runs
+    # While it is found out: all 16 in flight find the bucket empty at first and once more, and a few while the rate is raised.
+    assert statuses.count(429) <= 2 * 16 + 8
 
 
 def test_one_at_a_time_is_found(api: Any, tmp_path: Path, native_only: Any) -> None:
