@@ -186,6 +186,5 @@ static PyType_Spec Batch_spec = {
 };
 
 int ext_add_batch(PyObject *module, ext_state *state) {
-    state->batch_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Batch_spec, NULL);
-    return state->batch_type == NULL || PyModule_AddType(module, state->batch_type) < 0 ? -1 : 0;
+    return ext_add_type(module, &Batch_spec, &state->batch_type);
 }

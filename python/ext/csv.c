@@ -23,37 +23,6 @@ static int parse_char(const char *name, const char *text, Py_ssize_t size, char 
     return 0;
 }
 
-/* Strings from a sequence (None: none), borrowed from it; *out is malloc'ed (PyMem_Free). -1 with an exception set. */
-static int parse_strs(PyObject *sequence, const hr_str **out, size_t *n_out) {
-    *n_out = 0;
-    *out = NULL;
-    if (sequence == Py_None) {
-        return 0;
-    }
-    Py_ssize_t n = PyTuple_Check(sequence) ? PyTuple_GET_SIZE(sequence) : -1;
-    if (n < 0) {
-        PyErr_SetString(PyExc_TypeError, "names and nulls are tuples of str");
-        return -1;
-    }
-    hr_str *strs = PyMem_Calloc((size_t)n + 1, sizeof *strs);
-    if (strs == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        Py_ssize_t size;
-        strs[i].data = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(sequence, i), &size);
-        if (strs[i].data == NULL) {
-            PyMem_Free(strs);
-            return -1;
-        }
-        strs[i].size_bytes = (size_t)size;
-    }
-    *out = strs;
-    *n_out = (size_t)n;
-    return 0;
-}
-
 static int parse_kind(const char *name, hr_field_kind *out) {
     static const char *const kinds[] = {"", "int", "float", "bool", "text"};
     for (int i = 0; i < 5; i++) {
@@ -203,9 +172,9 @@ static int parse_options(PyObject *kwargs, hr_csv_options *options) {
     }
     options->encoding = (hr_encoding)found;
     options->ragged = (hr_csv_ragged)way;
-    return parse_strs(column_names, &options->names, &options->n_names) < 0 ||
-                   parse_strs(use_names, &options->use_names, &options->n_use_names) < 0 ||
-                   parse_strs(nulls, &options->nulls, &options->n_nulls) < 0 ||
+    return ext_strs(column_names, &options->names, &options->n_names) < 0 ||
+                   ext_strs(use_names, &options->use_names, &options->n_use_names) < 0 ||
+                   ext_strs(nulls, &options->nulls, &options->n_nulls) < 0 ||
                    parse_places(use_places, &options->use_places, &options->n_use_places) < 0 ||
                    parse_kinds(kinds, &options->kinds, &options->n_kinds) < 0
                ? -1
@@ -370,7 +339,6 @@ static PyType_Spec Csv_spec = {
     .slots = Csv_slots,
 };
 
-int ext_add_csv(PyObject *module, ext_state *state) {
-    state->csv_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Csv_spec, NULL);
-    return state->csv_type == NULL || PyModule_AddType(module, state->csv_type) < 0 ? -1 : 0;
+int ext_add_csv(PyObject *module) {
+    return ext_add_type(module, &Csv_spec, NULL);
 }

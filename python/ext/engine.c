@@ -20,6 +20,36 @@ int ext_id_kind(const char *name, hr_id_kind *kind_out) {
     return 0;
 }
 
+int ext_strs(PyObject *tuple, const hr_str **out, size_t *n_out) {
+    *n_out = 0;
+    *out = NULL;
+    if (tuple == Py_None) {
+        return 0;
+    }
+    Py_ssize_t n = PyTuple_Check(tuple) ? PyTuple_GET_SIZE(tuple) : -1;
+    if (n < 0) {
+        PyErr_SetString(PyExc_TypeError, "expected a tuple of str");
+        return -1;
+    }
+    hr_str *strs = PyMem_Calloc((size_t)n + 1, sizeof *strs);
+    if (strs == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        Py_ssize_t size;
+        strs[i].data = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(tuple, i), &size);
+        if (strs[i].data == NULL) {
+            PyMem_Free(strs);
+            return -1;
+        }
+        strs[i].size_bytes = (size_t)size;
+    }
+    *out = strs;
+    *n_out = (size_t)n;
+    return 0;
+}
+
 int ext_steps(PyObject *sequence, hr_step **steps_out, size_t *n_out) {
     *steps_out = NULL;
     *n_out = 0;
@@ -358,8 +388,7 @@ static PyObject *Stream_feed_file(StreamObject *self, PyObject *args, PyObject *
         return NULL;
     }
     hr_error err;
-    int rc =
-        hr__stream_feed_file(self->stream, tag, fd, (uint64_t)offset, (size_t)size, HR_FEED_LINES, (size_t)skip, &err);
+    int rc = hr__stream_feed_file(self->stream, tag, fd, (uint64_t)offset, (size_t)size, (size_t)skip, &err);
     if (rc != HR_OK) {
         return ext_raise(ext_state_of_type(Py_TYPE(self)), &err, tag);
     }
@@ -798,10 +827,8 @@ static PyType_Spec Engine_spec = {
 };
 
 int ext_add_engine(PyObject *module, ext_state *state) {
-    state->engine_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Engine_spec, NULL);
-    if (state->engine_type == NULL || PyModule_AddType(module, state->engine_type) < 0) {
-        return -1;
-    }
-    state->stream_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Stream_spec, NULL);
-    return state->stream_type == NULL || PyModule_AddType(module, state->stream_type) < 0 ? -1 : 0;
+    return ext_add_type(module, &Engine_spec, &state->engine_type) < 0 ||
+                   ext_add_type(module, &Stream_spec, &state->stream_type) < 0
+               ? -1
+               : 0;
 }

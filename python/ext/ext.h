@@ -27,7 +27,7 @@
 
 typedef struct ext_state {
     PyObject *error; /* the exception class Error */
-    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type, *route_type, *pacer_type, *csv_type, *pager_type;
+    PyTypeObject *engine_type, *stream_type, *page_type, *batch_type, *route_type, *pacer_type;
 } ext_state;
 
 extern struct PyModuleDef ext_module;
@@ -73,6 +73,9 @@ typedef struct RouteObject {
 /* Selector steps from a Python sequence (or None: no selector). *steps_out is malloc'ed (PyMem_Free); its keys are
  * borrowed from the sequence's strings. -1 with an exception set. */
 int ext_steps(PyObject *sequence, hr_step **steps_out, size_t *n_out);
+/* Texts from a tuple of str (None: none), borrowed from it; *out is malloc'ed (PyMem_Free). -1 with an exception set.
+ */
+int ext_strs(PyObject *tuple, const hr_str **out, size_t *n_out);
 /* Headers from a sequence of pairs of str or bytes, which are borrowed from it; *headers_out is malloc'ed (PyMem_Free).
  * -1 with an exception set. */
 int ext_headers(PyObject *sequence, hr_http_header **headers_out, size_t *n_out);
@@ -81,13 +84,15 @@ int ext_schema_seed(PyObject *tables, hr_schema *schema);
 /* A list of TableBatch from an output, which is freed. NULL with an exception set. */
 PyObject *ext_batches(ext_state *state, hr_output *output);
 
+/* Makes the type and adds it to the module; kept_out, if not NULL, owns it. -1 with an exception set. */
+int ext_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **kept_out);
 int ext_add_engine(PyObject *module, ext_state *state);
 int ext_add_route(PyObject *module, ext_state *state);
-int ext_add_pager(PyObject *module, ext_state *state);
+int ext_add_pager(PyObject *module);
 int ext_add_page(PyObject *module, ext_state *state);
 int ext_add_records(PyObject *module);
 int ext_add_batch(PyObject *module, ext_state *state);
-int ext_add_csv(PyObject *module, ext_state *state);
+int ext_add_csv(PyObject *module);
 PyObject *ext_page_new(ext_state *state, EngineObject *owner, hr_page *page); /* takes page, also on failure */
 
 /* module functions of stages.c */

@@ -66,6 +66,20 @@ PyObject *ext_raise(ext_state *state, const hr_error *err, int64_t tag) {
     return NULL;
 }
 
+int ext_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **kept_out) {
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type == NULL || PyModule_AddType(module, type) < 0) {
+        Py_XDECREF(type);
+        return -1;
+    }
+    if (kept_out != NULL) {
+        *kept_out = type;
+    } else {
+        Py_DECREF(type);
+    }
+    return 0;
+}
+
 static int module_exec(PyObject *module) {
     ext_state *state = PyModule_GetState(module);
     state->error =
@@ -86,8 +100,8 @@ static int module_exec(PyObject *module) {
         return -1;
     }
     if (ext_add_route(module, state) < 0 || ext_add_engine(module, state) < 0 || ext_add_records(module) < 0 ||
-        ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0 || ext_add_csv(module, state) < 0 ||
-        ext_add_pager(module, state) < 0) {
+        ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0 || ext_add_csv(module) < 0 ||
+        ext_add_pager(module) < 0) {
         return -1;
     }
     return 0;
@@ -102,8 +116,6 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->batch_type);
     Py_VISIT(state->route_type);
     Py_VISIT(state->pacer_type);
-    Py_VISIT(state->csv_type);
-    Py_VISIT(state->pager_type);
     return 0;
 }
 
@@ -116,8 +128,6 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->batch_type);
     Py_CLEAR(state->route_type);
     Py_CLEAR(state->pacer_type);
-    Py_CLEAR(state->csv_type);
-    Py_CLEAR(state->pager_type);
     return 0;
 }
 

@@ -314,6 +314,5 @@ static PyType_Spec Page_spec = {
 };
 
 int ext_add_page(PyObject *module, ext_state *state) {
-    state->page_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Page_spec, NULL);
-    return state->page_type == NULL || PyModule_AddType(module, state->page_type) < 0 ? -1 : 0;
+    return ext_add_type(module, &Page_spec, &state->page_type);
 }

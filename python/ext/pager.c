@@ -152,7 +152,6 @@ static PyType_Spec Pager_spec = {
     .slots = Pager_slots,
 };
 
-int ext_add_pager(PyObject *module, ext_state *state) {
-    state->pager_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Pager_spec, NULL);
-    return state->pager_type == NULL || PyModule_AddType(module, state->pager_type) < 0 ? -1 : 0;
+int ext_add_pager(PyObject *module) {
+    return ext_add_type(module, &Pager_spec, NULL);
 }

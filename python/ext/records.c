@@ -109,8 +109,5 @@ static PyType_Spec Records_spec = {
 };
 
 int ext_add_records(PyObject *module) {
-    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Records_spec, NULL);
-    int rc = type == NULL ? -1 : PyModule_AddType(module, type);
-    Py_XDECREF(type);
-    return rc;
+    return ext_add_type(module, &Records_spec, NULL);
 }

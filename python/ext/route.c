@@ -181,10 +181,8 @@ static PyType_Spec Route_spec = {
 };
 
 int ext_add_route(PyObject *module, ext_state *state) {
-    state->route_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Route_spec, NULL);
-    if (state->route_type == NULL || PyModule_AddType(module, state->route_type) < 0) {
-        return -1;
-    }
-    state->pacer_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Pacer_spec, NULL);
-    return state->pacer_type == NULL || PyModule_AddType(module, state->pacer_type) < 0 ? -1 : 0;
+    return ext_add_type(module, &Route_spec, &state->route_type) < 0 ||
+                   ext_add_type(module, &Pacer_spec, &state->pacer_type) < 0
+               ? -1
+               : 0;
 }

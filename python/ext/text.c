@@ -60,7 +60,7 @@ static int read_cells(PyObject *layout, hr_text_layout *out) {
     if (cells == NULL || !PyDict_Check(cells)) {
         return PyErr_Occurred() ? -1 : (PyErr_SetString(PyExc_TypeError, "cells must be a dict"), -1);
     }
-    for (size_t i = 0; i <= HR_TYPE_BINARY; i++) {
+    for (size_t i = 0; i < HR_TYPE_COUNT; i++) {
         out->cells[i].form = HR_TEXT_REFUSED;
     }
     for (Py_ssize_t at = 0; PyDict_Next(cells, &at, &name, &value);) {

@@ -445,27 +445,16 @@ PyObject *ext_xml_text(PyObject *module, PyObject *args) {
     body.size_bytes = (size_t)body_size;
     prefix.size_bytes = (size_t)prefix_size;
     const expat_api *api = find_expat();
-    hr_str *list = api == NULL ? NULL : PyMem_Calloc((size_t)PyTuple_GET_SIZE(names) + 1, sizeof *list);
-    if (list == NULL) {
-        return api == NULL ? NULL : PyErr_NoMemory();
-    }
-    xml_rules rules = {.prefix = prefix, .list = list};
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
-        Py_ssize_t size;
-        list[i].data = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(names, i), &size);
-        if (list[i].data == NULL) {
-            PyMem_Free(list);
-            return NULL;
-        }
-        list[i].size_bytes = (size_t)size;
-        rules.n_list++;
+    xml_rules rules = {.prefix = prefix};
+    if (api == NULL || ext_strs(names, &rules.list, &rules.n_list) < 0) {
+        return NULL;
     }
     hr_buf out;
     hr_error err = {.offset_bytes = -1, .record = -1};
     int rc;
     hr__buf_init(&out, &hr__allocator_libc, 0);
     Py_BEGIN_ALLOW_THREADS rc = xml_as_json(api, body, &rules, &out, &err);
-    Py_END_ALLOW_THREADS PyMem_Free(list);
+    Py_END_ALLOW_THREADS PyMem_Free((void *)rules.list);
     PyObject *text = rc == HR_OK ? PyBytes_FromStringAndSize(out.data, (Py_ssize_t)out.size_bytes)
                                  : ext_raise(PyModule_GetState(module), &err, -1);
     hr__buf_free(&out);

@@ -14,6 +14,16 @@
 #define HR_LIKELY(x) __builtin_expect(!!(x), 1)
 #define HR_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* Whether what is compiled with avx2_args (src/meson.build) may run here. Cheap. */
+static inline bool hr__has_avx2(void) {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
+#else
+    return false;
+#endif
+}
+
 /* Returns the status as it is; use only while this function owns nothing. */
 #define HR_TRY(call)                            \
     do {                                        \
@@ -75,6 +85,8 @@ static inline void *hr__arena_alloc(hr_arena *arena, size_t size_bytes) {
     return hr__arena_alloc_slow(arena, size_bytes);
 }
 char *hr__arena_copy(hr_arena *arena, const char *data, size_t size_bytes); /* zero-terminated copy; NULL: no memory */
+/* Has the text copied into the arena; one without data stays. HR_OK or HR_MEMORY. */
+HR_MUST_CHECK int hr__arena_keep(hr_arena *arena, hr_str *text);
 void hr__arena_reset(hr_arena *arena); /* keeps the newest chunk, frees the others */
 void hr__arena_free(hr_arena *arena);  /* frees all; may be used again after hr__arena_init */
 

@@ -13,15 +13,6 @@
 #define HR_SHAKE_SUFFIX ((uint64_t)0x1F)
 #define HR_SHAKE_LAST ((uint64_t)0x80 << 56)
 
-/* Whether AVX2 may be used here. Cheap. */
-static inline bool hr__has_avx2(void) {
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("pclmul");
-#else
-    return false;
-#endif
-}
-
 extern const bool hr__avx512_is_built; /* a compiler without it leaves it out */
 /* Whether AVX-512's foundation may be used here. Cheap. */
 static inline bool hr__has_avx512(void) {

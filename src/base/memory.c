@@ -116,6 +116,14 @@ char *hr__arena_copy(hr_arena *arena, const char *data, size_t size_bytes) {
     return out;
 }
 
+int hr__arena_keep(hr_arena *arena, hr_str *text) {
+    if (text->data == NULL) {
+        return HR_OK;
+    }
+    text->data = hr__arena_copy(arena, text->data, text->size_bytes);
+    return text->data == NULL ? HR_MEMORY : HR_OK;
+}
+
 void hr__arena_reset(hr_arena *arena) {
     hr_arena_chunk *keep = arena->head;
     if (keep == NULL) {

@@ -37,15 +37,6 @@ struct hr_csv_reader {
     hr_error error; /* of the row behind the last chunk: the next call's */
 };
 
-static bool has_avx2(void) {
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2");
-#else
-    return false;
-#endif
-}
-
 /* ---------------------------------------------------------------------------------------------------- life */
 
 void hr__csv_options_init(hr_csv_options *options) {
@@ -89,7 +80,7 @@ int hr__csv_reader_new(const hr_csv_options *options, hr_csv_reader **reader_out
     }
     reader->alloc = alloc;
     reader->options = *options;
-    reader->options.portable = options->portable || !has_avx2();
+    reader->options.portable = options->portable || !hr__has_avx2();
     reader->options.chunk_rows = options->chunk_rows == 0 ? 1 : options->chunk_rows;
     reader->dialect = options->dialect;
     reader->dialect_confidence = 1;
@@ -290,8 +281,6 @@ static int take_rows(hr_csv_reader *reader, size_t n, size_t next, hr_error *err
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
     chunk->ends = index->ends;
-    chunk->cap_ends = index->cap;
-    chunk->n_ends = index->rows[n - 1];
     index->ends = NULL;
     index->cap = 0;
     chunk->first_record = reader->n_seen;
@@ -305,15 +294,6 @@ static int take_rows(hr_csv_reader *reader, size_t n, size_t next, hr_error *err
         HR_TRY(take_row(reader, chunk, &row, err));
     }
     return HR_OK;
-}
-
-/* Ends of lines in text. */
-static int64_t count_lines(const char *text, size_t size) {
-    int64_t n = 0;
-    for (size_t i = 0; i < size; i++) {
-        n += text[i] == '\n' || (text[i] == '\r' && (i + 1 >= size || text[i + 1] != '\n'));
-    }
-    return n;
 }
 
 /* Ends the chunk at work behind n rows of the index; *chunk_out is NULL when none of them is data. */
@@ -340,7 +320,12 @@ static int cut(hr_csv_reader *reader, size_t n, hr_fields **chunk_out, hr_error 
     }
     next->offset_bytes = chunk->offset_bytes + (int64_t)at;
     bool is_line_a_row = n_quoted_lines == 0 && reader->dialect.comment == 0;
-    next->first_line = chunk->first_line + (is_line_a_row ? (int64_t)n : count_lines(chunk->text.data, at));
+    if (is_line_a_row) {
+        next->first_line = chunk->first_line + (int64_t)n;
+    } else {
+        int64_t column;
+        hr__fields_place(chunk, at, &next->first_line, &column);
+    }
     /* The next one will be about as long. */
     size_t guess = at + at / 8 > reader->options.chunk_bytes ? size - at : at + at / 8;
     if (hr__buf_reserve(&next->text, guess + SLICE_BYTES + HR_FIELDS_PADDING) != HR_OK ||

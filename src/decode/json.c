@@ -42,15 +42,6 @@ typedef struct walk {
     size_t line; /* where the document of the line starts that the walk is at */
 } walk;
 
-static bool has_avx2(void) {
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2");
-#else
-    return false;
-#endif
-}
-
 int hr__json_decoder_new(const hr_json_options *options, hr_json_decoder **decoder_out, hr_error *err) {
     hr_json_decoder *decoder = hr__calloc(options->alloc, 1, sizeof *decoder);
     if (decoder == NULL) {
@@ -58,7 +49,7 @@ int hr__json_decoder_new(const hr_json_options *options, hr_json_decoder **decod
     }
     decoder->options = *options;
     decoder->options.max_depth = options->max_depth == 0 ? 1024 : options->max_depth;
-    decoder->options.portable = options->portable || !has_avx2();
+    decoder->options.portable = options->portable || !hr__has_avx2();
     decoder->stack = hr__calloc(options->alloc, decoder->options.max_depth, sizeof *decoder->stack);
     if (decoder->stack == NULL) {
         hr__free(options->alloc, decoder);

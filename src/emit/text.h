@@ -38,16 +38,16 @@ typedef struct hr_text_cell {
 typedef struct hr_text_layout {
     hr_str row_open, row_between, row_close;
     hr_str cell_between;
-    hr_str null;                            /* of null cells; unless */
-    bool skip_null;                         /* they are left out with their label */
-    hr_text_cell cells[HR_TYPE_BINARY + 1]; /* by hr_type */
-    hr_str words[2];                        /* false, true */
-    hr_str escapes[128];                    /* of ASCII characters; used where `escaped` is not 0 */
-    uint8_t escaped[256];                   /* by byte */
-    uint8_t quoted[256];                    /* by byte; 2: HR_UNSUPPORTED, there is no way to write it */
-    hr_str zone;                            /* behind timestamps that are not naive */
-    char date_time;                         /* between date and time of timestamps */
-    bool orjson_doubles;                    /* else Python's */
+    hr_str null;                       /* of null cells; unless */
+    bool skip_null;                    /* they are left out with their label */
+    hr_text_cell cells[HR_TYPE_COUNT]; /* by hr_type */
+    hr_str words[2];                   /* false, true */
+    hr_str escapes[128];               /* of ASCII characters; used where `escaped` is not 0 */
+    uint8_t escaped[256];              /* by byte */
+    uint8_t quoted[256];               /* by byte; 2: HR_UNSUPPORTED, there is no way to write it */
+    hr_str zone;                       /* behind timestamps that are not naive */
+    char date_time;                    /* between date and time of timestamps */
+    bool orjson_doubles;               /* else Python's */
     hr_text_bytes bytes;
     /* "CONVERT(VARBINARY(12), '...": behind the open of a binary cell the number of bytes, or MAX above this, and
      * size_close. 0: not so. */

@@ -52,7 +52,6 @@ typedef struct hr_fields {
     hr_fields_head *head;      /* referenced */
     hr_buf text;               /* with HR_FIELDS_PADDING readable bytes after it */
     uint32_t *ends;
-    size_t n_ends, cap_ends;
     hr_fields_row *rows;
     size_t n_rows, cap_rows;
     int64_t first_record; /* number of the first row in the file, from 0 */

@@ -210,6 +210,17 @@ static int to_new_text(hr_arena *arena, const char *data, size_t size, hr_cell *
 static int typed_to_text(const hr_tok *tok, hr_type from, hr_arena *arena, hr_cell *cell, uint32_t *size_out,
                          hr_error *err);
 
+/* What text of a date or time is to be. */
+static const hr_iso_kind moment_kinds[HR_TYPE_COUNT] = {
+    [HR_TYPE_TIMESTAMP] = HR_ISO_DATETIME, [HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
+
+/* Whether Python takes the text for one of the type: its zone is less than a day away. */
+static bool is_moment(hr_type type, hr_str text) {
+    hr_iso iso;
+    hr__iso_parse(text, &iso);
+    return iso.kind == moment_kinds[type] && iso.offset_seconds < 86400 && iso.offset_seconds > -86400;
+}
+
 /* Text with a marker inside a value that stays nested: what orjson writes for the value that dlt reads from it; where
  * it reads none, the text without the marker (custom_pua_remove). */
 static int unmark(const hr_tok *tok, hr_arena *arena, hr_tok *out, hr_error *err) {
@@ -217,15 +228,11 @@ static int unmark(const hr_tok *tok, hr_arena *arena, hr_tok *out, hr_error *err
     hr_str text = hr__typed_text_value(tok_text(tok));
     hr_cell cell = {.str = text.data};
     uint32_t size = (uint32_t)text.size_bytes;
-    hr_iso iso;
     bool decodes = false;
     if (type == HR_TYPE_UNSET) {
         HR_TRY(hr__text_is_marked(tok_text(tok)) ? hr__text_marked_decodes(arena, tok_text(tok), &decodes) : HR_OK);
-    } else if (type == HR_TYPE_TIMESTAMP || type == HR_TYPE_DATE || type == HR_TYPE_TIME) {
-        static const hr_iso_kind kinds[HR_TYPE_COUNT] = {
-            [HR_TYPE_TIMESTAMP] = HR_ISO_DATETIME, [HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
-        hr__iso_parse(text, &iso);
-        decodes = iso.kind != kinds[type] || iso.offset_seconds >= 86400 || iso.offset_seconds <= -86400;
+    } else if (moment_kinds[type] != HR_ISO_NONE) {
+        decodes = !is_moment(type, text);
     }
     if (decodes && !hr__typed_text_is_uuid(tok_text(tok))) {
         return refuse(err, HR_UNSUPPORTED, tok, "has dlt's private-use type marker in a form that is not dlt's own");
@@ -591,14 +598,12 @@ static int typed_bytes(const hr_tok *tok, hr_str value, hr_arena *arena, hr_cell
 /* Text that dlt wrote for a value of this type. A bad date or time is one that dlt does not decode either. */
 static int coerce_typed(const hr_tok *tok, hr_type type, int precision, int scale, hr_arena *arena, hr_cell *cell,
                         uint32_t *size_out, hr_error *err) {
-    static const hr_iso_kind kinds[HR_TYPE_COUNT] = {
-        [HR_TYPE_TIMESTAMP] = HR_ISO_DATETIME, [HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
     const hr_str value = hr__typed_text_value(tok_text(tok));
     const hr_tok plain = {.type = HR_TOK_STRING, .len = (uint32_t)value.size_bytes, .as.str = value.data};
     hr_iso iso;
-    if (kinds[type] != HR_ISO_NONE) {
+    if (moment_kinds[type] != HR_ISO_NONE) {
         hr__iso_parse(value, &iso);
-        if (iso.kind != kinds[type]) {
+        if (iso.kind != moment_kinds[type]) {
             return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of a date or time and is none");
         }
     }
@@ -693,14 +698,9 @@ static int decimal_to_bigint(const hr_tok *tok, hr_str value, hr_arena *arena, i
 /* Text that dlt wrote for a value of another type than the column's. */
 static int coerce_between(const hr_tok *tok, hr_type from, hr_type type, int precision, int scale, hr_arena *arena,
                           hr_cell *cell, uint32_t *size_out, hr_error *err) {
-    static const hr_iso_kind kinds[HR_TYPE_COUNT] = {
-        [HR_TYPE_TIMESTAMP] = HR_ISO_DATETIME, [HR_TYPE_DATE] = HR_ISO_DATE, [HR_TYPE_TIME] = HR_ISO_TIME};
     hr_str value = hr__typed_text_value(tok_text(tok));
     const hr_tok plain = {.type = HR_TOK_STRING, .len = (uint32_t)value.size_bytes, .as.str = value.data};
-    hr_iso iso;
-    hr__iso_parse(value, &iso);
-    if (kinds[from] != HR_ISO_NONE &&
-        (iso.kind != kinds[from] || iso.offset_seconds >= 86400 || iso.offset_seconds <= -86400)) {
+    if (moment_kinds[from] != HR_ISO_NONE && !is_moment(from, value)) {
         return refuse(err, HR_UNSUPPORTED, tok, "has dlt's mark of a date or time and is none");
     }
     bool number = from == HR_TYPE_DECIMAL || from == HR_TYPE_WEI;

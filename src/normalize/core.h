@@ -144,6 +144,11 @@ struct hr_normalizer {
 /* Status of the fast path, besides hr_code: hand the record to the reference. */
 #define WALK_BAIL (-1)
 
+/* ---- a page: forgets the one before. err is not NULL. */
+void hr__norm_begin(hr_normalizer *norm, hr_batch *batch, hr_error *err);
+/* ---- and its end: what was lent is given back; an error is completed and copied to err_out (NULL: nowhere). */
+void hr__norm_end(hr_normalizer *norm, int rc, hr_error *err_out);
+
 /* ---- names, by the convention of the options. Errors fill norm->err. */
 HR_MUST_CHECK int hr__norm_name(hr_normalizer *norm, hr_name_kind kind, const hr_str *parts, size_t n_parts,
                                 hr_arena *arena, hr_str *name_out);

@@ -98,11 +98,11 @@ COLUMN_LOOP(text, {
 
 /* Whether values that are to be read as kind go into a column of the type as they are. */
 static bool fits(hr_field_kind kind, uint8_t type) {
-    static const hr_field_kind of[HR_TYPE_BINARY + 1] = {[HR_TYPE_TEXT] = HR_FIELD_TEXT,
-                                                         [HR_TYPE_TIMESTAMP] = HR_FIELD_TEXT,
-                                                         [HR_TYPE_BIGINT] = HR_FIELD_INT,
-                                                         [HR_TYPE_DOUBLE] = HR_FIELD_FLOAT,
-                                                         [HR_TYPE_BOOL] = HR_FIELD_BOOL};
+    static const hr_field_kind of[HR_TYPE_COUNT] = {[HR_TYPE_TEXT] = HR_FIELD_TEXT,
+                                                    [HR_TYPE_TIMESTAMP] = HR_FIELD_TEXT,
+                                                    [HR_TYPE_BIGINT] = HR_FIELD_INT,
+                                                    [HR_TYPE_DOUBLE] = HR_FIELD_FLOAT,
+                                                    [HR_TYPE_BOOL] = HR_FIELD_BOOL};
     return kind == HR_FIELD_UNSET || of[type] == kind;
 }
 
@@ -346,12 +346,7 @@ int hr__normalize_fields(hr_normalizer *norm, const hr_fields *fields, uint64_t 
                          hr_error *err) {
     hr_error own = {.offset_bytes = -1, .record = -1};
     size_t *at;
-    norm->err = &own;
-    norm->batch = batch;
-    norm->n_touched = 0;
-    norm->matched_version = UINT64_MAX;
-    hr__batch_reset(batch);
-    hr__arena_reset(&norm->scratch);
+    hr__norm_begin(norm, batch, &own);
     int rc = fill_columns(norm, fields, stream);
     if (rc == WALK_BAIL) {
         rc = make_doc(norm, fields, doc, &at);
@@ -360,17 +355,11 @@ int hr__normalize_fields(hr_normalizer *norm, const hr_fields *fields, uint64_t 
             rc = hr__normalize(norm, &records, batch, &own);
         }
     }
-    norm->batch = NULL;
-    norm->err = NULL;
-    if (rc != HR_OK && own.code == HR_OK) {
-        hr__error_memory(&own, HR_STAGE_NORMALIZE);
-    }
+    norm->err = &own; /* hr__normalize has given it back */
     if (rc != HR_OK && own.record >= 0) {
         own.record += fields->first_record;
         own.offset_bytes += own.offset_bytes < 0 ? 0 : fields->offset_bytes;
     }
-    if (rc != HR_OK && err != NULL) {
-        *err = own;
-    }
+    hr__norm_end(norm, rc, err);
     return rc;
 }

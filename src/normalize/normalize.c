@@ -1236,27 +1236,35 @@ static int normalize_page(hr_normalizer *norm, const hr_records *records) {
     return rc;
 }
 
-int hr__normalize(hr_normalizer *norm, const hr_records *records, hr_batch *batch, hr_error *err) {
-    hr_error own = {.offset_bytes = -1, .record = -1};
-    norm->err = &own;
+void hr__norm_begin(hr_normalizer *norm, hr_batch *batch, hr_error *err) {
+    norm->err = err;
     norm->batch = batch;
     norm->n_touched = 0;
     norm->matched_version = UINT64_MAX;
     hr__batch_reset(batch);
     hr__arena_reset(&norm->scratch);
-    int rc = normalize_page(norm, records);
+}
+
+void hr__norm_end(hr_normalizer *norm, int rc, hr_error *err_out) {
     if (rc != HR_OK) {
         for (size_t t = 0; t < norm->n_rows; t++) {
             norm->rows[t].touched = false;
         }
-        if (own.code == HR_OK) {
-            hr__error_memory(&own, HR_STAGE_NORMALIZE);
+        if (norm->err->code == HR_OK) {
+            hr__error_memory(norm->err, HR_STAGE_NORMALIZE);
         }
-        if (err != NULL) {
-            *err = own;
+        if (err_out != NULL) {
+            *err_out = *norm->err;
         }
     }
     norm->batch = NULL;
     norm->err = NULL;
+}
+
+int hr__normalize(hr_normalizer *norm, const hr_records *records, hr_batch *batch, hr_error *err) {
+    hr_error own = {.offset_bytes = -1, .record = -1};
+    hr__norm_begin(norm, batch, &own);
+    int rc = normalize_page(norm, records);
+    hr__norm_end(norm, rc, err);
     return rc;
 }

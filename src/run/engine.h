@@ -199,10 +199,10 @@ typedef enum hr_feed_form {
  * @locality the accepting thread */
 HR_MUST_CHECK int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form form, size_t skip,
                                   hr_error *err);
-/* The same for file_bytes at file_offset of an open file (fd stays the caller's): a worker reads them, and what cannot
- * be read is the page's error (HR_IO). */
+/* The same for JSON lines, file_bytes at file_offset of an open file (fd stays the caller's): a worker reads them, and
+ * what cannot be read is the page's error (HR_IO). */
 HR_MUST_CHECK int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, uint64_t file_offset, size_t file_bytes,
-                                       hr_feed_form form, size_t skip, hr_error *err);
+                                       size_t skip, hr_error *err);
 /* A page of rows of text fields (hr__normalize_fields), normalized by a worker, committed in its turn. On success the
  * rows are the engine's. @locality the accepting thread */
 HR_MUST_CHECK int hr__stream_feed_fields(hr_stream *stream, int64_t tag, hr_fields *fields, hr_error *err);

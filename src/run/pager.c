@@ -53,23 +53,9 @@ struct hr_pager {
 
 /* ---------------------------------------------------------------------------------------------------- life */
 
-static int copy_text(hr_arena *arena, hr_str *text) {
-    if (text->data == NULL) {
-        return HR_OK;
-    }
-    text->data = hr__arena_copy(arena, text->data, text->size_bytes);
-    return text->data == NULL ? HR_MEMORY : HR_OK;
-}
-
 static int copy_path(hr_arena *arena, const hr_step **steps, size_t n_steps) {
-    hr_step *copy = hr__arena_alloc(arena, (n_steps + 1) * sizeof *copy);
-    if (copy == NULL) {
-        return HR_MEMORY;
-    }
-    for (size_t i = 0; i < n_steps; i++) {
-        copy[i] = (*steps)[i];
-        HR_TRY(copy[i].kind == HR_STEP_KEY ? copy_text(arena, &copy[i].key) : HR_OK);
-    }
+    hr_step *copy = NULL;
+    HR_TRY(hr__steps_copy(arena, *steps, n_steps, &copy));
     *steps = copy;
     return HR_OK;
 }
@@ -81,8 +67,8 @@ static int copy_headers(hr_arena *arena, hr_http_request *request) {
     }
     for (size_t i = 0; i < request->n_headers; i++) {
         copy[i] = request->headers[i];
-        HR_TRY(copy_text(arena, &copy[i].name));
-        HR_TRY(copy_text(arena, &copy[i].value));
+        HR_TRY(hr__arena_keep(arena, &copy[i].name));
+        HR_TRY(hr__arena_keep(arena, &copy[i].value));
     }
     request->headers = copy;
     return HR_OK;
@@ -90,11 +76,11 @@ static int copy_headers(hr_arena *arena, hr_http_request *request) {
 
 static int copy_options(hr_arena *arena, hr_pager_options *options) {
     hr_http_request *request = &options->request;
-    hr_str *texts[] = {&options->before,  &options->after,     &options->content_type, &request->method,
-                       &request->proxy,   &request->ca_path,   &request->cert_path,    &request->key_path,
-                       &request->resolve, &request->interface, &request->allowed_hosts};
+    hr_str *texts[] = {&options->before,  &options->after,     &options->content_type,  &request->method,
+                       &request->proxy,   &request->ca_path,   &request->cert_path,     &request->key_path,
+                       &request->resolve, &request->interface, &request->allowed_hosts, &request->secret_headers};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        HR_TRY(copy_text(arena, texts[i]));
+        HR_TRY(hr__arena_keep(arena, texts[i]));
     }
     HR_TRY(copy_headers(arena, request));
     HR_TRY(copy_path(arena, &options->total, options->n_total));

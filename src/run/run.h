@@ -134,6 +134,9 @@ void hr__stream_wake(hr_stream *stream);
 /* @locality worker: normalizes an accepted page, waits for its turn where needed, commits what is ready. */
 void hr__stream_work(hr_stream *stream, hr_page *page, uint32_t worker, hr_json_decoder *decoder);
 
+/* Copies a path, keys and all. HR_OK or HR_MEMORY. */
+HR_MUST_CHECK int hr__steps_copy(hr_arena *arena, const hr_step *steps, size_t n_steps, hr_step **steps_out);
+
 /* ---- pagers */
 /* Brings a page that was fetched and decoded, or failed. */
 void hr__pager_arrive(hr_page *page);

@@ -22,27 +22,17 @@
 
 /* ---------------------------------------------------------------------------------------------------- life */
 
-static int copy_steps(hr_arena *arena, const hr_step *steps, size_t n_steps, hr_step **steps_out) {
+int hr__steps_copy(hr_arena *arena, const hr_step *steps, size_t n_steps, hr_step **steps_out) {
     hr_step *copy = hr__arena_alloc(arena, sizeof *copy * (n_steps + 1));
     if (copy == NULL) {
         return HR_MEMORY;
     }
     for (size_t i = 0; i < n_steps; i++) {
         copy[i] = steps[i];
-        if (steps[i].kind == HR_STEP_KEY) {
-            copy[i].key.data = hr__arena_copy(arena, steps[i].key.data, steps[i].key.size_bytes);
-            if (copy[i].key.data == NULL) {
-                return HR_MEMORY;
-            }
-        }
+        HR_TRY(steps[i].kind == HR_STEP_KEY ? hr__arena_keep(arena, &copy[i].key) : HR_OK);
     }
     *steps_out = copy;
     return HR_OK;
-}
-
-static int copy_str(hr_arena *arena, hr_str *text) {
-    text->data = hr__arena_copy(arena, text->data, text->size_bytes);
-    return text->data == NULL ? HR_MEMORY : HR_OK;
 }
 
 static int told_all(hr_stream *stream) {
@@ -100,9 +90,9 @@ static int copy_propagations(hr_stream *stream) {
     }
     for (size_t i = 0; i < options->n_propagations; i++) {
         copy[i] = options->propagations[i];
-        HR_TRY(copy[i].table.data == NULL ? HR_OK : copy_str(&stream->arena, &copy[i].table));
-        HR_TRY(copy_str(&stream->arena, &copy[i].from));
-        HR_TRY(copy_str(&stream->arena, &copy[i].as));
+        HR_TRY(hr__arena_keep(&stream->arena, &copy[i].table));
+        HR_TRY(hr__arena_keep(&stream->arena, &copy[i].from));
+        HR_TRY(hr__arena_keep(&stream->arena, &copy[i].as));
     }
     options->propagations = copy;
     return HR_OK;
@@ -128,9 +118,10 @@ int hr__stream_new(hr_engine *engine, const hr_stream_options *options, hr_schem
     hr__cond_init(&stream->changed);
     hr__schema_init(&stream->schema, alloc);
     stream->workers = hr__calloc(alloc, engine->options.workers, sizeof *stream->workers);
-    if (stream->workers == NULL || copy_str(&stream->arena, &stream->options.normalize.root_table) != HR_OK ||
-        copy_str(&stream->arena, &stream->options.normalize.load_id) != HR_OK || copy_propagations(stream) != HR_OK ||
-        copy_steps(&stream->arena, options->selector, options->n_selector, &stream->steps) != HR_OK ||
+    if (stream->workers == NULL || hr__arena_keep(&stream->arena, &stream->options.normalize.root_table) != HR_OK ||
+        hr__arena_keep(&stream->arena, &stream->options.normalize.load_id) != HR_OK ||
+        copy_propagations(stream) != HR_OK ||
+        hr__steps_copy(&stream->arena, options->selector, options->n_selector, &stream->steps) != HR_OK ||
         hr__schema_sync(&stream->schema, schema) != HR_OK || told_all(stream) != HR_OK ||
         hr__emitter_new(alloc, &stream->emitter, err) != HR_OK) {
         stream_destroy(stream);
@@ -167,7 +158,7 @@ void hr__stream_free(hr_stream *stream) {
 int hr__stream_select(hr_stream *stream, const hr_step *steps, size_t n_steps, hr_error *err) {
     hr_step *copy;
     pthread_mutex_lock(&stream->lock);
-    int rc = copy_steps(&stream->arena, steps, n_steps, &copy);
+    int rc = hr__steps_copy(&stream->arena, steps, n_steps, &copy);
     if (rc == HR_OK) {
         stream->steps = copy;
         stream->n_steps = n_steps;
@@ -221,13 +212,23 @@ int hr__stream_accept(hr_stream *stream, hr_page *page, const uint8_t *keep, hr_
     return HR_OK;
 }
 
-int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form form, size_t skip, hr_error *err) {
-    hr_page *page;
+/* A page of records that are fed; NULL: `err` says why. */
+static hr_page *page_fed(hr_stream *stream, int64_t tag, size_t skip, hr_error *err) {
+    hr_page *page = NULL;
     if (hr__engine_is_cancelled(stream->engine)) {
-        return hr__error_cancelled(err);
+        hr__error_cancelled(err);
+    } else if (hr__page_new(stream->engine, stream, tag, &page, err) == HR_OK) {
+        page->skip = skip;
+        return page;
     }
-    HR_TRY(hr__page_new(stream->engine, stream, tag, &page, err));
-    page->skip = skip;
+    return NULL;
+}
+
+int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form form, size_t skip, hr_error *err) {
+    hr_page *page = page_fed(stream, tag, skip, err);
+    if (page == NULL) {
+        return err->code;
+    }
     page->is_lines = form == HR_FEED_LINES;
     size_t n_bracket = form == HR_FEED_ELEMENTS ? 1 : 0;
     if (hr__buf_reserve(&page->body, body.size_bytes + 2 + HR_BODY_PADDING) != HR_OK ||
@@ -241,15 +242,13 @@ int hr__stream_feed(hr_stream *stream, int64_t tag, hr_str body, hr_feed_form fo
     return HR_OK;
 }
 
-int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, uint64_t file_offset, size_t file_bytes,
-                         hr_feed_form form, size_t skip, hr_error *err) {
-    hr_page *page;
-    if (hr__engine_is_cancelled(stream->engine)) {
-        return hr__error_cancelled(err);
+int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, uint64_t file_offset, size_t file_bytes, size_t skip,
+                         hr_error *err) {
+    hr_page *page = page_fed(stream, tag, skip, err);
+    if (page == NULL) {
+        return err->code;
     }
-    HR_TRY(hr__page_new(stream->engine, stream, tag, &page, err));
-    page->skip = skip;
-    page->is_lines = form == HR_FEED_LINES;
+    page->is_lines = true;
     page->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     if (page->fd < 0) {
         hr__page_free(page);
@@ -263,18 +262,16 @@ int hr__stream_feed_file(hr_stream *stream, int64_t tag, int fd, uint64_t file_o
 }
 
 int hr__stream_feed_fields(hr_stream *stream, int64_t tag, hr_fields *fields, hr_error *err) {
-    hr_engine *engine = stream->engine;
-    hr_page *page;
-    if (hr__engine_is_cancelled(engine)) {
-        return hr__error_cancelled(err);
+    hr_page *page = page_fed(stream, tag, 0, err);
+    if (page == NULL) {
+        return err->code;
     }
-    HR_TRY(hr__page_new(engine, stream, tag, &page, err));
-    page->doc = hr__alloc(&engine->account->alloc, sizeof *page->doc);
+    page->doc = hr__alloc(&stream->engine->account->alloc, sizeof *page->doc);
     if (page->doc == NULL) {
         hr__page_free(page);
         return hr__error_memory(err, HR_STAGE_RUN);
     }
-    hr__doc_init(page->doc, &engine->account->alloc);
+    hr__doc_init(page->doc, &stream->engine->account->alloc);
     page->fields = fields;
     page_push(stream, page);
     return HR_OK;
@@ -636,7 +633,7 @@ static int output_columns(hr_stream *stream, hr_output *output, hr_output_table 
             continue;
         }
         hr_column column = from->columns[c];
-        HR_TRY(copy_str(&output->arena, &column.name));
+        HR_TRY(hr__arena_keep(&output->arena, &column.name));
         to->new_columns[to->n_new_columns++] = column;
     }
     return HR_OK;

@@ -49,6 +49,15 @@ static int hrtest_failed;
         }                                                                                                          \
     } while (0)
 
+/* A number below n, the next of a sequence that is the same in each run. */
+static inline unsigned hrtest_below(unsigned n) {
+    static uint64_t state = 88172645463325252u;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (unsigned)(state >> 33) % n;
+}
+
 /* An allocator whose call number fail_at (from 0) and all later ones return NULL; -1: never. Counts what is live. */
 typedef struct hrtest_alloc {
     int64_t calls, fail_at, live;

@@ -5,15 +5,6 @@
 #include "hrtest.h"
 #include "index.h"
 
-static uint64_t random_state = 88172645463325252u;
-
-static unsigned below(unsigned n) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (unsigned)(random_state >> 33) % n;
-}
-
 static bool is_any_of(unsigned char c, const char *chars) {
     return c != 0 && strchr(chars, c) != NULL;
 }
@@ -62,14 +53,6 @@ static void check_equal(const hr_json_index *got, const hr_json_index *want) {
              memcmp(got->escapes, want->escapes, (want->n_escapes + 1) * sizeof *want->escapes) == 0);
 }
 
-static bool has_avx2(void) {
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi2");
-#else
-    return false;
-#endif
-}
-
 typedef int (*index_fn)(const char *body, size_t size_bytes, bool last, const hr_allocator *alloc,
                         hr_json_index *index);
 
@@ -91,19 +74,19 @@ static void check_bodies(const char *alphabet, unsigned n_alphabet, int n_bodies
     hr_json_index portable = {0}, avx2 = {0};
     int before = hrtest_failed;
     for (int k = 0; k < n_bodies && hrtest_failed == before; k++) {
-        uint32_t size = below(below(4) == 0 ? 400 : 140);
+        uint32_t size = hrtest_below(hrtest_below(4) == 0 ? 400 : 140);
         unsigned char *body = malloc(size + 64);
         memset(body, 'x', size + 64);
-        unsigned few = 1 + below(n_alphabet), from = below(n_alphabet);
+        unsigned few = 1 + hrtest_below(n_alphabet), from = hrtest_below(n_alphabet);
         for (uint32_t i = 0; i < size; i++) {
-            body[i] = (unsigned char)alphabet[(from + below(few)) % n_alphabet];
+            body[i] = (unsigned char)alphabet[(from + hrtest_below(few)) % n_alphabet];
         }
         index_slowly(body, size, &want);
-        const size_t steps[] = {0, k % 16 == 0 ? 1 : 64, 1 + below(200)};
+        const size_t steps[] = {0, k % 16 == 0 ? 1 : 64, 1 + hrtest_below(200)};
         for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
             index_in_pieces(hr__json_index_portable, body, size, steps[i], &portable);
             check_equal(&portable, &want);
-            if (has_avx2()) {
+            if (hr__has_avx2()) {
                 index_in_pieces(hr__json_index_avx2, body, size, steps[i], &avx2);
                 check_equal(&avx2, &want);
             }
@@ -150,7 +133,7 @@ HR_CASE(kernels_agree_which_utf8_is_well_formed) {
         index_in_pieces(hr__json_index_portable, body, 128, 0, &portable);
         index_in_pieces(hr__json_index_avx2, body, 128, 0, &avx2);
         n_bad += portable.bad_utf8;
-        HR_CHECK_INT(has_avx2() ? avx2.bad_utf8 : portable.bad_utf8, portable.bad_utf8);
+        HR_CHECK_INT(hr__has_avx2() ? avx2.bad_utf8 : portable.bad_utf8, portable.bad_utf8);
         HR_CHECK_INT(hr__utf8_error(body, 128) != SIZE_MAX, portable.bad_utf8);
     }
     HR_CHECK(n_bad > 40000 && n_bad < 65536);
@@ -173,7 +156,7 @@ HR_CASE(backslashes_before_a_quote_are_counted) {
             index_in_pieces(hr__json_index_portable, body, 320, 0, &portable);
             HR_CHECK_INT(portable.open_string, n % 2);
             HR_CHECK_INT(portable.n_escapes, n / 2 + n % 2);
-            if (has_avx2()) {
+            if (hr__has_avx2()) {
                 index_in_pieces(hr__json_index_avx2, body, 320, 0, &avx2);
                 check_equal(&avx2, &portable);
             }

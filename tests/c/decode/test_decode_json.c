@@ -295,15 +295,6 @@ HR_CASE(cases_fed_in_pieces_are_as_the_whole) {
     hr__json_decoder_free(decoders[1]);
 }
 
-static uint64_t random_state = 88172645463325252u;
-
-static unsigned below(unsigned n) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (unsigned)(random_state >> 33) % n;
-}
-
 static char *generate(char *at, int depth) {
     static const char *const scalars[] = {"null",
                                           "true",
@@ -317,12 +308,12 @@ static char *generate(char *at, int depth) {
                                           "\"\\ud83c\\udf89\"",
                                           "\"\xF0\x9F\x8E\x89\xE6\x97\xA5\"",
                                           " \"long enough that a block ends in it, wherever it starts ............\" "};
-    unsigned kind = depth == 0 ? 2 : below(4);
+    unsigned kind = depth == 0 ? 2 : hrtest_below(4);
     if (kind >= 2) {
-        return at + sprintf(at, "%s", scalars[below(sizeof scalars / sizeof *scalars)]);
+        return at + sprintf(at, "%s", scalars[hrtest_below(sizeof scalars / sizeof *scalars)]);
     }
     *at++ = kind == 0 ? '[' : '{';
-    for (unsigned i = 0, n = below(4); i < n; i++) {
+    for (unsigned i = 0, n = hrtest_below(4); i < n; i++) {
         at += sprintf(at, i != 0 ? ",%s" : "%s", kind == 0 ? "" : "\"k\\\\\":");
         at = generate(at, depth - 1);
     }
@@ -338,7 +329,7 @@ HR_CASE(generated_documents_fed_in_pieces_are_as_the_whole) {
         size_t size = (size_t)(generate(body, 4) - body);
         size = size > 600 ? 600 : size; /* then it is cut */
         if (i % 3 == 0) {
-            body[below((unsigned)size)] = (char)below(256);
+            body[hrtest_below((unsigned)size)] = (char)hrtest_below(256);
         }
         check_every_split(decoders, (hr_str){body, size});
     }
