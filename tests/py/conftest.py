@@ -58,6 +58,14 @@ def api() -> Iterator[Callable[[Callable[[Request], Answer]], Api]]:
         server.close()
 
 
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """An empty folder for files to be read."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def faults() -> Iterator[Faults]:
     """The server that misbehaves on demand."""
@@ -110,6 +118,15 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if any(word in record.getMessage() for word in self.words):
             self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What dlt's logger says."""
+    handler = _Lines("")
+    logging.getLogger("dlt").addHandler(handler)
+    yield handler.lines
+    logging.getLogger("dlt").removeHandler(handler)
 
 
 @pytest.fixture

@@ -1,14 +1,17 @@
-"""How tests of file formats read: a reader over a folder's files, alone or in a pipeline."""
+"""How tests of file formats read: a reader over a folder's files, alone, in a pipeline, or beside dlt's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dlt
+import dlt.sources.filesystem as dlts
 import fsspec
+import headrace
 import headrace.sources.filesystem as files
-from oracle import make_pipeline
+from oracle import assert_equal, make_pipeline
 
 
 def read(reader: Any, folder: Path, glob: str = "*", **options: Any) -> list[Any]:
@@ -27,3 +30,20 @@ def run(module: Any, reader: str, folder: Path, work: Path, glob: str = "*", **o
     made = made(**options) if options else made
     pipeline.run((listed | made).with_name("t"), loader_file_format="parquet")
     return pipeline
+
+
+def both(work: Path, folder: Path, make: Callable[[Any, str, int], Any], runs: int = 1) -> list[dlt.Pipeline]:
+    """The pipelines of dlt and of headrace, equal, after `runs` runs of what `make(module, folder, number of the run)` makes."""
+    pipelines = []
+    for name, module in (("dlt", dlts), ("headrace", files)):
+        pipeline = make_pipeline(work / name, f"{name}_pipeline")
+        for number in range(runs):
+            pipeline.run(make(module, str(folder), number), loader_file_format="parquet")
+        pipelines.append(pipeline)
+    assert_equal(*pipelines)
+    return pipelines
+
+
+def served(pipeline: dlt.Pipeline, name: str) -> Any:
+    """How headrace says it served a resource in the last load."""
+    return headrace.status()[pipeline.last_trace.last_extract_info.loads_ids[-1]]["resources"][name]

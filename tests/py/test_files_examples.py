@@ -1,4 +1,4 @@
-"""The examples under examples/files."""
+"""The examples under examples/files: what they print is what is in their files."""
 
 import os
 import subprocess
@@ -8,11 +8,31 @@ from pathlib import Path
 EXAMPLES = Path(__file__).parents[2] / "examples" / "files"
 
 
+def printed(name, *args, cwd, **environment):
+    """What an example prints."""
+    command = [sys.executable, str(EXAMPLES / name), *map(str, args)]
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 def test_events(tmp_path):
-    command = [sys.executable, str(EXAMPLES / "events.py"), "incoming"]
-    environment = {**os.environ, "DLT_DATA_DIR": str(tmp_path / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
     for times in (1, 2):
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert "('events', 300), ('events__tags', 297), ('users', 10), ('users__roles', 15)" in done.stdout
-        assert ("2024-05-01T01.jsonl, line 101, byte " in done.stdout) == (times == 1)
+        found = printed(
+            "events.py", "incoming", cwd=tmp_path, DLT_DATA_DIR=str(tmp_path / "dlt"), RUNTIME__DLTHUB_TELEMETRY="false"
+        )
+        assert "('events', 300), ('events__tags', 297), ('users', 10), ('users__roles', 15)" in found
+        assert ("2024-05-01T01.jsonl, line 101, byte " in found) == (times == 1)
+
+
+def test_every_format_is_loaded(tmp_path):
+    found = printed("formats.py", tmp_path, cwd=tmp_path)
+    rows = dict(line.split(" ") for line in found.splitlines() if len(line.split(" ")) == 2 and line[-1].isdigit())
+    for name in ("parquet", "orc", "avro", "jsonl", "json"):
+        assert (rows[f"from_{name}"], rows[f"from_{name}__lines"]) == ("2", "3"), name
+    assert (rows["from_xml"], rows["from_xml__line"]) == ("2", "3")
+    assert (rows["from_excel"], rows["from_text"], rows["sounds"], rows["sounds__levels"]) == ("2", "2", "1", "1")
+    assert rows["from_csv"] == "2"
+    assert rows["from_any"] == "16"  # of all but the text

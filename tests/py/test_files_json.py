@@ -5,22 +5,20 @@ import json
 import random
 
 import dlt
-import headrace
 import headrace.sources.filesystem as ours
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from docgen import record
+from files_reading import served
 from headrace import _core
 from headrace._files import ahead
 from oracle import assert_equal, make_pipeline, read_tables
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
+def files(files, monkeypatch):
     monkeypatch.setenv("HEADRACE__WORKERS", "2")
-    folder = tmp_path / "files"
-    folder.mkdir()
-    return folder
+    return files
 
 
 def load(tmp_path, files, name="ours", **options):
@@ -36,10 +34,6 @@ def as_dlt(tmp_path, records):
     pipeline = make_pipeline(tmp_path / "dlt", "by_dlt")
     pipeline.run(dlt.resource(records, name="rows"), loader_file_format="parquet")
     return pipeline
-
-
-def served(pipeline):
-    return headrace.status()[pipeline.last_trace.last_extract_info.loads_ids[-1]]["resources"]["rows"]
 
 
 def orders(first, n):
@@ -58,7 +52,7 @@ def test_lists_and_paths(tmp_path, files, monkeypatch, size):
     (files / "d.json").write_text(json.dumps({"id": 500, "lines": []}))  # one record
     pipeline = load(tmp_path, files)
     assert_equal(as_dlt(tmp_path, [*orders(0, 500), {"id": 500, "lines": []}]), pipeline)
-    assert served(pipeline)["native"] and served(pipeline)["counts"]["files"] == 4
+    assert served(pipeline, "rows")["native"] and served(pipeline, "rows")["counts"]["files"] == 4
     assert [row["id"] for row in read_tables(pipeline)["rows"]] == list(range(501))
 
 
@@ -84,7 +78,7 @@ def test_steps_in_python_get_the_same(tmp_path, files):
     pipeline = make_pipeline(tmp_path, "mapped")
     pipeline.run(reader, loader_file_format="parquet")
     assert_equal(as_dlt(tmp_path, orders(0, 50)), pipeline)
-    assert len(sizes) == 50 and "step in Python" in served(pipeline)["in_python"][0]
+    assert len(sizes) == 50 and "step in Python" in served(pipeline, "rows")["in_python"][0]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +113,10 @@ def test_bad_records_are_skipped(tmp_path, files):
     (files / "a.json").write_text('[{"id": 1}, {"id": tru}, {"id": 3}, {"id": 4,}, {"id": 5}]')
     pipeline = load(tmp_path, files, on_error="skip_row")
     assert [row["id"] for row in read_tables(pipeline)["rows"]] == [1, 3, 5]
-    assert [one["parent"]["place"] for one in served(pipeline)["skipped"]] == ["record 2, byte 11", "record 4, byte 35"]
+    assert [one["parent"]["place"] for one in served(pipeline, "rows")["skipped"]] == [
+        "record 2, byte 11",
+        "record 4, byte 35",
+    ]
 
 
 def test_records_that_dlt_takes(tmp_path, files):

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import dlt
 import dlt.sources.filesystem as dlts
-import headrace
 import headrace.sources.filesystem as ours
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from docgen import record
+from files_reading import both, served
 from headrace._files import ahead, lines, progress
-from oracle import assert_equal, make_pipeline, read_tables
+from oracle import make_pipeline, read_tables
 
 pytestmark = pytest.mark.usefixtures("_fresh")
 
@@ -40,30 +40,6 @@ def orders(first, n):
         }
 
 
-def both(folder, files, make, runs=1):
-    """The pipelines of dlt and of headrace, after `runs` runs of what `make` makes of each one's module."""
-    pipelines = []
-    for name, module in (("dlt", dlts), ("headrace", ours)):
-        pipeline = make_pipeline(folder / name, f"{name}_pipeline")
-        for number in range(runs):
-            pipeline.run(make(module, str(files), number), loader_file_format="parquet")
-        pipelines.append(pipeline)
-    assert_equal(*pipelines)
-    return pipelines
-
-
-def served(pipeline, name="_read_jsonl"):
-    """How headrace says it served the last load."""
-    return headrace.status()[pipeline.last_trace.last_extract_info.loads_ids[-1]]["resources"][name]
-
-
-@pytest.fixture
-def files(tmp_path):
-    folder = tmp_path / "files"
-    folder.mkdir()
-    return folder
-
-
 def plain(module, url, number, glob="*.jsonl"):
     return module.filesystem(url, file_glob=glob) | module.read_jsonl()
 
@@ -75,7 +51,7 @@ def test_tables_are_dlts(tmp_path, files):
     (files / "c.jsonl").write_bytes(b"")
     write(files / "d.jsonl", [{"id": "text", "more": {"deep": [1, 2, [3]]}}, {"id": None}])
     _, pipeline = both(tmp_path, files, plain, runs=2)
-    found = served(pipeline)
+    found = served(pipeline, "_read_jsonl")
     assert found["native"] and not found["in_python"]
     assert found["counts"]["files"] == 4 and found["counts"]["records"] == found["counts"]["rows"] == 402
     ids = [row["id"] for row in read_tables(pipeline)["_read_jsonl"]]
@@ -160,7 +136,7 @@ def test_what_needs_python_falls_back(tmp_path, files, kind):
         return reader
 
     _, pipeline = both(tmp_path, files, make, runs=2)
-    (why,) = served(pipeline)["in_python"]
+    (why,) = served(pipeline, "_read_jsonl")["in_python"]
     assert "records become Python objects" in why
 
 
@@ -188,7 +164,7 @@ def test_a_limit_on_files_and_files_per_page(tmp_path, files, monkeypatch):
         return module.filesystem(url, file_glob="*.jsonl", files_per_page=4).add_limit(3) | module.read_jsonl()
 
     _, pipeline = both(tmp_path, files, make)
-    assert served(pipeline)["counts"]["files"] == 12
+    assert served(pipeline, "_read_jsonl")["counts"]["files"] == 12
 
 
 def test_extract_content_and_incremental_files(tmp_path, files):
@@ -280,7 +256,7 @@ def test_bad_rows_are_skipped_and_told(tmp_path, files):
     assert [row["id"] for row in read_tables(pipeline)["_read_jsonl"]] == sorted_as(
         files, {"a": [0], "b": [1, 3, 5], "c": [6]}
     )
-    found = served(pipeline)
+    found = served(pipeline, "_read_jsonl")
     assert found["counts"]["skipped"] == found["counts"]["left_out"] == 2 and found["counts"]["records"] == 7
     assert [one["parent"]["place"] for one in found["skipped"]] == ["line 2, byte 10", "line 4, byte 40"]
     kept = next(iter(pipeline.state["sources"].values()))["resources"]["_read_jsonl"]["headrace_skipped_files"]
@@ -295,7 +271,7 @@ def test_bad_files_are_skipped_whole_if_they_are_small(tmp_path, files):
     assert [row["id"] for row in read_tables(pipeline)["_read_jsonl"]] == sorted_as(
         files, {"a": [0], "b": [], "c": [6]}
     )
-    (one,) = served(pipeline)["skipped"]
+    (one,) = served(pipeline, "_read_jsonl")["skipped"]
     assert one["parent"]["what"] == "file" and one["parent"]["read"] == 0
 
 
@@ -308,7 +284,7 @@ def test_a_big_bad_file_keeps_what_was_read(tmp_path, files):
     assert [row["id"] for row in read_tables(pipeline)["_read_jsonl"]] == sorted_as(
         files, {"a": [*range(7000)], "b": [9000]}
     )
-    (one,) = served(pipeline)["skipped"]
+    (one,) = served(pipeline, "_read_jsonl")["skipped"]
     assert one["parent"]["read"] == 7000 and one["parent"]["place"].startswith("line 7001, byte ")
 
 
@@ -326,7 +302,7 @@ def test_a_cut_archive(tmp_path, files, on_error):
         return
     pipeline = run_bad(tmp_path, files, on_error)
     n_rows = len(read_tables(pipeline)["_read_jsonl"])
-    (one,) = served(pipeline)["skipped"]
+    (one,) = served(pipeline, "_read_jsonl")["skipped"]
     assert 5000 < n_rows < 15000 and one["parent"]["read"] == n_rows
 
 
@@ -340,7 +316,7 @@ def test_a_file_that_vanished(tmp_path, files):
     pipeline = make_pipeline(tmp_path, "gone")
     pipeline.run(listed | ours.read_jsonl(on_error="skip_file"), loader_file_format="parquet")
     assert [row["id"] for row in read_tables(pipeline)["_read_jsonl"]] == [5, 6, 7, 8, 9]
-    assert "FileNotFoundError" in served(pipeline)["skipped"][0]["error"]
+    assert "FileNotFoundError" in served(pipeline, "_read_jsonl")["skipped"][0]["error"]
 
 
 def test_records_that_dlt_takes(tmp_path, files):
@@ -348,7 +324,7 @@ def test_records_that_dlt_takes(tmp_path, files):
     odd = {"id": 2, "": [{"a": 1}], "n": 6, "lines": [{"x": 1}]}
     write(files / "a.jsonl", [{"id": 1, "n": 5}, odd, {"id": 3, "n": 7}, {**odd, "id": 4}, {"id": 5}])
     _, pipeline = both(tmp_path, files, plain)
-    assert served(pipeline)["counts"]["rows"] == 5
+    assert served(pipeline, "_read_jsonl")["counts"]["rows"] == 5
 
 
 def test_an_unknown_policy_is_told(tmp_path, files):
@@ -361,7 +337,7 @@ def test_a_line_that_is_cut_is_the_bad_one(tmp_path, files):
     (files / "a.jsonl").write_bytes(b'{"id": 1}\n{"id": 2, "x": \n{"id": 3}\n{"id": 4}\n')
     pipeline = run_bad(tmp_path, files, "skip_row")
     assert [row["id"] for row in read_tables(pipeline)["_read_jsonl"]] == [1, 3, 4]
-    (one,) = served(pipeline)["skipped"]
+    (one,) = served(pipeline, "_read_jsonl")["skipped"]
     assert one["parent"]["place"] == "line 2, byte 10"
     assert "expected the rest of the document before the line's end, found byte 0x0a at byte 25" in one["error"]
 

@@ -6,6 +6,7 @@ import json
 import dlt
 import fsspec
 import headrace.sources.filesystem as ours
+import programs
 import pytest
 from dlt.common.configuration.specs import AwsCredentials
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -13,7 +14,8 @@ from headrace._files import stores
 from headrace._files.opened import open_file
 from headrace._files.skips import FileChanged
 from oracle import assert_equal, make_pipeline, read_tables
-from stores import KEY, SECRET, serve
+
+KEY, SECRET = "AKIDEXAMPLE12345", "sk123456secretsecret"
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def s3(folder):
-    with serve("s3", folder.parent) as port:
-        yield f"http://127.0.0.1:{port}"
+    with programs.rclone_s3(folder.parent, KEY, SECRET) as server:
+        yield server.url
 
 
 def credentials(url, secret=SECRET):
@@ -101,25 +103,23 @@ def test_only_new_by_etag(tmp_path, folder, s3):
 
 
 def test_http(tmp_path, folder):
-    with serve("http", folder) as port:
-        url = f"http://127.0.0.1:{port}"
-        remote = load(tmp_path, "http", ours.filesystem(url, file_glob="*.jsonl", fetch_file_info=True))
+    with programs.rclone("http", folder) as server:
+        remote = load(tmp_path, "http", ours.filesystem(server.url, file_glob="*.jsonl", fetch_file_info=True))
     local = load(tmp_path, "local", ours.filesystem(str(folder), file_glob="*.jsonl"))
     assert_equal(local, remote)
 
 
 def test_ftp_which_gives_one_file_at_a_time(tmp_path, folder):
-    with serve("ftp", folder, "--user", "u", "--pass", "p") as port:
-        fs = fsspec.filesystem("ftp", host="127.0.0.1", port=port, username="u", password="p")
+    with programs.rclone("ftp", folder, "--user", "u", "--pass", "p") as server:
+        fs = fsspec.filesystem("ftp", host="127.0.0.1", port=server.port, username="u", password="p")
         remote = load(tmp_path, "ftp", ours.filesystem("ftp:///", fs, file_glob="*.jsonl"))
     assert_equal(load(tmp_path, "local", ours.filesystem(str(folder), file_glob="*.jsonl")), remote)
 
 
 def test_a_store_that_breaks_off(tmp_path, folder):
     few = {"config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1}}
-    with serve("s3", folder.parent) as port:
-        url = f"http://127.0.0.1:{port}"
-        listed = list(ours.filesystem("s3://bucket", credentials(url), file_glob="0*.jsonl", kwargs=few))
+    with programs.rclone_s3(folder.parent, KEY, SECRET) as server:
+        listed = list(ours.filesystem("s3://bucket", credentials(server.url), file_glob="0*.jsonl", kwargs=few))
     listed[0].fsspec.retries = 1
     pipeline = make_pipeline(tmp_path, "broken")
     gone = dlt.resource(lambda: (yield listed), name="listed")

@@ -171,7 +171,9 @@ def real_files():
 
 
 def test_files_of_cpython(tmp_path):
-    for path in real_files():
+    if not (found := real_files()):
+        pytest.skip("this Python came without its test files")
+    for path in found:
         row = row_of(tmp_path, path.read_bytes())
         info = soundfile.info(path)
         assert (row["frames"], row["channels"], row["sample_rate"]) == (info.frames, info.channels, info.samplerate)

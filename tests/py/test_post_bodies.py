@@ -11,6 +11,7 @@ import dlt.sources.rest_api as dlt_rest_api
 import headrace
 import headrace.sources.rest_api as rest_api
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 from oracle import assert_equal, make_pipeline
 from servers import Answer, Request
 from test_rest_api_requests import config
@@ -173,18 +174,24 @@ def test_incremental_and_parents_in_the_body(api: Any, tmp_path: Path, native_on
 
 
 def test_a_post_is_made_again_only_when_told(api: Any, tmp_path: Path) -> None:
-    """A refusal (429) is no doubt; an error of the server may have had an effect."""
+    """A refusal (503) is no doubt; an error of the server (502) may have had an effect."""
     seen: list[int] = []
 
-    def handler(request: Request) -> Answer:
-        seen.append(len(seen))
-        return Answer({"items": [{"id": 1}]}, status=503 if len(seen) == 1 else 200)
+    def run(status: int, **more: Any) -> None:
+        def handler(request: Request) -> Answer:
+            seen.append(len(seen))
+            return Answer({"items": [{"id": 1}]}, status=status if len(seen) == 1 else 200)
 
-    def run(**more: Any) -> None:
         seen.clear()
         endpoint = {"method": "POST", "json": {"q": 1}, "paginator": "single_page", **more}
         source = rest_api.rest_api_source(config(api(handler).url, None, endpoint), name="api")
-        make_pipeline(tmp_path, "again").extract(source)
+        make_pipeline(tmp_path / str(status), "again").extract(source)
 
-    run(retry={"methods": ["GET", "POST"], "backoff": 0.01})
+    told = {"methods": ["GET", "POST"], "backoff": 0.01}
+    run(503, retry=told)
     assert len(seen) == 2
+    run(502, retry=told)
+    assert len(seen) == 2
+    with pytest.raises(PipelineStepFailed, match="502"):
+        run(502, retry={"backoff": 0.01})
+    assert len(seen) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from pathlib import Path
@@ -299,7 +298,7 @@ def test_a_token_stays_with_its_origin(
 )
 @pytest.mark.parametrize("kind", ["bearer", "api_key", "session_login", "several"])
 def test_a_redirect_takes_no_token_to_another_origin(
-    api: Any, tmp_path: Path, native_only: Any, host: str, allowed: Any, has_token: bool, kind: str, caplog: Any
+    api: Any, tmp_path: Path, native_only: Any, host: str, allowed: Any, has_token: bool, kind: str, logged: list[str]
 ) -> None:
     server: Any = None
     asked: list[str] = []
@@ -322,15 +321,11 @@ def test_a_redirect_takes_no_token_to_another_origin(
         "several": {"type": "several", "auths": [key, {"type": "api_key", "name": "X-App", "api_key": "s3cret"}]},
     }[kind]
     client = {"auth": auth, "headers": {"X-Plain": "p"}} | ({"network": {"allowed_hosts": allowed}} if allowed else {})
-    logging.getLogger("dlt").addHandler(caplog.handler)
-    try:
-        assert run(config(server.url, client, {"paginator": "single_page"}), tmp_path) == [1]
-    finally:
-        logging.getLogger("dlt").removeHandler(caplog.handler)
+    assert run(config(server.url, client, {"paginator": "single_page"}), tmp_path) == [1]
     has_token = has_token and (kind != "bearer" or host == "127.0.0.1")  # Authorization: by the rules of requests
     assert ["s3cret" in headers for headers in asked] == [True, has_token]
     assert "X-Plain" in asked[1]
-    assert ("which is asked without credentials" in caplog.text) == (host == "localhost" and not allowed)
+    assert any("which is asked without credentials" in line for line in logged) == (host == "localhost" and not allowed)
 
 
 def test_a_next_link_stays_with_the_allowed_hosts(api: Any, tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from oracle import make_pipeline, read_tables
 
-pytestmark = pytest.mark.skipif(programs.program("rclone") is None, reason="requirements-servers.txt")
-
 KEY, SECRET = "AKIDEXAMPLE", "sk123456secretsecret"
 NAMES = ("plain.json", "a b.json", "é/ü.json", "a+b(1)!*'.json", "x=1&y=2;z@:,$.json", "per%25cent.json")
 

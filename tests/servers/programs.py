@@ -117,10 +117,16 @@ def proxy_py(user: str, password: str) -> Program:
     return Program([sys.executable, "-m", "proxy", *where, "--basic-auth", f"{user}:{password}"], port=port)
 
 
+def rclone(kind: str, folder: Path, *options: str) -> Program:
+    """rclone's server of a kind (http, ftp, ...) over a folder."""
+    port = free_port()
+    where = ["--config", os.devnull, "--addr", f"127.0.0.1:{port}"]
+    return Program([str(program("rclone")), "serve", kind, *where, *options, str(folder)], port=port)
+
+
 def rclone_s3(folder: Path, key: str, secret: str) -> Program:
     """rclone's S3 server over a folder, whose folders are buckets; it checks signatures."""
-    command = [str(program("rclone")), "serve", "s3", "-v", "--config", os.devnull, "--addr", "127.0.0.1:0"]
-    return Program([*command, "--auth-key", f"{key},{secret}", str(folder)], says=r"http://127\.0\.0\.1:(\d+)")
+    return rclone("s3", folder, "--auth-key", f"{key},{secret}")
 
 
 def nginx(folder: Path, server: str, http: str = "") -> Program:
