@@ -231,6 +231,20 @@ def test_other_sources_do_not_load_what_serves_rest_api(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("file_format", ["insert_values", "parquet"])
+def test_normalizing_does_not_load_pandas(tmp_path: Path, file_format: str) -> None:
+    pytest.importorskip("pandas")  # pyarrow imports it for some conversions where it is installed: 0.2 s
+    code = (
+        "import sys, dlt, headrace; headrace.install();"
+        " p = dlt.pipeline('p', pipelines_dir='.', destination='duckdb');"
+        f" p.extract([{{'id': 1, 'at': '2024-01-01T00:00:00Z'}}], table_name='t', loader_file_format='{file_format}');"
+        " p.normalize(); (load,) = headrace.status().values(); assert load['tables']['t']['native'], load;"
+        " assert 'pandas' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
 def test_uninstalled_is_dlts_own(tmp_path: Path) -> None:
     headrace.install()
     headrace.install()

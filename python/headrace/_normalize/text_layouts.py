@@ -10,9 +10,11 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any
 
 import pendulum
@@ -92,7 +94,7 @@ def rows_of(table: pa.Table, types: dict[str, str], keep_nulls: bool) -> list[di
 
 
 def _values(column: pa.ChunkedArray, data_type: str | None) -> list[Any]:
-    values: list[Any] = column.to_pylist()
+    values: list[Any] = _moments(column) if pa.types.is_timestamp(column.type) else column.to_pylist()
     if data_type == "json":
         return [_from_json(value) for value in values]
     if data_type == "timestamp" and _dlt_versions.KEEPS_OFFSETS:  # rows hold pendulum's, which are shown without Z
@@ -100,6 +102,17 @@ def _values(column: pa.ChunkedArray, data_type: str | None) -> list[Any]:
     if data_type in ("decimal", "wei") and column.type == pa.string():
         return [None if value is None else Decimal(value) for value in values]
     return values
+
+
+def _moments(column: pa.ChunkedArray) -> list[Any]:
+    """Timestamps as datetimes. For them `to_pylist` would import pandas, where that is installed, and `cast` imports
+    pyarrow.compute.
+    """
+    if column.type.unit != "us" or column.type.tz not in (None, "UTC"):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    start = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc if column.type.tz else None)
+    numbers = [number for chunk in column.chunks for number in chunk.view(pa.int64()).to_pylist()]
+    return [None if number is None else start + datetime.timedelta(microseconds=number) for number in numbers]
 
 
 def _from_json(text: str | None) -> Any:
@@ -132,15 +145,39 @@ def _edge_values(layout: _core.TextLayout) -> pa.Table:
         "timestamp": (pa.timestamp("us", tz="UTC"), moments),
         "date": (pa.date32(), [0, -1, -719162, 2932896, None]),
         "time": (pa.time64("us"), [0, 1, 86399999999, None]),
-        "decimal": (pa.decimal128(38, 9), [Decimal(text) for text in ("0", "1.5", "-0.000000001", "9" * 29)] + [None]),
+        "decimal": (pa.decimal128(38, 9), [0, 1_500_000_000, -1, (10**29 - 1) * 10**9, None]),
         "binary": (pa.binary(), [b"", b"a", b"ab", b"abc", b"abcd", None]),
     }
     if layout["refused"]:
         of_type["json"] = (pa.string(), ["[]", "{}", "[1]", None])
     wanted = [name for name in of_type if name in layout["cells"]]
     n_rows = max(len(of_type[name][1]) for name in wanted)
-    columns = [pa.array((of_type[name][1] * n_rows)[:n_rows], type=of_type[name][0]) for name in wanted]
+    columns = [_array(of_type[name][0], (of_type[name][1] * n_rows)[:n_rows]) for name in wanted]
     return pa.table(columns, names=wanted)
+
+
+def _array(arrow_type: pa.DataType, values: list[Any]) -> pa.Array:
+    """The values (texts, bytes, bools, floats, else scaled integers) as an array. `pa.array` would import pandas where
+    that is installed, which takes longer than all else of a small load.
+    """
+    has_text = pa.types.is_string(arrow_type) or pa.types.is_binary(arrow_type)
+    texts = [value.encode() if isinstance(value, str) else value or b"" for value in values] if has_text else []
+    if has_text:
+        buffers = [struct.pack(f"={len(texts) + 1}i", *accumulate(map(len, texts), initial=0)), b"".join(texts)]
+    elif pa.types.is_boolean(arrow_type):
+        buffers = [_bits(values)]
+    elif pa.types.is_floating(arrow_type):
+        buffers = [struct.pack(f"={len(values)}d", *(0.0 if value is None else value for value in values))]
+    else:
+        width = arrow_type.bit_width // 8
+        buffers = [b"".join((value or 0).to_bytes(width, "little", signed=True) for value in values)]
+    validity = _bits([value is not None for value in values])
+    return pa.Array.from_buffers(arrow_type, len(values), [pa.py_buffer(buffer) for buffer in (validity, *buffers)])
+
+
+def _bits(values: list[Any]) -> bytes:
+    """A bit a value, the first the lowest."""
+    return sum(bool(value) << index for index, value in enumerate(values)).to_bytes(-(-len(values) // 8), "little")
 
 
 def check(writer: DataWriter, dlts: type[DataWriter], layout: _core.TextLayout) -> None:
