@@ -9,8 +9,14 @@ from dlt.common.schema.exceptions import CannotCoerceNullException
 
 from headrace import _core
 
-_SECRET = re.compile(
-    r"(?i)(^|[&;])([^=&;]*(?:key|token|secret|password|passwd|pwd|sig|signature|auth|code|credential)[^=&;]*)=[^&;]*"
+_NAMES = "key|token|secret|password|passwd|pwd|sig|signature|auth|code|credential"  # of parameters of a URL
+_SECRET = re.compile(rf"(?i)(^|[&;])([^=&;]*(?:{_NAMES})[^=&;]*)=[^&;]*")
+_MOST_TEXT = 4096  # characters of others that are shown
+_END = r"\s\"'<>)\]"  # of a URL in a text
+_IN_TEXT = re.compile(rf"(?i)([?&;]|\\u0026)([^=&;?\\{_END}]*(?:{_NAMES})[^=&;?\\{_END}]*)=[^&;\\{_END}]*")
+_USER = re.compile(rf"(?i)([a-z][a-z0-9+.-]*://)[^/{_END}]*@")
+_MEMBER = re.compile(  # of a JSON object
+    r"""(?i)("[^"]*(?:token|secret|passw|pwd|credential|signature|(?:api|access|private)[_-]?key)[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*("|$)"""
 )
 
 
@@ -20,6 +26,21 @@ def mask_url(url: str) -> str:
     netloc = parts.netloc.rpartition("@")[2]
     query = _SECRET.sub(r"\1\2=***", parts.query)
     return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+def mask_text(text: str) -> str:
+    """A text of others (an answer's, an error of requests) without what looks like secrets: in URLs, as a member of JSON."""
+    text = text[:_MOST_TEXT]
+    return _MEMBER.sub(r'\1"***"', _IN_TEXT.sub(r"\1\2=***", _USER.sub(r"\1", text)))
+
+
+def mask_error(error: BaseException) -> BaseException:
+    """The error of requests or urllib3, without secrets in its text, which may have a URL; then what it came from is dropped."""
+    text = str(error)
+    if (masked := mask_text(text)) != text:
+        error.args = (masked,)
+        error.__cause__ = error.__context__ = None
+    return error
 
 
 class HeadraceError(DltException):

@@ -155,6 +155,31 @@ def test_a_failed_job_fails_with_its_text(api: Any, tmp_path: Path) -> None:
     assert ": quota used up" in text
 
 
+SIGNED = "https://store.example/x?X-Amz-Credential=AK1&X-Amz-Signature=5ecret"
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({"state": {"status": "Error", "see": SIGNED, "access_token": "5ecret"}}, {"error": None}),
+        ({"state": {"status": "Error", "message": f"not written: {SIGNED}"}}, {}),
+        ({"state": {"status": "Done", "at": SIGNED}}, {"download": {"url": "urls"}}),
+        ({"state": {"status": "Done", "at": [SIGNED, 1]}}, {"download": {"url": "at"}}),
+        ({"created": {"status": "x", "at": SIGNED}}, {}),
+    ],
+    ids=["failed", "failed_with_text", "no_urls", "wrong_urls", "no_id"],
+)
+def test_a_jobs_answer_is_shown_without_signatures(
+    api: Any, tmp_path: Path, options: dict[str, Any], change: dict[str, Any]
+) -> None:
+    job = {key: value for key, value in {**JOB, **change}.items() if value is not None}
+    with pytest.raises(PipelineStepFailed) as caught:
+        run(tmp_path, config(api(Jobs(**options)).url, job))
+    text = str(caught.value)
+    assert "5ecret" not in text and "AK1" not in text
+    assert "X-Amz-Credential=***&X-Amz-Signature=***" in text
+
+
 def test_a_job_that_takes_too_long(api: Any, tmp_path: Path) -> None:
     server = api(Jobs(state={"status": "waiting"}))
     job = {**JOB, "poll": {"every": 0.01, "max": 0.02, "timeout": 0.2}}

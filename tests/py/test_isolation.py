@@ -9,6 +9,7 @@ import dlt
 import headrace
 import headrace.sources.rest_api as rest_api
 import pytest
+import requests
 from dlt.pipeline.exceptions import PipelineStepFailed
 from oracle import make_pipeline, read_tables
 from servers import Answer, Request
@@ -72,6 +73,17 @@ def children_of(*parents: int) -> list[int]:
 
 def state(pipeline: dlt.Pipeline, resource: str) -> Any:
     return pipeline.state.get("sources", {}).get("api", {}).get("resources", {}).get(resource, {})
+
+
+def test_keys_of_a_url_are_not_in_the_state(tmp_path: Path, logged: list[str]) -> None:
+    """requests' own texts have the URL; the state goes to the destination."""
+    made = config("http://127.0.0.1:9", "skip_resource")
+    made["client"]["session"] = requests.Session()
+    made["resources"][0]["endpoint"]["params"] = {"api_key": "5ecret", "q": 1}
+    pipeline = make_pipeline(tmp_path, "p")
+    (left,) = run(pipeline, made, "parents")["parents"]["skipped"]
+    assert "/parents?api_key=***&q=1" in left["error"] and left["url"].endswith("/parents?api_key=***&q=1")
+    assert "5ecret" not in str(state(pipeline, "parents")) + " ".join(logged)
 
 
 @pytest.mark.parametrize("kind", ["broken", "cut"])

@@ -26,7 +26,7 @@ from dlt.common.exceptions import TerminalException, TransientException
 from dlt.common.schema.exceptions import CannotCoerceNullException
 from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
-from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_url
+from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_text, mask_url
 from oracle import make_pipeline, read_tables, run_both
 from requests import HTTPError
 from servers import Answer, Request
@@ -309,6 +309,28 @@ def test_a_record_that_does_not_fit_names_record_and_column(api: Any, tmp_path: 
 def test_secrets_are_masked() -> None:
     url = "https://user:pw@h.example:8/a?page=1&access_token=abc&apikey=d&X-Amz-Signature=e&q=f#frag"
     assert mask_url(url) == "https://h.example:8/a?page=1&access_token=***&apikey=***&X-Amz-Signature=***&q=f"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no such host", "no such host"),
+        (
+            "Max retries exceeded with url: /events?api_key=abc&x=1 (Caused by X('reset'))",
+            "Max retries exceeded with url: /events?api_key=***&x=1 (Caused by X('reset'))",
+        ),
+        (
+            '{"files": ["https://b/x?X-Amz-Signature=00ff&n=1"], "error_code": "E1", "upload_token": "t\\"x"}',
+            '{"files": ["https://b/x?X-Amz-Signature=***&n=1"], "error_code": "E1", "upload_token": "***"}',
+        ),
+        ("https://me:pw@h/a?q=1 and https://h/b@c", "https://h/a?q=1 and https://h/b@c"),
+        (r'"https:\/\/h/?a=1\u0026sig=ab%3D"', r'"https:\/\/h/?a=1\u0026sig=***"'),
+        ('{"password": "cut off he', '{"password": "***"'),
+    ],
+    ids=["plain", "urllib3", "json", "user", "escaped", "cut"],
+)
+def test_secrets_in_texts_of_others_are_masked(text: str, shown: str) -> None:
+    assert mask_text(text) == shown
 
 
 def test_connection_reset_in_mid_body(raw_server: Any, tmp_path: Path, monkeypatch: Any) -> None:

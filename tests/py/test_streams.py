@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -176,6 +177,19 @@ def test_a_stream_that_brings_nothing_fails(streams: Any, tmp_path: Path) -> Non
     with pytest.raises(PipelineStepFailed, match="2 connections in a row brought nothing"):
         run(make_pipeline(tmp_path, "events"), source(server.url, stream))
     assert len(server.requests) == 2
+
+
+def test_keys_of_a_url_are_not_shown(tmp_path: Path, logged: list[str], monkeypatch: Any, caplog: Any) -> None:
+    """requests' own texts have the URL."""
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
+    caplog.set_level("INFO", logger="dlt")
+    stream = {"format": "sse", "stop_after": "1 rows", "reconnect": {"attempts": 2, "delay": 0.01}}
+    made = source("http://127.0.0.1:9", stream, params={"api_key": "5ecret", "q": 1})
+    with pytest.raises(PipelineStepFailed) as caught:
+        run(make_pipeline(tmp_path, "events"), made)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "/events?api_key=***&q=1" in told and any("the stream ended (" in line for line in logged)
+    assert "5ecret" not in told + " ".join(logged)
 
 
 def test_lines_until_their_end(streams: Any, tmp_path: Path, native_only: Any) -> None:

@@ -23,7 +23,7 @@ from headrace import _core
 from headrace._rest_api.chain import Chain
 from headrace._rest_api.job_rules import FIELD, Place
 from headrace._rest_api.request import NativeResponse, may_have_credentials, origin_of, without_credentials
-from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_url, page_error
+from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_text, mask_url, page_error
 
 if TYPE_CHECKING:
     from headrace._rest_api.job import Job
@@ -107,7 +107,7 @@ class JobChain(Chain):
             return json.loads(body) if body.strip() else None
         except ValueError as error:
             raise ResourceFailed(
-                f"{self._where(response.url)}: expected the state of a job as JSON, found {body[:60]!r}: {error}"
+                f"{self._where(response.url)}: expected the state of a job as JSON, found {mask_text(repr(body[:60]))}: {error}"
             ) from None
 
     def _is_done(self, response: NativeResponse, answer: Any, is_first: bool) -> bool:
@@ -119,12 +119,9 @@ class JobChain(Chain):
         state = self._state.lower() if found else ""
         if state in rules.failed:
             told = jsonpath.find_values(rules.error, answer) if rules.error else [answer]
-            shown = (
-                told[0] if told and isinstance(told[0], str) else json.dumps(told[0] if told else answer, default=str)
-            )
             raise ResourceFailed(
                 f"{self._where(response.url)}: the job ended in state `{self._state}` after"
-                f" {time.monotonic() - self._began:.0f} s: {shown[:_SHOWN]}"
+                f" {time.monotonic() - self._began:.0f} s: {_shown(told[0] if told else answer)}"
             )
         if rules.done:
             return state in rules.done
@@ -172,11 +169,7 @@ class JobChain(Chain):
         urls = found[0] if len(found) == 1 and isinstance(found[0], list) else found
         is_none = not urls and (not found or key != "job.download")
         if is_none or not all(isinstance(url, str) and url for url in urls):
-            shown = (
-                json.dumps(urls, default=str)[:100]
-                if found
-                else f"nothing in {json.dumps(answer, default=str)[:_SHOWN]}"
-            )
+            shown = _shown(urls, 100) if found else f"nothing in {_shown(answer)}"
             raise ResourceFailed(
                 f"{self._where(response.url)}: expected URLs at `{key}.url` ({place.url}), found {shown}"
             )
@@ -191,9 +184,8 @@ class JobChain(Chain):
             found = jsonpath.find_values(path, one) if one is not None else []
             if found and found[0] is not None and not isinstance(found[0], (dict, list)):
                 return found[0]
-        shown = json.dumps(answer, default=str)[:_SHOWN]
         raise ResourceFailed(
-            f"{self._where(response.url)}: expected a value at `{path}` for `{key}.path`, found none in {shown}"
+            f"{self._where(response.url)}: expected a value at `{path}` for `{key}.path`, found none in {_shown(answer)}"
         )
 
     def _request(self, url: str) -> requests.Request:
@@ -245,6 +237,11 @@ class Download(Chain):
                 self.start()
             except Exception as error:
                 self.job.failed(self, error)
+
+
+def _shown(value: Any, most: int = _SHOWN) -> str:
+    """What a job says, for an error: its answers have signed URLs."""
+    return mask_text(value if isinstance(value, str) else json.dumps(value, default=str))[:most]
 
 
 def _retry_after(value: str | None) -> float | None:

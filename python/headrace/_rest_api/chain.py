@@ -38,7 +38,7 @@ from headrace._rest_api.request import (
     origin_of,
     without_credentials,
 )
-from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_url, page_error
+from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_error, mask_url, page_error
 
 if TYPE_CHECKING:
     from headrace._rest_api.job import Job
@@ -202,7 +202,9 @@ class Chain:
             self._handle(page, prepared)
 
     def told(self, error: BaseException, number: int, url: str | None = None, attempts: int = 1) -> BaseException:
-        """The error of a page, with its place in a note."""
+        """The error of a page without secrets, with its place in a note."""
+        if isinstance(error, requests.RequestException):
+            mask_error(error)
         if isinstance(error, requests.RequestException) and hasattr(error, "add_note"):  # Python 3.11
             tried = f" ({attempts} attempts)" if attempts > 1 else ""
             prepared = self._sent.get(number)

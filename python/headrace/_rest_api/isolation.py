@@ -14,7 +14,7 @@ from dlt.common.configuration.specs.config_section_context import ConfigSectionC
 from dlt.common.pipeline import StateInjectableContext
 
 from headrace import _core
-from headrace.exceptions import HeadraceError
+from headrace.exceptions import HeadraceError, mask_text
 
 STATE_KEY = "headrace_skipped"  # in dlt's state of the resource
 MOST_SKIPPED = 1000  # parents of a resource in a run; more are an error
@@ -48,7 +48,7 @@ def may_skip(error: BaseException) -> bool:
 
 def skipped(parent: Any, url: str, error: BaseException) -> Skipped:
     """A record of what is left out."""
-    text = str(error)
+    text = mask_text(str(error))
     again = (
         "the next run asks for it first" if parent is not None else "the next run asks for it: its state is as before"
     )

@@ -28,7 +28,7 @@ from headrace._rest_api.chain import Chain
 from headrace._rest_api.completeness import Unwatched
 from headrace._rest_api.request import NativeResponse
 from headrace._rest_api.stream_rules import Limits, StreamRules
-from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_url
+from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_text, mask_url
 
 if TYPE_CHECKING:
     from headrace._rest_api.job import Job
@@ -134,9 +134,8 @@ class Connection:
                         f"fetch: resource `{self._name}`: {n_failed} connections in a row brought nothing. Raise"
                         " stream.reconnect.attempts if the stream may be silent for so long."
                     )
-                logger.info(
-                    f"headrace: resource `{self._name}`: the stream ended ({failure or 'by the server'}): again"
-                )
+                why = mask_text(str(failure or "by the server"))
+                logger.info(f"headrace: resource `{self._name}`: the stream ended ({why}): again")
                 with self.changed:
                     self.changed.wait_for(
                         lambda: self._is_closed, min(self._retry_s * 2 ** max(0, n_failed - 1), _MOST_WAIT_S)
@@ -382,14 +381,16 @@ class StreamChain(Chain):
         """The stream has broken for good. What came before stays; the next run says it if it can go on no more."""
         if self._rows == 0:
             raise self._told(error)
-        self.job.say(f"{mask_url(self.url)}: the stream broke after {self._rows} rows of this run: {error}")
+        self.job.say(
+            f"{mask_url(self.url)}: the stream broke after {self._rows} rows of this run: {mask_text(str(error))}"
+        )
 
     def _told(self, error: BaseException) -> BaseException:
         if isinstance(error, requests.RequestException):
             self.told(error, 0, self.url)
         elif isinstance(error, (OSError, Urllib3Error)):
             return ResourceFailedTransient(
-                f"fetch: resource `{self.job.name}`, {mask_url(self.url)}: the stream broke: {error}"
+                f"fetch: resource `{self.job.name}`, {mask_url(self.url)}: the stream broke: {mask_text(str(error))}"
             )
         return error
 
