@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -17,6 +18,8 @@ import pytest
 import requests
 from dlt.common.configuration import configspec
 from dlt.sources.helpers.rest_client.auth import AuthConfigBase
+from dlt.sources.helpers.rest_client.client import RESTClient
+from headrace._rest_api.sessions import Sessions
 from oracle import assert_equal, make_pipeline, read_tables
 from requests.adapters import HTTPAdapter
 from servers import Answer, Request
@@ -378,3 +381,17 @@ def test_a_session_that_cannot_connect(tmp_path: Path) -> None:
     pipeline = make_pipeline(tmp_path, "failing")
     with pytest.raises(Exception, match="refused"):
         pipeline.run(rest_api.rest_api_source(made, name="api"))
+
+
+def test_a_request_that_is_to_be_made_later_ends_with_its_run(tmp_path: Path) -> None:
+    client = RESTClient("http://127.0.0.1:9", session=requests.Session())
+    answers: list[Any] = []
+    sessions = Sessions()
+    request = requests.Request("GET", "http://127.0.0.1:9/items")
+    sessions.ask(client, request, False, answers.append, delay_s=600)
+    (timer,) = [thread for thread in threading.enumerate() if thread.name == "headrace-session-delay"]
+    sessions.close()
+    timer.join(20)
+    assert not timer.is_alive()
+    sessions.ask(client, request, False, answers.append)  # as a timer that is late would
+    assert sessions._pools == {} and answers == []

@@ -110,17 +110,9 @@ class Run:
         job = chain.job
         job.note_origin(tag, prepared.url or "", number)
         if isinstance(prepared, Unsent):
-            made = prepared.made
-
-            def ask() -> None:
-                self.sessions.ask(job.client, made, job.is_parallel, lambda found: self._answer(tag, found))
-
-            if delay_ms:
-                timer = threading.Timer(delay_ms / 1000, ask)
-                timer.daemon = True
-                timer.start()
-            else:
-                ask()
+            self.sessions.ask(
+                job.client, prepared.made, job.is_parallel, lambda found: self._answer(tag, found), delay_ms / 1000
+            )
         else:
             self.engine.submit(
                 chain.stream(number), tag, *job.sender.arguments(prepared), delay_ms=delay_ms, more=self._is_busy

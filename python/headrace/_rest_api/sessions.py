@@ -57,6 +57,8 @@ class Sessions:
 
     def __init__(self) -> None:
         self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._timers: set[threading.Timer] = set()  # of requests that are to be made later
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def ask(
@@ -65,9 +67,19 @@ class Sessions:
         request: requests.Request,
         is_parallel: bool,
         done: Callable[[requests.Response | BaseException], None],
+        delay_s: float = 0,
     ) -> None:
-        """Sends the request on a thread; `done` gets the answer there, its body read, or what was raised."""
+        """Sends the request on a thread, not before `delay_s`; `done` gets the answer there, its body read, or what was raised."""
         with self._lock:
+            self._timers.discard(threading.current_thread())  # when a timer calls
+            if self._is_closed:
+                return
+            if delay_s > 0:
+                timer = threading.Timer(delay_s, self.ask, (client, request, is_parallel, done))
+                timer.name, timer.daemon = "headrace-session-delay", True
+                self._timers.add(timer)
+                timer.start()
+                return
             key = id(client.session)
             pool = self._pools.get(key)
             if pool is None:
@@ -78,6 +90,10 @@ class Sessions:
     def close(self) -> None:
         """Drops what was not sent yet."""
         with self._lock:
+            self._is_closed = True
+            for timer in self._timers:
+                timer.cancel()
+            self._timers.clear()
             for pool in self._pools.values():
                 pool.shutdown(wait=False, cancel_futures=True)
             self._pools.clear()
