@@ -39,6 +39,7 @@ _GRANTS = {
     "device_code": "urn:ietf:params:oauth:grant-type:device_code",
 }
 _JWT_LIFE_S = 300
+_MOST_S = 1e9  # that an answer may say
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -74,6 +75,15 @@ class _TokenHolder(AuthConfigBase):
         value, life = self._obtain()
         self._value = value
         self._ends_at = None if life is None else time.time() + life - min(float(self.renew_before), life / 10)
+
+
+def _seconds(value: Any, default: float) -> float:
+    """Of an answer; the default where it says none."""
+    try:
+        found = float(default if value is None or value == "" else value)
+    except (TypeError, ValueError):
+        return default
+    return min(found, _MOST_S) if found >= 0 else default
 
 
 def _text(value: str | bytes) -> str:
@@ -197,7 +207,7 @@ class OAuth2(_TokenHolder):
             answer = self._ask(self._fields())
         if not answer.get("access_token"):
             raise AuthenticationFailed(f"auth: the answer of {mask_url(self.token_url)} has no access_token")
-        return str(answer["access_token"]), float(answer.get("expires_in") or self.default_lifetime)
+        return str(answer["access_token"]), _seconds(answer.get("expires_in") or None, self.default_lifetime)
 
     def _with_refresh(self, store: TokenStore) -> Any:
         refresh = store.read() or self.refresh_token
@@ -233,7 +243,8 @@ class OAuth2(_TokenHolder):
             if self.client_auth == "post":
                 data["client_secret"] = self.client_secret
         data = {name: value for name, value in data.items() if value is not None}
-        return _post(url or self.token_url, f"grant {self.grant}", data=data, **options)[0]
+        body = _post(url or self.token_url, f"grant {self.grant}", data=data, **options)[0]
+        return body if isinstance(body, dict) else {}
 
     def _signed(self, issuer: str | None, subject: str | None) -> str:
         try:
@@ -263,10 +274,16 @@ class OAuth2(_TokenHolder):
         """Shows an address and a code, and waits until somebody has entered it there."""
         assert self.device_url is not None
         started = self._ask({}, self.device_url)
-        link = started.get("verification_uri_complete") or started["verification_uri"]
+        link = started.get("verification_uri_complete") or started.get("verification_uri")
+        given = {"verification_uri": link, **{name: started.get(name) for name in ("user_code", "device_code")}}
+        if missing := [name for name, value in given.items() if not value]:
+            raise AuthenticationFailed(
+                f"auth: the answer of {mask_url(self.device_url)} has no {', '.join(missing)}: is device_url where device codes"
+                " are given?"
+            )
         print(f"To give this pipeline access, open {link} and enter the code {started['user_code']}", file=sys.stderr)
-        interval = float(started.get("interval", 5))
-        ends_at = time.time() + float(started.get("expires_in", 600))
+        interval = _seconds(started.get("interval"), 5)
+        ends_at = time.time() + _seconds(started.get("expires_in"), 600)
         while time.time() < ends_at:
             time.sleep(interval)
             try:

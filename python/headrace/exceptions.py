@@ -76,8 +76,6 @@ class AuthenticationUnreachable(HeadraceError, TransientException):
 
 
 _ADVICE = {
-    "SYNTAX": "the answer is not the JSON that was expected: look at it with curl; the data may be behind a login, or the"
-    " body was cut",
     "ENCODING": "the answer's text is not in the encoding that it declares",
     "NETWORK": "the API or the way to it may be down: run again later; [runtime] request_max_attempts and"
     " request_backoff_factor say how often and how fast it is tried again",
@@ -97,7 +95,15 @@ _LIMITS = {  # by a word of the message: limits that can be raised
 }
 
 
-def _advice(error: _core.Error) -> str | None:
+_FORMATS = {"json": "JSON", "jsonl": "JSON lines", "csv": "CSV", "xml": "XML"}
+
+
+def _advice(error: _core.Error, kind: str | None) -> str | None:
+    if error.code == "SYNTAX" and kind is not None:
+        return (
+            f"the answer is not the {_FORMATS[kind]} that was expected: look at it with curl; the data may be behind a login, or"
+            " the body was cut"
+        )
     if error.code == "LIMIT":
         return next((advice for word, advice in _LIMITS.items() if word in str(error)), None)
     if error.code == "NETWORK" and not error.retriable:
@@ -115,9 +121,16 @@ def engine_error(code: str, message: str) -> _core.Error:
 
 
 def page_error(
-    error: _core.Error, *, resource: str, schema_name: str, url: str | None, page: int | None, attempts: int = 1
+    error: _core.Error,
+    *,
+    resource: str,
+    schema_name: str,
+    url: str | None,
+    page: int | None,
+    attempts: int = 1,
+    kind: str | None = None,
 ) -> Exception:
-    """The exception for an engine error, with its place in words."""
+    """The exception for an engine error, with its place in words. `kind`: the format that an API's answer should have."""
     if error.code == "NULL_VALUE" and error.table and error.column:
         null_error = CannotCoerceNullException(schema_name, error.table, error.column)
         where = _where(error, resource, url, page)
@@ -131,7 +144,7 @@ def page_error(
         text += f" [table `{error.table}`" + (f", column `{error.column}`" if error.column else "") + "]"
     if attempts > 1:
         text += f" ({attempts} attempts)"
-    if advice := _advice(error):
+    if advice := _advice(error, kind):
         text += f". {advice[0].upper()}{advice[1:]}."
     cls = ResourceFailedTransient if error.retriable else ResourceFailed
     return cls(text)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -235,8 +237,12 @@ def test_answers_without_what_is_needed(api: Any, tmp_path: Path, name: str) -> 
 def test_errors_of_the_server(api: Any, tmp_path: Path, path: str, status: int) -> None:
     jobs = Jobs()
     server = api(lambda r: Answer({"no": 1}, status=status) if r.path == path else jobs(r))
-    with pytest.raises(PipelineStepFailed, match=str(status)):
+    with pytest.raises(PipelineStepFailed, match=str(status)) as caught:
         run(tmp_path, config(server.url, {**JOB, "status": {}}))
+    if sys.version_info >= (3, 11):
+        told = "".join(traceback.format_exception(caught.value))
+        is_page = path.startswith("/results")
+        assert f"fetch: resource `items`, {server.url}{path}{', page 0' if is_page else ''}\n" in told
 
 
 def test_a_state_that_is_no_json(api: Any, tmp_path: Path) -> None:
@@ -255,6 +261,7 @@ def test_a_state_that_is_no_json(api: Any, tmp_path: Path) -> None:
         ({"status": {"path": "x/{[}"}}, {}, "job.status.path` must be a jsonpath, not '['"),
         ({"done": {"a": 1}}, {}, "job.done` must be a state or a list of states"),
         ({"poll": {"every": 0}}, {}, "job.poll.every` must be a number of at least 0.01, not 0"),
+        ({"poll": {"every": 2e9}}, {}, "job.poll.every` must be a number of at most 1e+09, not 2000000000.0"),
         ({"pool": {}}, {}, "job.pool` is not known. Known are: create, status"),
         ({"create": {"path": "x"}}, {}, "`path` stands in the endpoint and in"),
         ({}, {"graphql": {"query": "{ a }"}}, "may have one of graphql, job, stream, not graphql and job"),

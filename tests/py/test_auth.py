@@ -300,6 +300,38 @@ def test_a_refresh_token_that_is_refused_is_told(api: Any, tmp_path: Path) -> No
     assert "refresh-9" not in text and "s3cr" not in text and "abc" not in text
 
 
+@pytest.mark.parametrize("answer", [{"user_code": "ABCD"}, ["no"]], ids=["member", "list"])
+def test_an_answer_without_a_device_code_is_told(api: Any, tmp_path: Path, answer: Any) -> None:
+    url = api(lambda request: Answer(answer)).url
+    given = {"type": "oauth2", "grant": "device_code", "client_id": "me", "token_store": str(tmp_path / "t")}
+    urls = {"token_url": f"{url}/token", "device_url": f"{url}/device?key=5ecret"}
+    with pytest.raises(PipelineStepFailed) as caught:
+        load(tmp_path, config(url, {**given, **urls}))
+    text = str(caught.value)
+    assert f"auth: the answer of {url}/device?key=*** has no verification_uri, " in text
+    assert "is device_url where device codes are given?" in text
+
+
+def test_a_token_store_that_cannot_be_written_is_told(api: Any, tmp_path: Path) -> None:
+    url = api(Server()).url
+    (tmp_path / "file").write_text("")
+    store = str(tmp_path / "file" / "t.json")  # below a file: not even for root
+    given = {"type": "oauth2", "grant": "refresh_token", "refresh_token": "refresh-0", "token_store": store}
+    with pytest.raises(PipelineStepFailed) as caught:
+        load(tmp_path, config(url, {**given, "token_url": f"{url}/token", **CLIENT}))
+    assert f"auth: the refresh token cannot be kept in {store}: " in str(caught.value)
+    assert "Set token_store to a file or folder that can be written" in str(caught.value)
+
+
+@pytest.mark.parametrize("said", ["soon", -1, "1e999"])
+def test_times_that_are_none_are_as_if_not_said(api: Any, tmp_path: Path, said: Any) -> None:
+    server = Server()
+    server.life = said
+    url = api(server).url
+    assert load(tmp_path, config(url, {"type": "oauth2", "token_url": f"{url}/token", **CLIENT})) == ALL
+    assert server.n_tokens == 1
+
+
 def test_device_code(api: Any, tmp_path: Path, capsys: Any, native_only: Any) -> None:
     server = Server()
     server.pending = 2

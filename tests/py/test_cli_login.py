@@ -83,6 +83,12 @@ def test_no_refresh_token_is_status_1(api: Any, tmp_path: Path, capsys: Any) -> 
     assert "gave access, but no refresh token for later runs: the scope `offline_access`" in capsys.readouterr().err
 
 
+def test_a_store_that_cannot_be_written_is_status_1(api: Any, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "file").write_text("")
+    assert headrace.cli.main(arguments(api(Server()).url, tmp_path / "file" / "t.json")) == 1
+    assert "headrace login: auth: the refresh token cannot be kept in" in capsys.readouterr().err
+
+
 def test_wrong_arguments_are_status_2(capsys: Any) -> None:
     for wrong in ([], ["login", "--client-auth"], ["logon"]):
         with pytest.raises(SystemExit) as caught:

@@ -234,6 +234,20 @@ def test_errors_of_the_server_stay_errors(api: Any, tmp_path: Path) -> None:
             run(tmp_path, config(api(lambda r: Answer({"no": 1}, status=404)).url, response=response))
 
 
+@pytest.mark.parametrize(
+    ("response", "body", "named"),
+    [
+        ("csv", b"a,b\n1,2,3\n", "CSV"),
+        ("xml", b"<a><b></a>", "XML"),
+        ("jsonl", b"{]\n", "JSON lines"),
+        ("json", b"{]\n", "JSON"),
+    ],
+)
+def test_what_was_expected_is_named(api: Any, tmp_path: Path, response: str, body: bytes, named: str) -> None:
+    with pytest.raises(PipelineStepFailed, match=f"The answer is not the {named} that was expected: look at it"):
+        run(tmp_path, config(api(lambda r: Answer(body)).url, response=response))
+
+
 def test_response_actions_see_the_body_as_it_came(api: Any, tmp_path: Path) -> None:
     seen: list[bytes] = []
 
@@ -303,7 +317,10 @@ def test_csv_rules(rules: dict[str, Any], body: bytes, expected: list[Any]) -> N
         ({"format": "jsonl", "csv": {}}, "endpoint.response.csv` is for `format: csv`, not jsonl"),
         ({"format": "csv", "csv": {"delimiter": ";;"}}, "csv.delimiter` must be one ASCII character, not ';;'"),
         ({"format": "csv", "csv": {"header": False}}, "csv.header` must be true (the first row) or a list of names"),
-        ({"format": "csv", "csv": {"encoding": "utf-99"}}, "csv.encoding` is not known: 'utf-99'"),
+        (
+            {"format": "csv", "csv": {"encoding": "utf-99"}},
+            "csv.encoding` is not known: 'utf-99'. It must be one of Python's",
+        ),
         ({"format": "csv", "csv": ["a"]}, "csv` must be a dictionary, not list"),
     ],
 )

@@ -23,7 +23,7 @@ from headrace import _core
 from headrace._rest_api.chain import Chain
 from headrace._rest_api.job_rules import FIELD, Place
 from headrace._rest_api.request import NativeResponse, may_have_credentials, origin_of, without_credentials
-from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_text, mask_url, page_error
+from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_text, mask_url
 
 if TYPE_CHECKING:
     from headrace._rest_api.job import Job
@@ -74,8 +74,7 @@ class JobChain(Chain):
         prepared = self._sent[_CONTROL]
         response = self._response(number, page, prepared)
         if page.error is not None:
-            names = {"resource": self.job.name, "schema_name": self.job.schema_name}
-            raise page_error(page.error, **names, url=prepared.url, page=None, attempts=page.attempts)
+            raise self._error(page.error, prepared, number, page.attempts)
         try:
             if response.status_code >= 400:
                 self.job.client._create_response_handler()(response)  # type: ignore[call-arg]
@@ -101,13 +100,15 @@ class JobChain(Chain):
         body = response.content
         if len(body) > _MOST_CONTROL and self._rules.download is not None:
             raise ResourceFailed(
-                f"{self._where(response.url)}: expected the state of a job, found {len(body)} bytes, more than {_MOST_CONTROL}"
+                f"{self._where(response.url)}: expected the state of a job, found {len(body)} bytes, more than"
+                f" {_MOST_CONTROL}. If that answer has the records itself, leave out `job.download`."
             )
         try:
             return json.loads(body) if body.strip() else None
         except ValueError as error:
             raise ResourceFailed(
-                f"{self._where(response.url)}: expected the state of a job as JSON, found {mask_text(repr(body[:60]))}: {error}"
+                f"{self._where(response.url)}: expected the state of a job as JSON, found {mask_text(repr(body[:60]))}: {error}. Check where"
+                " `job.status` leads."
             ) from None
 
     def _is_done(self, response: NativeResponse, answer: Any, is_first: bool) -> bool:
@@ -171,11 +172,12 @@ class JobChain(Chain):
         if is_none or not all(isinstance(url, str) and url for url in urls):
             shown = _shown(urls, 100) if found else f"nothing in {_shown(answer)}"
             raise ResourceFailed(
-                f"{self._where(response.url)}: expected URLs at `{key}.url` ({place.url}), found {shown}"
+                f"{self._where(response.url)}: expected URLs at `{key}.url` ({place.url}), found {shown}. Check the path."
             )
         if len(urls) > _MOST_RESULTS:
             raise ResourceFailed(
-                f"{self._where(response.url)}: a job of {len(urls)} results, more than {_MOST_RESULTS}"
+                f"{self._where(response.url)}: a job of {len(urls)} results, more than {_MOST_RESULTS}: have"
+                " `job.create` ask for fewer and larger ones"
             )
         return [urljoin(base, url) for url in urls]
 
@@ -185,7 +187,8 @@ class JobChain(Chain):
             if found and found[0] is not None and not isinstance(found[0], (dict, list)):
                 return found[0]
         raise ResourceFailed(
-            f"{self._where(response.url)}: expected a value at `{path}` for `{key}.path`, found none in {_shown(answer)}"
+            f"{self._where(response.url)}: expected a value at `{path}` for `{key}.path`, found none in {_shown(answer)}."
+            " Check the name in braces."
         )
 
     def _request(self, url: str) -> requests.Request:

@@ -182,8 +182,16 @@ class Chain:
     def _error(
         self, error: _core.Error, prepared: requests.PreparedRequest, number: int, attempts: int = 1
     ) -> Exception:
-        names = {"resource": self.job.name, "schema_name": self.job.schema_name}
-        return page_error(error, **names, url=prepared.url, page=number, attempts=attempts)
+        job = self.job
+        return page_error(
+            error,
+            resource=job.name,
+            schema_name=job.schema_name,
+            url=prepared.url,
+            page=number if number >= 0 else None,
+            attempts=attempts,
+            kind=job.format.kind,
+        )
 
     def arrive(self, number: int, page: _core.Page) -> None:
         """Takes a page, handles those that are next."""
@@ -209,7 +217,8 @@ class Chain:
             tried = f" ({attempts} attempts)" if attempts > 1 else ""
             prepared = self._sent.get(number)
             where = mask_url(url or (prepared.url if prepared else "") or "")
-            error.add_note(f"fetch: resource `{self.job.name}`, {where}, page {number}{tried}")
+            page = f", page {number}" if number >= 0 else ""  # else it was no page that was asked for
+            error.add_note(f"fetch: resource `{self.job.name}`, {where}{page}{tried}")
         return error
 
     def _asks_with_new_token(self, number: int) -> bool:

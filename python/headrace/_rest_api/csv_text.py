@@ -66,7 +66,9 @@ class CsvRules:
         try:
             codecs.lookup(encoding)
         except (LookupError, TypeError):
-            raise ConfigurationError(f"`{where}.encoding` is not known: {encoding!r}") from None
+            raise ConfigurationError(
+                f"`{where}.encoding` is not known: {encoding!r}. It must be one of Python's, such as utf-8 or cp1252"
+            ) from None
         nulls = own.get("nulls", [""])
         if not isinstance(nulls, (list, tuple)) or not all(isinstance(one, str) for one in nulls):
             raise ConfigurationError(f"`{where}.nulls` must be a list of texts, not {nulls!r}")

@@ -327,7 +327,8 @@ class Job:
             url, number = self.origin(tag)
         else:
             url, number = native[0].url_of(native[1]), native[1]
-        return page_error(error, resource=self.name, schema_name=self.schema_name, url=url, page=number)
+        kind = self.format.kind
+        return page_error(error, resource=self.name, schema_name=self.schema_name, url=url, page=number, kind=kind)
 
     def failed(self, chain: Chain, error: BaseException) -> None:
         """A page of the chain failed: the run ends with it, or goes on without what `on_error` leaves out."""

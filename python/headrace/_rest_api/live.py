@@ -54,7 +54,7 @@ class Block(NamedTuple):
 class Connection:
     """A stream that is read as far as there is room. Made again when it breaks, behind the last event that came."""
 
-    def __init__(self, rules: StreamRules, name: str, send: Callable[[str], requests.Response], last_id: str) -> None:
+    def __init__(self, rules: StreamRules, where: str, send: Callable[[str], requests.Response], last_id: str) -> None:
         self.changed = threading.Condition()
         self.blocks: deque[Block] = deque()
         self.n_bytes = 0  # in blocks
@@ -65,7 +65,7 @@ class Connection:
         self.began = self.last_came = time.monotonic()
         self.n_connections = 0
         self._rules = rules
-        self._name = name
+        self._where = where  # for messages
         self._send = send
         self._last_id = last_id
         self._retry_s = rules.delay_s
@@ -131,11 +131,11 @@ class Connection:
                 n_failed = 0 if self._rows_come() > before else n_failed + 1
                 if n_failed >= self._rules.attempts:
                     raise failure or ResourceFailedTransient(
-                        f"fetch: resource `{self._name}`: {n_failed} connections in a row brought nothing. Raise"
+                        f"fetch: {self._where}: {n_failed} connections in a row brought nothing. Raise"
                         " stream.reconnect.attempts if the stream may be silent for so long."
                     )
                 why = mask_text(str(failure or "by the server"))
-                logger.info(f"headrace: resource `{self._name}`: the stream ended ({why}): again")
+                logger.info(f"headrace: {self._where}: the stream ended ({why}): again")
                 with self.changed:
                     self.changed.wait_for(
                         lambda: self._is_closed, min(self._retry_s * 2 ** max(0, n_failed - 1), _MOST_WAIT_S)
@@ -172,7 +172,8 @@ class Connection:
                 del pending[:used]
                 if len(pending) > _MOST_PENDING:
                     raise ResourceFailed(
-                        f"fetch: resource `{self._name}`: a record of the stream has more than {_MOST_PENDING} bytes"
+                        f"fetch: {self._where}: a record of the stream has more than {_MOST_PENDING} bytes. Is"
+                        " `stream.format` what the server sends?"
                     )
                 if self._is_closed:
                     return
@@ -300,12 +301,13 @@ class StreamChain(Chain):
                 " those before. Use `append` or `merge`."
             )
         self._prepare()
+        where = f"resource `{self.job.name}`, {mask_url(self.url)}"
         key = (self.job.schema_name, self.job.name, *self._origin, urlsplit(self.url).path)
         last_id = str(self._state.get(STATE, {}).get("last_event_id", ""))
         with _lock:
             connection = _kept.get(key)
             if connection is None or (connection.error is not None and not connection.blocks):
-                connection = Connection(self._rules, self.job.name, self._connect, last_id)
+                connection = Connection(self._rules, where, self._connect, last_id)
                 if _keepers:
                     _kept[key] = connection
             self._is_kept = bool(_keepers)

@@ -7,6 +7,8 @@ from typing import Any
 
 from headrace.exceptions import ConfigurationError
 
+_MOST = 1e9  # of a number
+
 
 def known(given: Any, keys: tuple[str, ...], where: str) -> Mapping[str, Any]:
     """A dictionary that has no other keys than these."""
@@ -20,8 +22,9 @@ def known(given: Any, keys: tuple[str, ...], where: str) -> Mapping[str, Any]:
 
 def number(given: Any, where: str, least: float = 0) -> float:
     """A number of at least `least`, at most 1e9."""
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not least <= given <= 1e9:
-        raise ConfigurationError(f"`{where}` must be a number of at least {least:g}, not {given!r}")
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not least <= given <= _MOST:
+        bound = f"most {_MOST:g}" if type(given) in (int, float) and given > _MOST else f"least {least:g}"
+        raise ConfigurationError(f"`{where}` must be a number of at {bound}, not {given!r}")
     return given
 
 

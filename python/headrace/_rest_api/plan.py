@@ -284,7 +284,10 @@ class Plan:
         }
         extra = json.dumps(processed.parent_record).encode() if processed.parent_record else None
         if job.options.stream is not None:
-            raise ResourceFailed(f"resource `{job.name}` is a stream, which cannot depend on another resource")
+            raise ResourceFailed(
+                f"resource `{job.name}` is a stream, which cannot depend on another resource: put values in place of"
+                " `{resources...}` in its endpoint, a resource a stream"
+            )
         chain = self._chain(job, processed.path, request, extra)
         chain.parent = identity(item, _fields_of(arguments))
         return chain

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from headrace.exceptions import AuthenticationFailed
+
 _FOLDER = "headrace_tokens"
 
 
@@ -28,8 +30,9 @@ class TokenStore:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes away: a token that is used twice makes some servers end them all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        with self._told():
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             with suppress(ImportError):  # not on Windows
                 import fcntl
@@ -41,14 +44,33 @@ class TokenStore:
 
     def read(self) -> str | None:
         """The token that the server gave last; None: there is none."""
+        with self._told():
+            if not self.path.exists():
+                return None
+            text = self.path.read_bytes()
         try:
-            found = json.loads(self.path.read_text("utf-8")).get("refresh_token")
-        except (FileNotFoundError, ValueError, AttributeError):
+            found = json.loads(text).get("refresh_token")
+        except (ValueError, AttributeError):
             return None
         return str(found) if found else None
 
     def write(self, token: str) -> None:
         """Keeps a token in place of the one before, whole or not at all."""
+        with self._told():
+            self._write(token)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Files that cannot be had fail the authentication, with their place."""
+        try:
+            yield
+        except OSError as error:
+            raise AuthenticationFailed(
+                f"auth: the refresh token cannot be kept in {self.path}: {error.strerror or error}. Set token_store to a file or"
+                " folder that can be written"
+            ) from error
+
+    def _write(self, token: str) -> None:
         descriptor, name = tempfile.mkstemp(dir=self.path.parent)  # mode 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
