@@ -12,7 +12,7 @@ import json
 import time
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 from dlt.common import jsonpath, logger
@@ -215,6 +215,7 @@ class JobChain(Chain):
         for url in urls:
             chain = Download(self.job, self._request(url), deepcopy(self.paginator), self.extra)
             chain.parent = self.parent
+            chain.host = urlsplit(url).netloc  # whose window says when it may start
             chains.append(chain)
         self.job.add_behind(self, chains)
         self.end()
@@ -234,12 +235,9 @@ class Download(Chain):
         """Starts it, or sends what was held back."""
         if self._is_started:
             super().resume()
-        elif self._may_go() and self.job.may_start(self):
+        elif self._may_go():
             self._is_started = True
-            try:
-                self.start()
-            except Exception as error:
-                self.job.failed(self, error)
+            self.job.start(self)
 
 
 def _shown(value: Any, most: int = _SHOWN) -> str:

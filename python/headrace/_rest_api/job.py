@@ -180,11 +180,6 @@ class Job:
         for number, one in enumerate(chains, 1):
             self._chains.insert(at + number, one)
 
-    def may_start(self, chain: Chain) -> bool:
-        """Whether a chain that waits in its place may ask now."""
-        n_running = sum(not one.is_waiting and not one.ended for one in self._chains)
-        return self.is_first(chain) or n_running < self.window(chain.host)
-
     def is_first(self, chain: Chain) -> bool:
         """Whether the chain's pages are the next to be accepted."""
         return not self._chains or self._chains[0] is chain
@@ -203,9 +198,13 @@ class Job:
                 self._chains.popleft()
             if not self._start_next():
                 break
+        n_running = sum(not (chain.is_waiting or chain.ended) for chain in self._chains)
         for chain in list(self._chains):
-            if not chain.ended:
-                chain.resume()
+            was_waiting = chain.is_waiting
+            if chain.ended or (was_waiting and not self.is_first(chain) and n_running >= self.window(chain.host)):
+                continue
+            chain.resume()
+            n_running += was_waiting and not (chain.is_waiting or chain.ended)
         if self.is_closed and self.is_idle and not self.is_mapped:
             self.finish_rows()
 
@@ -273,11 +272,15 @@ class Job:
             return False
         chain = self._waiting.popleft()()
         self._chains.append(chain)
+        self.start(chain)
+        return True
+
+    def start(self, chain: Chain) -> None:
+        """Has a chain make its first request."""
         try:
             chain.start()
         except Exception as error:
             self.failed(chain, error)
-        return True
 
     def cut(self, chain: Chain, page: _core.Page) -> bytes | None:
         """Which of the page's records stay by the incremental: a byte each; None: all."""
