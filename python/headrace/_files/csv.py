@@ -9,11 +9,12 @@ from weakref import WeakValueDictionary
 
 from dlt.common import logger
 
+from headrace._extraction import Extraction, current_extraction
 from headrace._files.csv_options import NotNative, native_options
 from headrace._files.csv_serve import CsvFiles
 from headrace._files.opened import open_file
 from headrace._files.skips import Skips
-from headrace._files.way import NO_EXTRACTION, Extraction, current_extraction, reason, tell
+from headrace._files.way import NO_EXTRACTION, reason, tell
 
 _MOST_DECISIONS = 100  # older ones are forgotten
 # By extraction and resource: what was decided, and who serves it while it does.

@@ -18,12 +18,12 @@ from dlt.common.runtime import signals
 from dlt.common.schema import Schema
 
 from headrace import _core, _schema
+from headrace._extraction import Extraction
 from headrace._files.csv_dialect import HEAD_BYTES, sniff
 from headrace._files.opened import OpenedFile, open_file
 from headrace._files.progress import Progress
 from headrace._files.skips import Position, Skips
 from headrace._files.stores import url_of
-from headrace._files.way import Extraction
 from headrace._rest_api.run import Run
 from headrace._writer import PackageWriter, root_tables
 from headrace.config import settings

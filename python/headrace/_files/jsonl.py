@@ -10,11 +10,12 @@ from weakref import WeakValueDictionary
 from dlt.common import logger
 from dlt.common.json import json
 
+from headrace._extraction import Extraction, current_extraction
 from headrace._files.lines import Pieces
 from headrace._files.opened import open_file
 from headrace._files.serve import Lines
 from headrace._files.skips import Skips
-from headrace._files.way import NO_EXTRACTION, Extraction, current_extraction, reason, tell
+from headrace._files.way import NO_EXTRACTION, reason, tell
 from headrace.config import settings
 
 _MOST_DECISIONS = 100  # older ones are forgotten

@@ -21,11 +21,11 @@ from dlt.common.runtime import signals
 from dlt.common.schema import Schema
 
 from headrace import _core, _schema
+from headrace._extraction import Extraction
 from headrace._files.lines import FileState, Part, Piece, Pieces
 from headrace._files.progress import Progress
 from headrace._files.skips import FileChanged, Skips
 from headrace._files.stores import url_of
-from headrace._files.way import Extraction
 from headrace._normalize import loads as _normalize_loads
 from headrace._rest_api.run import Run
 from headrace._writer import PackageWriter, root_tables

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import dlt
 from dlt.common import logger
 from dlt.extract.incremental import IncrementalResourceWrapper
 from dlt.extract.resource import DltResource
 
 from headrace import _status
+from headrace._extraction import Extraction
 from headrace._nested.arrow import Mark
 from headrace._normalize import loads as _normalize_loads
 from headrace._rest_api.reasons import (
@@ -24,39 +24,6 @@ from headrace._rest_api.reasons import (
 )
 
 NO_EXTRACTION = "it is read outside of an extraction, or by another resource only"
-
-
-class Extraction(NamedTuple):
-    """Where a reader is read.
-
-    Attributes:
-        key: Of this extraction of the source.
-        load_id: Of the load package.
-        source: dlt's source.
-        resource: The reader's resource in it.
-    """
-
-    key: str
-    load_id: str
-    source: Any
-    resource: DltResource
-
-    @property
-    def table_name(self) -> str:
-        """The root table."""
-        return str(self.resource.table_name)
-
-
-def current_extraction() -> Extraction | None:
-    """The extraction that is under way; None: the reader is read outside of one."""
-    try:
-        name = str(dlt.current.pipe().name)
-        source: Any = dlt.current.source()
-        load_id = str(dlt.current.load_package_state()["load_id"])
-        key = f"{load_id}/{dlt.current.source_schema().name}/{id(source)}"
-        return Extraction(key, load_id, source, source.resources[name])
-    except Exception:
-        return None
 
 
 def reason(at: Extraction) -> str | None:

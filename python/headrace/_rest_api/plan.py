@@ -17,7 +17,6 @@ import dlt
 import pyarrow as pa
 import requests
 from dlt.common import logger
-from dlt.extract.pipe import Pipe
 from dlt.extract.resource import DltResource
 from dlt.sources.rest_api.config_setup import (
     _set_incremental_params,
@@ -29,6 +28,7 @@ from dlt.sources.rest_api.config_setup import (
 )
 
 from headrace import _status
+from headrace._extraction import current_extraction
 from headrace._normalize import loads as _normalize_loads
 from headrace._rest_api.async_job import JobChain
 from headrace._rest_api.chain import Chain
@@ -96,22 +96,17 @@ class Plan:
 
     def _decide(self) -> tuple[str, Any, Any, Way]:
         """The run, its source and our resource in it, and the way it takes. Says why, once a run."""
-        try:
-            pipe: Pipe = dlt.current.pipe()  # type: ignore[assignment]
-            source: Any = dlt.current.source()
-            resource = source.resources[pipe.name]
-            load_id = dlt.current.load_package_state()["load_id"]
-            run_key = f"{load_id}/{dlt.current.source_schema().name}/{id(source)}"
-        except Exception:
+        at = current_extraction()
+        if at is None:
             logger.info(f"headrace: a rest_api resource takes dlt's path: {_OUTSIDE}")
             return "", None, None, Way.DLT
-        if self._decided[0] != run_key:
-            made = choice(self, source, resource)
-            self._decided = (run_key, made.way)
-            self._tell(load_id, resource, made)
+        if self._decided[0] != at.key:
+            made = choice(self, at.source, at.resource)
+            self._decided = (at.key, made.way)
+            self._tell(at.load_id, at.resource, made)
             if made.way in (Way.TEXTS, Way.OBJECTS):
-                _normalize_loads.take(load_id)
-        return run_key, source, resource, self._decided[1]
+                _normalize_loads.take(at.load_id)
+        return at.key, at.source, at.resource, self._decided[1]
 
     def _tell(self, load_id: str, resource: DltResource, made: Choice) -> None:
         name, (way, why) = resource.name, made
