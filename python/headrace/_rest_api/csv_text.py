@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from dlt.common.json import json
 
-from headrace import _core
-from headrace._normalize import text_layouts as _text_layouts
+from headrace._nested.text import Cell, NoText, written
 from headrace._rest_api.option_values import known, number, one_of
 from headrace.exceptions import ConfigurationError, engine_error
 
@@ -97,21 +96,16 @@ class CsvRules:
                 "SYNTAX", f"the header has `{twice}` twice: give other names in `csv.header`, and skip_rows: 1"
             )
         table = self._table(body, names)
-        layout: Any = {
-            **_text_layouts.json_layout(),
-            "row_open": "{",
-            "row_between": "",
-            "row_close": "}\n",
-            "skip_null": 0,
-            "null": "null",
-        }
         found = [self._typed(column) for column in table.columns]
         labels = [json.dumpb(name) + b":" for name in names]
-        columns = [(label, at, kind, False) for at, (label, (_, kind)) in enumerate(zip(labels, found, strict=True))]
         made = pa.Table.from_arrays([array for array, _ in found], names=[str(at) for at in range(len(names))])
         pieces: list[bytes] = []
-        for batch in made.to_batches():
-            _core.write_text(batch, layout, columns, False, pieces.append)
+        try:
+            for batch in made.to_batches():
+                cells = map(Cell, labels, batch.columns, (kind for _, kind in found))
+                pieces.append(written(list(cells), "{", "}\n"))
+        except NoText as error:
+            raise engine_error("INTERNAL", f"CSV cannot be written as JSON here: {error}") from error
         return b"".join(pieces)
 
     def _utf8(self, body: bytes) -> bytes:
