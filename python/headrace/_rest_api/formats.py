@@ -7,6 +7,7 @@ docs/more-than-get.md describes the keys.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,20 +98,25 @@ class ResponseFormat:
         if found is None:
             return body
         reader, _ = unpacked(io.BytesIO(body))
-        parts = []
-        room = max_body_bytes
         try:
-            while part := reader.read(_PIECE):
-                parts.append(part)
-                room -= len(part)
-                if room < 0:
-                    text = f"the answer is larger than max_body_bytes ({max_body_bytes} bytes after decompression)"
-                    raise engine_error("LIMIT", text)
+            return joined(iter(lambda: reader.read(_PIECE), b""), max_body_bytes)
         except (OSError, EOFError) as error:
             raise engine_error("NETWORK", f"the {found} body cannot be unpacked: {error}") from error
         finally:
             reader.close()
-        return b"".join(parts)
+
+
+def joined(pieces: Iterable[bytes], max_body_bytes: int) -> bytes:
+    """The bytes of a body as it is unpacked, as long as they are no more than allowed."""
+    parts = []
+    room = max_body_bytes
+    for part in pieces:
+        parts.append(part)
+        room -= len(part)
+        if room < 0:
+            text = f"the answer is larger than max_body_bytes ({max_body_bytes} bytes after decompression)"
+            raise engine_error("LIMIT", text)
+    return b"".join(parts)
 
 
 def response_format(base: ResponseFormat | None, given: Any, where: str) -> ResponseFormat:

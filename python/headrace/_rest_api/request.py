@@ -26,6 +26,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError
 
 from headrace import _core
+from headrace._rest_api.formats import joined
 from headrace._rest_api.options import options_of
 from headrace.config import HeadraceConfiguration
 from headrace.exceptions import engine_error
@@ -331,21 +332,13 @@ def _sent(value: str | bytes) -> bytes:
 def _unpack(body: bytes, headers: Mapping[str, str], max_body_bytes: int) -> bytes:
     """A body that libcurl could not decode, as requests reads it: by urllib3, which leaves unknown encodings as they are."""
     response = HTTPResponse(BytesIO(body), headers, preload_content=False)
-    parts = []
-    room = max_body_bytes
     try:
-        for part in response.stream(1 << 16, decode_content=True):
-            parts.append(part)
-            room -= len(part)
-            if room < 0:
-                text = f"the answer is larger than max_body_bytes ({max_body_bytes} bytes after decompression)"
-                raise engine_error("LIMIT", text)
+        return joined(response.stream(1 << 16, decode_content=True), max_body_bytes)
     except DecodeError as error:
         encoding = headers.get("Content-Encoding")
         raise engine_error(
             "NETWORK", f"the body is not what its Content-Encoding `{encoding}` says: {error}"
         ) from error
-    return b"".join(parts)
 
 
 class NativeResponse(requests.Response):
