@@ -30,6 +30,7 @@ from dlt.sources.rest_api.config_setup import (
 from headrace import _status
 from headrace._extraction import current_extraction
 from headrace._normalize import loads as _normalize_loads
+from headrace._rest_api import api_sections as _api_sections
 from headrace._rest_api.async_job import JobChain
 from headrace._rest_api.chain import Chain
 from headrace._rest_api.incremental import Cursor
@@ -104,6 +105,9 @@ class Plan:
             made = choice(self, at.source, at.resource)
             self._decided = (at.key, made.way)
             self._tell(at.load_id, at.resource, made)
+            if made.way is not Way.DLT:
+                client = self.arguments["client"]
+                _api_sections.apply(client, at.source.name, at.resource.name, at.source.resources)
             if made.way in (Way.TEXTS, Way.OBJECTS):
                 _normalize_loads.take(at.load_id)
         return at.key, at.source, at.resource, self._decided[1]

@@ -15,7 +15,6 @@ from dlt.common.schema import Schema
 from dlt.extract.resource import DltResource
 
 from headrace import _core, _schema, _status
-from headrace._rest_api import api_sections as _api_sections
 from headrace._rest_api.chain import Chain
 from headrace._rest_api.incremental import Cursor
 from headrace._rest_api.isolation import Memory
@@ -85,7 +84,6 @@ class Service:
         self.was_skipped = False  # nothing more of this resource in this run
         self._n_loaded = 0  # rows of the root table given to dlt
         self._origin: tuple[str | None, int | None] = (None, None)  # of the records that pass the steps
-        _api_sections.apply(arguments["client"], source.name, resource.name, source.resources)
         self._is_selected = resource.name in source.resources.selected
         self._is_parallel = bool(arguments.get("parallelized"))
         shared = [other.table_name for other in source.resources.selected.values()]
