@@ -92,6 +92,8 @@ def test_dlt_sees_only_its_own_keys() -> None:
         ({"retry": {"max_atempts": 1}}, "Known are: max_attempts"),
         ({"retry": 5}, "must be a dictionary, not int"),
         ({"network": {"min_tls": "2"}}, "must be one of 1.0"),
+        ({"error_path": "["}, "`client.error_path` must be a jsonpath, not '[': "),
+        ({"retry": {"on_content": {"path": "a["}}}, "`client.retry.on_content.path` must be a jsonpath, not 'a[': "),
         ({"network": {"allowed_hosts": [1]}}, "a text or a list of texts"),
     ],
 )

@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 from dlt.common.json import json
 
 from headrace._nested.text import Cell, NoText, written
-from headrace._rest_api.option_values import known, number, one_of
+from headrace._rest_api.option_values import known, number, one_of, texts
 from headrace.exceptions import ConfigurationError, engine_error
 
 _KEYS = ("delimiter", "quote", "escape", "header", "skip_rows", "encoding", "nulls", "types")
@@ -55,12 +55,8 @@ class CsvRules:
         """What the configuration says."""
         own = known(given, _KEYS, where)
         header = own.get("header", True)
-        if isinstance(header, (list, tuple)) and header and all(isinstance(name, str) for name in header):
-            header = tuple(header)
-        elif header is not True:
-            raise ConfigurationError(
-                f"`{where}.header` must be true (the first row) or a list of names, not {header!r}"
-            )
+        if header is not True:
+            header = texts(header, f"{where}.header", "true (the first row) or a list of names", least=1)
         encoding = own.get("encoding", "utf-8")
         try:
             codecs.lookup(encoding)
@@ -68,9 +64,6 @@ class CsvRules:
             raise ConfigurationError(
                 f"`{where}.encoding` is not known: {encoding!r}. It must be one of Python's, such as utf-8 or cp1252"
             ) from None
-        nulls = own.get("nulls", [""])
-        if not isinstance(nulls, (list, tuple)) or not all(isinstance(one, str) for one in nulls):
-            raise ConfigurationError(f"`{where}.nulls` must be a list of texts, not {nulls!r}")
         return cls(
             delimiter=_character(own.get("delimiter", ","), f"{where}.delimiter"),
             quote=_character(own.get("quote", '"'), f"{where}.quote", may_be_none=True),
@@ -78,7 +71,7 @@ class CsvRules:
             header=header,
             skip_rows=int(number(own.get("skip_rows", 0), f"{where}.skip_rows")),
             encoding=encoding,
-            nulls=tuple(nulls),
+            nulls=texts(own.get("nulls", [""]), f"{where}.nulls"),
             infer=one_of(own.get("types", "infer"), ("infer", "text"), f"{where}.types") == "infer",
         )
 

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dlt.common import jsonpath
-
-from headrace._rest_api.option_values import known, number, text
+from headrace._rest_api.option_values import known, number, path, text
 from headrace.exceptions import ConfigurationError
 
 _KEYS = ("create", "status", "done", "failed", "error", "poll", "download")
@@ -80,10 +78,10 @@ def expand_job(endpoint: Any, given: Any, where: str) -> tuple[dict[str, Any], J
         raise ConfigurationError(f"`{where}` needs `done`: the states of a job that has ended well")
     return made, JobRules(
         status=_place(status, f"{where}.status"),
-        state=_path(status.get("state", "status"), f"{where}.status.state"),
+        state=path(status.get("state", "status"), f"{where}.status.state"),
         done=_states(own.get("done", []), f"{where}.done"),
         failed=_states(own.get("failed", []), f"{where}.failed"),
-        error=_path(own["error"], f"{where}.error") if "error" in own else None,
+        error=path(own["error"], f"{where}.error") if "error" in own else None,
         download=download,
         every_s=every,
         max_s=max(every, number(poll.get("max", 30), f"{where}.poll.max", 0.01)),
@@ -94,20 +92,10 @@ def expand_job(endpoint: Any, given: Any, where: str) -> tuple[dict[str, Any], J
 def _place(own: Mapping[str, Any], where: str) -> Place:
     if "path" in own and "url" in own:
         raise ConfigurationError(f"`{where}` may have `path` or `url`, not both")
-    path = text(own["path"], f"{where}.path") if "path" in own else None
-    for field in FIELD.findall(path or ""):
-        _path(field, f"{where}.path")
-    return Place(path, _path(own["url"], f"{where}.url") if "url" in own else None)
-
-
-def _path(given: Any, where: str) -> str:
-    try:
-        jsonpath.compile_path(text(given, where))
-    except ConfigurationError:
-        raise
-    except Exception as error:
-        raise ConfigurationError(f"`{where}` must be a jsonpath, not {given!r}: {error}") from None
-    return str(given)
+    to = text(own["path"], f"{where}.path") if "path" in own else None
+    for field in FIELD.findall(to or ""):
+        path(field, f"{where}.path")
+    return Place(to, path(own["url"], f"{where}.url") if "url" in own else None)
 
 
 def _states(given: Any, where: str) -> frozenset[str]:

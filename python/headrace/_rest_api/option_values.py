@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dlt.common import jsonpath
+
 from headrace.exceptions import ConfigurationError
 
 _MOST = 1e9  # of a number
@@ -45,3 +47,20 @@ def text(given: Any, where: str) -> str:
     if not isinstance(given, str) or not given:
         raise ConfigurationError(f"`{where}` must be a text, not {given!r}")
     return given
+
+
+def texts(given: Any, where: str, expected: str = "a list of texts", least: int = 0) -> tuple[str, ...]:
+    """A list of texts, at least so many."""
+    if not isinstance(given, (list, tuple)) or len(given) < least or not all(isinstance(one, str) for one in given):
+        raise ConfigurationError(f"`{where}` must be {expected}, not {given!r}")
+    return tuple(given)
+
+
+def path(given: Any, where: str) -> str:
+    """A jsonpath."""
+    found = text(given, where)
+    try:
+        jsonpath.compile_path(found)
+    except Exception as error:
+        raise ConfigurationError(f"`{where}` must be a jsonpath, not {given!r}: {error}") from None
+    return found

@@ -21,7 +21,7 @@ from dlt.sources.helpers.rest_client.client import RESTClient
 from headrace._rest_api.formats import ResponseFormat, response_format
 from headrace._rest_api.graphql import GraphQL, expand
 from headrace._rest_api.job_rules import JobRules, expand_job
-from headrace._rest_api.option_values import known, millis, number
+from headrace._rest_api.option_values import known, millis, number, one_of, path
 from headrace._rest_api.stream_rules import StreamRules, expand_stream
 from headrace.auth import create, is_ours
 from headrace.config import HeadraceConfiguration
@@ -231,11 +231,11 @@ def _special(resource: dict[str, Any], base: Options, own: Mapping[str, Any], wh
 
 def _common(base: Options, own: Mapping[str, Any], where: str) -> Options:
     for key, choices in _CHOICES.items():
-        if key in own and own[key] not in choices:
-            raise ConfigurationError(f"`{where}.{key}` must be one of {', '.join(choices)}, not {own[key]!r}")
+        if key in own:
+            one_of(own[key], choices, f"{where}.{key}")
     for key in _PATHS:
         if key in own:
-            jsonpath.compile_path(own[key])
+            path(own[key], f"{where}.{key}")
     return replace(base, **{key: own[key] for key in _BOTH if key in own})
 
 
@@ -285,7 +285,8 @@ def _condition(given: Any, where: str) -> Condition:
     own = known(given, ("path", "value"), where)
     if "path" not in own:
         raise ConfigurationError(f"`{where}` needs a `path` (a jsonpath)")
-    return Condition(jsonpath.compile_path(own["path"]), str(own["path"]), own.get("value", _ANY))
+    text = path(own["path"], f"{where}.path")
+    return Condition(jsonpath.compile_path(text), text, own.get("value", _ANY))
 
 
 def _lines(given: Any, where: str) -> list[str]:
@@ -304,9 +305,7 @@ def _network(base: Options, own: Mapping[str, Any], where: str) -> Options:
         pair = _lines(own["client_cert"], f"{where}.client_cert")
         route["cert_path"], route["key_path"] = pair[0], pair[1] if len(pair) > 1 else ""
     if "min_tls" in own:
-        if str(own["min_tls"]) not in _TLS:
-            raise ConfigurationError(f"`{where}.min_tls` must be one of {', '.join(_TLS)}, not {own['min_tls']!r}")
-        route["min_tls"] = _TLS[str(own["min_tls"])]
+        route["min_tls"] = _TLS[one_of(str(own["min_tls"]), tuple(_TLS), f"{where}.min_tls")]
     if "resolve" in own:
         route["resolve"] = "\n".join(_lines(own["resolve"], f"{where}.resolve"))
     if "allowed_hosts" not in own:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace import _core
-from headrace._rest_api.option_values import known, text
+from headrace._rest_api.option_values import known, text, texts
 from headrace.exceptions import ConfigurationError, engine_error
 
 _KEYS = ("record_path", "attribute_prefix", "lists")
@@ -37,12 +37,9 @@ class XmlRules:
         own = known(given, _KEYS, where)
         path = tuple(text(own["record_path"], f"{where}.record_path").split(".")) if "record_path" in own else ()
         prefix = own.get("attribute_prefix", "@")
-        lists = own.get("lists", [])
         if not isinstance(prefix, str):
             raise ConfigurationError(f"`{where}.attribute_prefix` must be a text, not {prefix!r}")
-        if not isinstance(lists, (list, tuple)) or not all(isinstance(name, str) for name in lists):
-            raise ConfigurationError(f"`{where}.lists` must be a list of names, not {lists!r}")
-        return cls(path, prefix, tuple(lists))
+        return cls(path, prefix, texts(own.get("lists", []), f"{where}.lists", "a list of names"))
 
     @property
     def selector(self) -> str | None:
