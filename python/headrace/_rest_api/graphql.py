@@ -80,11 +80,12 @@ def _told(errors: Any) -> str:
     return "; ".join(found[:_SHOWN]) + more
 
 
-def expand(endpoint: Any, given: Any, where: str) -> tuple[dict[str, Any], GraphQL, bool]:
-    """The endpoint as dlt knows it, the rules of its answers, and whether a request may be made again (it is a query)."""
+def expand(made: dict[str, Any], given: Any, where: str) -> tuple[dict[str, Any], GraphQL, bool]:
+    """Of `made`, an endpoint of its own: as dlt knows it, the rules of its answers, and whether a request may be made again (it is
+    a query).
+    """
     own = known(given, _KEYS, where)
     query = text(own.get("query"), f"{where}.query")
-    made = dict(endpoint) if isinstance(endpoint, Mapping) else {"path": endpoint} if isinstance(endpoint, str) else {}
     for key in _TAKEN:
         if key in made:
             raise ConfigurationError(f"`{where}` makes the request: take `{key}` out of the endpoint")

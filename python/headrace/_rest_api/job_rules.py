@@ -54,10 +54,9 @@ class JobRules:
     timeout_s: float
 
 
-def expand_job(endpoint: Any, given: Any, where: str) -> tuple[dict[str, Any], JobRules]:
+def expand_job(made: dict[str, Any], given: Any, where: str) -> tuple[dict[str, Any], JobRules]:
     """The endpoint as dlt knows it, which creates the job, and the rest."""
     own = known(given, _KEYS, where)
-    made = dict(endpoint) if isinstance(endpoint, Mapping) else {"path": endpoint} if isinstance(endpoint, str) else {}
     create = known(own.get("create", {}), _CREATE, f"{where}.create")
     for key in create:
         if key in made:

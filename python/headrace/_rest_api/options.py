@@ -214,15 +214,17 @@ def _special(resource: dict[str, Any], base: Options, own: Mapping[str, Any], wh
     """What an endpoint is for: changes the resource to what dlt knows."""
     if len(several := [key for key in _SPECIAL if key in own]) > 1:
         raise ConfigurationError(f"`{where}` may have one of {', '.join(_SPECIAL)}, not {' and '.join(several)}")
+    endpoint = resource.get("endpoint")
+    made = dict(endpoint) if isinstance(endpoint, Mapping) else {"path": endpoint} if isinstance(endpoint, str) else {}
     if "stream" in own:
-        resource["endpoint"], stream = expand_stream(resource.get("endpoint"), own["stream"], f"{where}.stream")
+        resource["endpoint"], stream = expand_stream(made, own["stream"], f"{where}.stream")
         return replace(base, stream=stream, response=ResponseFormat("jsonl", "none"))
     if "job" in own:
-        resource["endpoint"], job = expand_job(resource.get("endpoint"), own["job"], f"{where}.job")
+        resource["endpoint"], job = expand_job(made, own["job"], f"{where}.job")
         return replace(base, job=job)
     if "graphql" not in own:
         return base
-    resource["endpoint"], rules, is_query = expand(resource.get("endpoint"), own["graphql"], f"{where}.graphql")
+    resource["endpoint"], rules, is_query = expand(made, own["graphql"], f"{where}.graphql")
     route = base.route
     if is_query and "methods" not in own.get("retry", {}):
         route = route | {"retry_unsafe": True}

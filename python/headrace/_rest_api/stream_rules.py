@@ -6,7 +6,6 @@ docs/more-than-get.md describes the keys, _rest_api/live.py does it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +56,9 @@ class StreamRules:
     delay_s: float
 
 
-def expand_stream(endpoint: Any, given: Any, where: str) -> tuple[dict[str, Any], StreamRules]:
+def expand_stream(made: dict[str, Any], given: Any, where: str) -> tuple[dict[str, Any], StreamRules]:
     """The endpoint as dlt knows it, and the rest."""
     own = known({"format": given} if isinstance(given, str) else given, _KEYS, where)
-    made = dict(endpoint) if isinstance(endpoint, Mapping) else {"path": endpoint} if isinstance(endpoint, str) else {}
     if "paginator" in made:
         raise ConfigurationError(f"`{where}` has no pages: take `paginator` out of the endpoint")
     of_endpoint: Any = made.get("headers") or {}
