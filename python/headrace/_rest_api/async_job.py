@@ -49,7 +49,7 @@ class JobChain(Chain):
         self._began = time.monotonic()
         self._wait_s = rules.every_s
         self._state = "just created"
-        self._n_asked = 0
+        self._n_asked = 0  # questions for its state
 
     def start(self) -> None:
         """Creates the job."""
@@ -65,33 +65,34 @@ class JobChain(Chain):
 
     def arrive(self, number: int, page: _core.Page) -> None:
         """Takes an answer of the job, or the page that has its result."""
-        if number != _CONTROL or (page.status == 401 and self._asks_with_new_token(number)):
-            if number == _CONTROL:
-                page.release()
-            else:
-                super().arrive(number, page)
+        if number != _CONTROL:
+            super().arrive(number, page)
             return
+        if page.status != 401 or not self._asks_with_new_token(number):
+            self._follow(page)
+        page.release()
+
+    def _follow(self, page: _core.Page) -> None:
+        """Does what an answer of the job says is next."""
         prepared = self._sent[_CONTROL]
-        response = self._response(number, page, prepared)
+        response = self._response(_CONTROL, page, prepared)
         if page.error is not None:
-            raise self._error(page.error, prepared, number, page.attempts)
+            raise self._error(page.error, prepared, _CONTROL, page.attempts)
         try:
             if response.status_code >= 400:
                 self.job.client._create_response_handler()(response)  # type: ignore[call-arg]
         except requests.HTTPError as error:
-            raise self.told(error, number, prepared.url, page.attempts) from None
+            raise self.told(error, _CONTROL, prepared.url, page.attempts) from None
         self._renewed.discard(_CONTROL)
         answer = self._answer(response)
-        is_first = self._created is None
-        if is_first:
-            self._created = answer if answer is not None else {}
-        if not self._is_done(response, answer, is_first):
-            self._poll(response, answer, is_first)
+        if self._n_asked == 0:
+            self._created = answer
+        if not self._is_done(response, answer):
+            self._poll(response, answer)
         elif self._rules.download is None:
             self._take(prepared, response)
         else:
             self._download(response, answer)
-        page.release()
 
     def _where(self, url: str | None) -> str:
         return f"fetch: resource `{self.job.name}`, {mask_url(url or '')}"
@@ -111,7 +112,7 @@ class JobChain(Chain):
                 " `job.status` leads."
             ) from None
 
-    def _is_done(self, response: NativeResponse, answer: Any, is_first: bool) -> bool:
+    def _is_done(self, response: NativeResponse, answer: Any) -> bool:
         """Whether the job has ended well. Raises what it says if it has failed."""
         rules = self._rules
         found = jsonpath.find_values(rules.state, answer) if answer is not None else []
@@ -126,9 +127,9 @@ class JobChain(Chain):
             )
         if rules.done:
             return state in rules.done
-        return not is_first and response.status_code != 202
+        return self._n_asked > 0 and response.status_code != 202
 
-    def _poll(self, response: NativeResponse, answer: Any, is_first: bool) -> None:
+    def _poll(self, response: NativeResponse, answer: Any) -> None:
         rules = self._rules
         used = time.monotonic() - self._began
         wait = _retry_after(response.headers.get("Retry-After"))
@@ -141,7 +142,7 @@ class JobChain(Chain):
                 f" questions, and would be asked again in {wait:g} s. Raise job.poll.timeout ({rules.timeout_s:g} s) if it needs"
                 " longer, or name the state under job.done or job.failed."
             )
-        if is_first:
+        if self._n_asked == 0:
             url = self._urls(rules.status, response, answer, "job.status")[0]
             self.request = self._request(url)
         self._n_asked += 1
