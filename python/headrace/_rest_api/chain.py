@@ -91,7 +91,6 @@ class Chain:
         ] = {}  # attempts and first time of pages asked for again for what they hold
         self._origin = ("", "")
         self._native: NativePages | None = None  # the engine asks for the pages
-        self._native_urls: NativePages | None = None  # the same, also when it no longer does
         self._is_native_held = False  # until the page at hand is accepted
 
     @property
@@ -161,10 +160,6 @@ class Chain:
         self._ahead = (copy_request(self.request), ahead)
         native.pager.pass_on()
         self._fill_window()
-
-    def url_of(self, number: int) -> str:
-        """The URL of a page that the engine asked for."""
-        return self._native_urls.url_of(number) if self._native_urls is not None else ""
 
     def _may_go(self) -> bool:
         """Whether what comes next in this chain may be asked for: its turn or memory is left, and its rows are taken."""
@@ -361,7 +356,6 @@ class Chain:
             if type(self) is Chain:  # others have rules of their own
                 self._native = native_pages(self, page, response, self._held, self._limit)
             if self._native is not None:
-                self._native_urls = self._native
                 self._is_native_held = True
                 self._held = None
                 return

@@ -325,7 +325,7 @@ class Job:
             raise self._error(error, page.tag) from error
 
     def _error(self, error: _core.Error, tag: int) -> Exception:
-        native = self.run.chain_of(tag)
+        native = self.run.native_of(tag)
         if native is None:
             url, number = self.origin(tag)
         else:

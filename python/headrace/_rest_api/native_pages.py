@@ -31,7 +31,7 @@ class NativePages:
     def __init__(
         self, chain: Chain, page: _core.Page, like: Ready, ends: tuple[str, str], number: int, options: dict[str, Any]
     ) -> None:
-        self._chain = chain
+        self.chain = chain
         self._like = like
         self._ends = ends  # of the URL, around the number
         self._number = number
@@ -41,7 +41,7 @@ class NativePages:
         self._n_told = 0  # pages that the chain's watch knows of
         self._n_records_told = 0
         job = chain.job
-        base = job.run.new_pager(chain) << TAG_BITS
+        base = job.run.new_pager(self) << TAG_BITS
         self.pager = _core.Pager(
             stream=job.stream,
             tag=base,
@@ -83,27 +83,27 @@ class NativePages:
     def count(self) -> dict[str, Any]:
         """Adds what was accepted since the last time to the job's counts. Returns the engine's report."""
         report: dict[str, Any] = self.pager.report()
-        job = self._chain.job
+        job = self.chain.job
         for key in _COUNTED:
             job.counts[key] += report[key] - self._counted[key]
         n_rows = report["records"] - self._counted["records"]
         job.counts["rows"] += n_rows
         job.empty = job.empty and n_rows == 0
         self._counted = {key: report[key] for key in _COUNTED}
-        job.run.note_host(self._chain.host, report["window"], report["throttled"])
+        job.run.note_host(self.chain.host, report["window"], report["throttled"])
         return report
 
     def take_over(self, number: int) -> None:
         """Brings the chain's paginator and its watch to this page, which is theirs to handle."""
         report = self.count()
-        paginator = self._chain.paginator
+        paginator = self.chain.paginator
         assert isinstance(paginator, RangePaginator)
         paginator.current_value = self.value_of(number)
         n_pages, n_records = report["pages"] - self._n_told, report["records"] - self._n_records_told
         self._n_told, self._n_records_told = report["pages"], report["records"]
         if n_pages:
             last = (report["last_hash"], report["last_size"], report["last_records"])
-            self._chain.watch.skip(n_pages, n_records, last)
+            self.chain.watch.skip(n_pages, n_records, last)
 
 
 def native_pages(

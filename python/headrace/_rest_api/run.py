@@ -19,7 +19,7 @@ from dlt.common import logger
 from dlt.sources.helpers.rest_client.exceptions import IgnoreResponseException
 
 from headrace import _core
-from headrace._rest_api.native_pages import TAG_BITS
+from headrace._rest_api.native_pages import TAG_BITS, NativePages
 from headrace._rest_api.request import Unsent
 from headrace._rest_api.sessions import Sessions
 from headrace.config import HeadraceConfiguration
@@ -57,7 +57,7 @@ class Run:
         self._waiting: dict[int, tuple[Chain, int]] = {}
         self._converters: ThreadPoolExecutor | None = None
         self._next_tag = 0
-        self._pagers: list[Chain] = []  # chains whose pages the engine asks for, by the number of their pager - 1
+        self._pagers: list[NativePages] = []  # pages that the engine asks for, by the number of their pager - 1
         self._users = 0
         self._is_closed = False
         self._thread = threading.Thread(target=self._page_loop, name="headrace-pager", daemon=True)
@@ -125,13 +125,13 @@ class Run:
         chain.job.note_origin(tag, prepared.url or "", number)
         self.engine.submit_bytes(chain.stream(number), tag, body, prepared.url or "")
 
-    def new_pager(self, chain: Chain) -> int:
-        """The number of a chain's pager in the engine: the high bits of its tags."""
-        self._pagers.append(chain)
+    def new_pager(self, pages: NativePages) -> int:
+        """The number of a pager in the engine: the high bits of its tags."""
+        self._pagers.append(pages)
         return len(self._pagers)
 
-    def chain_of(self, tag: int) -> tuple[Chain, int] | None:
-        """The chain and the number of a page that the engine asked for; None: it did not."""
+    def native_of(self, tag: int) -> tuple[NativePages, int] | None:
+        """Who knows a page that the engine asked for, and its number; None: the engine did not."""
         pager = tag >> TAG_BITS
         return (self._pagers[pager - 1], tag & ((1 << TAG_BITS) - 1)) if pager > 0 else None
 
@@ -186,7 +186,8 @@ class Run:
             with self.lock:
                 self._is_busy = len(pages) > 1
                 for page in pages:
-                    chain, number = self.chain_of(page.tag) or self._waiting.pop(page.tag)
+                    native = self.native_of(page.tag)
+                    chain, number = (native[0].chain, native[1]) if native else self._waiting.pop(page.tag)
                     if number >= 0 and chain.job.format.needs(page) and not chain.job.hooks.get("response"):
                         self._convert(chain, number, page)
                     else:
