@@ -203,10 +203,8 @@ class JobChain(Chain):
 
     def _take(self, prepared: requests.PreparedRequest, response: NativeResponse) -> None:
         """The answer that says that the job is done has the records."""
-        self._n_sent = 1
-        self._sent[0] = prepared
-        self.given[0] = response
-        self.job.run.submit_answer(self, 0, prepared, response.content)
+        self.given[self.n_sent] = response
+        self._give(prepared, response.content)
 
     def _download(self, response: NativeResponse, answer: Any) -> None:
         assert self._rules.download is not None

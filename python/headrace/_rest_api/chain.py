@@ -174,6 +174,13 @@ class Chain:
         except _core.Error as error:
             raise self._error(error, prepared, number) from error
 
+    def _give(self, prepared: requests.PreparedRequest, body: bytes) -> None:
+        """The next page, whose bytes are here."""
+        number = self._n_sent
+        self._n_sent += 1
+        self._sent[number] = prepared
+        self.job.run.submit_answer(self, number, prepared, body)
+
     def _error(
         self, error: _core.Error, prepared: requests.PreparedRequest, number: int, attempts: int = 1
     ) -> Exception:

@@ -41,6 +41,7 @@ _BUFFERED = 8 << 20  # bytes that wait for a run; then the server has to
 _MOST_PENDING = 16 << 20  # bytes of one record or event
 _MOST_ID = 4096  # bytes
 _MOST_WAIT_S = 300.0  # for another connection
+_MOST_DOUBLED = 31  # times that such a wait is doubled
 
 
 class Block(NamedTuple):
@@ -63,7 +64,6 @@ class Connection:
         self.is_stopped = False  # `stop_after` is reached: no run takes more
         self.rows = self.bytes = 0  # taken by all runs
         self.began = self.last_came = time.monotonic()
-        self.n_connections = 0
         self._rules = rules
         self._where = where  # for messages
         self._send = send
@@ -136,10 +136,9 @@ class Connection:
                     )
                 why = mask_text(str(failure or "by the server"))
                 logger.info(f"headrace: {self._where}: the stream ended ({why}): again")
+                wait_s = min(self._retry_s * 2 ** min(max(0, n_failed - 1), _MOST_DOUBLED), _MOST_WAIT_S)
                 with self.changed:
-                    self.changed.wait_for(
-                        lambda: self._is_closed, min(self._retry_s * 2 ** max(0, n_failed - 1), _MOST_WAIT_S)
-                    )
+                    self.changed.wait_for(lambda: self._is_closed, wait_s)
         except BaseException as error:
             if not self._is_closed:
                 self.error = error
@@ -155,7 +154,6 @@ class Connection:
         response = self._send(self._last_id)
         with self.changed:
             self._response = response
-            self.n_connections += 1
         try:
             if response.status_code == 204:  # an end that is meant (HTML Living Standard, 9.2.3)
                 self._is_closed = True
@@ -184,7 +182,7 @@ class Connection:
             response.close()
 
     def _put_events(self, pending: bytearray) -> int:
-        text, used, n_rows, last_id, retry_ms = _core.sse_lines(bytes(pending), self._last_id.encode(), 1 << 40)
+        text, used, n_rows, last_id, retry_ms = _core.sse_lines(pending, self._last_id.encode(), 1 << 40)
         if len(last_id) <= _MOST_ID:
             self._last_id = last_id.decode("utf-8", "replace")
         if retry_ms >= 0:
@@ -234,7 +232,7 @@ def _hang_up(response: requests.Response) -> None:
 
 def _cut(block: Block, n_rows: int, is_sse: bool) -> tuple[Block, Block]:
     """The first rows of a block and the rest: the end of the line is looked for by halves, no line is looked at."""
-    text = block.text
+    text = memoryview(block.text)
     low, high = 0, len(text)
     while low < high:  # the least end with n_rows line ends before it
         middle = (low + high) // 2
@@ -244,8 +242,8 @@ def _cut(block: Block, n_rows: int, is_sse: bool) -> tuple[Block, Block]:
             low = middle + 1
     last_id = ""
     if is_sse:
-        last_id = json.loads(text[text.rfind(b"\n", 0, low - 1) + 1 : low])["id"] or ""
-    return Block(text[:low], n_rows, last_id), Block(text[low:], block.n_rows - n_rows, block.last_id)
+        last_id = json.loads(block.text[block.text.rfind(b"\n", 0, low - 1) + 1 : low])["id"] or ""
+    return Block(bytes(text[:low]), n_rows, last_id), Block(bytes(text[low:]), block.n_rows - n_rows, block.last_id)
 
 
 _kept: dict[tuple[str, ...], Connection] = {}  # between the runs of `follow`
@@ -397,11 +395,7 @@ class StreamChain(Chain):
         return error
 
     def _submit(self, block: Block) -> None:
-        prepared = requests.Request("GET", self.url).prepare()
-        number = self._n_sent
-        self._n_sent += 1
-        self._sent[number] = prepared
-        self.job.run.submit_answer(self, number, prepared, block.text)
+        self._give(requests.Request("GET", self.url).prepare(), block.text)
 
     def _page_on(self, page: _core.Page, response: NativeResponse, is_last: bool) -> None:
         """No request follows a page: the next comes by itself."""
