@@ -22,7 +22,7 @@ from dlt.sources.helpers.rest_client.utils import join_url
 from headrace import _core
 from headrace._rest_api.chain import Chain
 from headrace._rest_api.job_rules import FIELD, Place
-from headrace._rest_api.request import NativeResponse, may_have_credentials, origin_of, without_credentials
+from headrace._rest_api.request import NativeResponse, without_credentials
 from headrace.exceptions import ResourceFailed, ResourceFailedTransient, mask_text, mask_url
 
 if TYPE_CHECKING:
@@ -198,8 +198,7 @@ class JobChain(Chain):
         made = requests.Request(
             "GET", url, headers=dict(first.headers or {}), auth=self.request.auth, hooks=self.request.hooks
         )
-        is_ours = may_have_credentials(self._origin, origin_of(url)) or self.job.sender.options.allowed_hosts
-        return made if is_ours else without_credentials(made)
+        return made if self.job.sender.may_have_credentials(self._origin, url) else without_credentials(made)
 
     def _take(self, prepared: requests.PreparedRequest, response: NativeResponse) -> None:
         """The answer that says that the job is done has the records."""

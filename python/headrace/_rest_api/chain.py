@@ -34,7 +34,6 @@ from headrace._rest_api.request import (
     GivenResponse,
     NativeResponse,
     copy_request,
-    may_have_credentials,
     origin_of,
     without_credentials,
 )
@@ -333,8 +332,7 @@ class Chain:
     def _keep_credentials(self) -> None:
         """Takes them off a request whose URL a server chose and that goes to another origin."""
         url = str(self.request.url or "")
-        origin = origin_of(url)
-        if may_have_credentials(self._origin, origin) or self.job.sender.options.allowed_hosts:
+        if self.job.sender.may_have_credentials(self._origin, url):
             return
         if self.request.auth is not None or any(name.lower() in CREDENTIALS for name in self.request.headers or {}):
             logger.warning(

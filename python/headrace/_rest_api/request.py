@@ -100,11 +100,6 @@ def origin_of(url: str) -> tuple[str, str]:
     return parts.scheme.lower(), host.removesuffix(_PORTS.get(parts.scheme.lower(), ":"))
 
 
-def may_have_credentials(of: tuple[str, str], to: tuple[str, str]) -> bool:
-    """Whether what was for one origin may go to another: the same, or its https (requests' `should_strip_auth`)."""
-    return of == to or (of[0], to) == ("http", ("https", of[1]))
-
-
 def without_credentials(request: requests.Request) -> requests.Request:
     """Takes authentication and cookies off a request."""
     request.auth = None
@@ -265,11 +260,18 @@ class Sender:
         parts = urlsplit(request.url)
         return request.method, parts.scheme, parts.netloc, type(auth), credentials, dict(own), dict(common._store)
 
+    def may_have_credentials(self, of: tuple[str, str], url: str) -> bool:
+        """Whether what was for one origin may go to this URL: its host is named, or it is the same, or its https (requests'
+        `should_strip_auth`).
+        """
+        to = origin_of(url)
+        return bool(self.options.allowed_hosts) or of == to or (of[0], to) == ("http", ("https", of[1]))
+
     def keep_cookies(self, page: _core.Page, prepared: requests.PreparedRequest) -> None:
         """Puts the cookies that an answer sets into the session, as requests does. Tells what a redirect did not get."""
-        if page.url != prepared.url and self._secret and not self.options.allowed_hosts:
+        if page.url != prepared.url and self._secret:
             origin, to = origin_of(prepared.url or ""), origin_of(page.url)
-            if to[1] not in self._warned and not may_have_credentials(origin, to):
+            if to[1] not in self._warned and not self.may_have_credentials(origin, page.url):
                 self._warned.add(to[1])
                 logger.warning(
                     f"headrace: {origin[1]} redirects to {to[1]}, which is asked without credentials. Name its host in"
