@@ -21,6 +21,7 @@ from dlt.sources.helpers.rest_client.paginators import (
     RangePaginator,
 )
 
+from headrace._rest_api.body_text import is_html
 from headrace.exceptions import ResourceFailed, mask_url
 
 if TYPE_CHECKING:
@@ -222,10 +223,9 @@ def is_error_key(selector: str) -> bool:
 
 def html_instead(response: NativeResponse, expected: str = "json") -> str | None:
     """What to say of an answer that is not what was expected but an HTML page; None: it is none."""
-    start = response.content[:_LOOKED_AT].lstrip()
-    if start[:1] != b"<" or not (b"html" in start[:200].lower() or "html" in response.headers.get("Content-Type", "")):
+    if not is_html(response.content, response.headers.get("Content-Type", "")):
         return None
-    title = _TITLE.search(start)
+    title = _TITLE.search(response.content[:_LOOKED_AT])
     named = f" `{title[1].decode('utf-8', 'replace').strip()[:80]}`" if title else ""
     return f"expected {'JSON' if expected == 'json' else expected}, found an HTML page{named} at {mask_url(response.url or '')}"
 

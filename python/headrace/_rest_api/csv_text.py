@@ -15,6 +15,7 @@ import pyarrow.csv as pacsv
 from dlt.common.json import json
 
 from headrace._nested.text import Cell, NoText, written
+from headrace._rest_api.body_text import is_html, utf8
 from headrace._rest_api.option_values import known, number, one_of, texts
 from headrace.exceptions import ConfigurationError, engine_error
 
@@ -77,8 +78,8 @@ class CsvRules:
 
     def text(self, body: bytes) -> bytes:
         """JSON lines of the rows: objects, a null where a field is null. Raises `Error` SYNTAX, ENCODING or LIMIT."""
-        body = self._utf8(body)
-        if body[:256].lstrip()[:1] == b"<" and b"html" in body[:256].lower():
+        body = utf8(body, self.encoding)
+        if is_html(body):
             raise engine_error("SYNTAX", "expected CSV, found an HTML page")
         names = self.header if isinstance(self.header, tuple) else self._names(body)
         if not names:
@@ -100,24 +101,6 @@ class CsvRules:
         except NoText as error:
             raise engine_error("INTERNAL", f"CSV cannot be written as JSON here: {error}") from error
         return b"".join(pieces)
-
-    def _utf8(self, body: bytes) -> bytes:
-        for mark, encoding in (
-            (codecs.BOM_UTF8, "utf-8"),
-            (codecs.BOM_UTF16_LE, "utf-16"),
-            (codecs.BOM_UTF16_BE, "utf-16"),
-        ):
-            if body.startswith(mark):
-                return body[len(mark) :] if encoding == "utf-8" else self._decoded(body, encoding)
-        is_utf8 = codecs.lookup(self.encoding).name == "utf-8"
-        return body if is_utf8 else self._decoded(body, self.encoding)
-
-    @staticmethod
-    def _decoded(body: bytes, encoding: str) -> bytes:
-        try:
-            return body.decode(encoding).encode()
-        except UnicodeError as error:
-            raise engine_error("ENCODING", f"the body is not {encoding}: {error}") from error
 
     def _names(self, body: bytes) -> tuple[str, ...]:
         """The header's."""

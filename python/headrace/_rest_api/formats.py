@@ -7,12 +7,12 @@ docs/more-than-get.md describes the keys.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from headrace import _core
 from headrace._files.compression import MAGIC_BYTES, compression_of, unpacked
+from headrace._rest_api.body_text import joined
 from headrace._rest_api.csv_text import CsvRules
 from headrace._rest_api.option_values import known, one_of
 from headrace._rest_api.xml_text import XmlRules
@@ -104,19 +104,6 @@ class ResponseFormat:
             raise engine_error("NETWORK", f"the {found} body cannot be unpacked: {error}") from error
         finally:
             reader.close()
-
-
-def joined(pieces: Iterable[bytes], max_body_bytes: int) -> bytes:
-    """The bytes of a body as it is unpacked, as long as they are no more than allowed."""
-    parts = []
-    room = max_body_bytes
-    for part in pieces:
-        parts.append(part)
-        room -= len(part)
-        if room < 0:
-            text = f"the answer is larger than max_body_bytes ({max_body_bytes} bytes after decompression)"
-            raise engine_error("LIMIT", text)
-    return b"".join(parts)
 
 
 def response_format(base: ResponseFormat | None, given: Any, where: str) -> ResponseFormat:

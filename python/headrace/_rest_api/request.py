@@ -26,7 +26,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError
 
 from headrace import _core
-from headrace._rest_api.formats import joined
+from headrace._rest_api.body_text import joined
 from headrace._rest_api.options import options_of
 from headrace.config import HeadraceConfiguration
 from headrace.exceptions import engine_error

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from headrace import _core
+from headrace._rest_api.body_text import utf8
 from headrace._rest_api.option_values import known, text, texts
-from headrace.exceptions import ConfigurationError, engine_error
+from headrace.exceptions import ConfigurationError
 
 _KEYS = ("record_path", "attribute_prefix", "lists")
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.:-]*)["']""")
 _PLAIN_NAME = re.compile(r"^[A-Za-z_]\w*$")
-_MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,7 @@ class XmlRules:
 
     def text(self, body: bytes) -> bytes:
         """The document as JSON text. Raises `Error`."""
-        return _core.xml_text(_utf8(body), self.attribute_prefix, self.lists)
-
-
-def _utf8(body: bytes) -> bytes:
-    encoding = next((name for mark, name in _MARKS if body.startswith(mark)), None)
-    if encoding is None and (declared := _DECLARED.match(body.removeprefix(codecs.BOM_UTF8)[:300])):
-        encoding = declared[1].decode()
-    try:
-        if encoding is None or codecs.lookup(encoding).name in ("utf-8", "ascii"):
-            return body
-        return body.decode(encoding).encode()
-    except LookupError:
-        raise engine_error("ENCODING", f"the XML declares an encoding that is not known: {encoding}") from None
-    except UnicodeError as error:
-        raise engine_error(
-            "ENCODING", f"the XML is not in the encoding that it declares ({encoding}): {error}"
-        ) from error
+        declared = _DECLARED.match(body[:300])
+        return _core.xml_text(
+            utf8(body, declared[1].decode() if declared else "utf-8"), self.attribute_prefix, self.lists
+        )
