@@ -92,9 +92,8 @@ def _text(value: str | bytes) -> str:
 
 def _post(url: str, what: str, **options: Any) -> Any:
     """A request for a token: the answer's JSON. Its error names neither what was sent nor other parts of the answer."""
-    method = options.pop("method", "POST")
     try:
-        response = Client(raise_for_status=False).session.request(method, url, **options)
+        response = Client(raise_for_status=False).session.request("POST", url, **options)
     except requests.RequestException as error:  # its text has the whole URL
         kind = type(error).__name__
         text = (
@@ -181,33 +180,33 @@ class OAuth2(_TokenHolder):
         Args:
             again: Ask somebody in any case.
         """
+        self._refreshed(again)
         store = self._store()
-        with store.locked():
-            answer = self._by_device() if again else self._with_refresh(store)
-            if answer.get("refresh_token"):
-                store.write(str(answer["refresh_token"]))
-            elif store.read() is None:
-                raise AuthenticationFailed(
-                    f"auth: {mask_url(self.token_url)} gave access, but no refresh token for later runs: the scope"
-                    " `offline_access` asks for one at many servers"
-                )
+        if store.read() is None:
+            raise AuthenticationFailed(
+                f"auth: {mask_url(self.token_url)} gave access, but no refresh token for later runs: the scope"
+                " `offline_access` asks for one at many servers"
+            )
         return f"Access to {mask_url(self.token_url)} was given; the refresh token is in {store.path}"
 
     def _store(self) -> TokenStore:
         return TokenStore(self.token_store, self.token_url, self.client_id, self.refresh_token)
 
     def _obtain(self) -> tuple[str, float]:
-        if self.grant in ("refresh_token", "device_code"):
-            store = self._store()
-            with store.locked():  # another process may be replacing it
-                answer = self._with_refresh(store)
-                if answer.get("refresh_token"):
-                    store.write(str(answer["refresh_token"]))
-        else:
-            answer = self._ask(self._fields())
+        is_refreshed = self.grant in ("refresh_token", "device_code")
+        answer = self._refreshed() if is_refreshed else self._ask(self._fields())
         if not answer.get("access_token"):
             raise AuthenticationFailed(f"auth: the answer of {mask_url(self.token_url)} has no access_token")
         return str(answer["access_token"]), _seconds(answer.get("expires_in") or None, self.default_lifetime)
+
+    def _refreshed(self, again: bool = False) -> Any:
+        """An answer with a token. The refresh token in it takes the place of the one before."""
+        store = self._store()
+        with store.locked():  # another process may be replacing it
+            answer = self._by_device() if again else self._with_refresh(store)
+            if answer.get("refresh_token"):
+                store.write(str(answer["refresh_token"]))
+        return answer
 
     def _with_refresh(self, store: TokenStore) -> Any:
         refresh = store.read() or self.refresh_token
