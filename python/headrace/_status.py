@@ -158,7 +158,7 @@ def note(
         known["by_dlt"] += by_dlt
         known["received"] += received
         known["rows"] += rows
-        known["discarded"] += received - rows
+        known["discarded"] = known["received"] - known["rows"]
         if received != rows:
             left_out = f"{received - rows} left out by contracts or filters"
             logger.info(f"headrace: load {load_id}: `{table}`: of {received} records {rows} became rows, {left_out}")

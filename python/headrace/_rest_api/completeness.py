@@ -110,27 +110,31 @@ class Watch:
             most = paginator.maximum_value
             if most is not None and paginator.current_value >= most:
                 return  # the user's own end
-        where = f"{mask_url(response.url or '')}, page {self._n_pages - 1}"
         kind = type(paginator).__name__
         if (key := _says_more(json.loads(page.envelope()))) is not None:
-            self._say(f"{where}: the answer says that there is more (`{key}` is true), but `{kind}` found no next page")
+            self._tell(
+                response, f"the answer says that there is more (`{key}` is true), but `{kind}` found no next page"
+            )
         elif (
             self._n_pages == 1
             and self._is_full
             and not _says_no_more(paginator, page)
             and (kind != "SinglePagePaginator" or self._is_detected)
         ):
-            self._say(
-                f"{where}: expected a next page after a full one ({page.n_records} records), but `{kind}` found none: check the"
-                " path or the parameter that it reads"
+            self._tell(
+                response,
+                f"expected a next page after a full one ({page.n_records} records), but `{kind}` found none: check the"
+                " path or the parameter that it reads",
             )
         if isinstance(paginator, PageNumberPaginator) and paginator.total_path:
             found = jsonpath.find_values(paginator.total_path, json.loads(page.envelope()))
             if found and _is_count(found[0]) and self._n_pages < int(found[0]):
-                self._say(f"{where}: expected {int(found[0])} pages by `{paginator.total_path}`, found {self._n_pages}")
+                self._tell(
+                    response, f"expected {int(found[0])} pages by `{paginator.total_path}`, found {self._n_pages}"
+                )
         if self._total is not None and self._n_records < self._total[0]:
             expected, source = self._total
-            self._say(f"{where}: expected {expected} records by {source}, found {self._n_records}")
+            self._tell(response, f"expected {expected} records by {source}, found {self._n_records}")
 
     # ---- pages that come again
 
@@ -146,50 +150,48 @@ class Watch:
         self._last = mark
         if again is None:
             return
-        where = f"{mask_url(response.url or '')}, page {number}"
         if self._same >= _SAME_PAGES:
             raise ResourceFailed(
-                f"fetch: resource `{self._name}`, {where}: the last {_SAME_PAGES} pages are the same, byte for byte, so it would"
-                " never end. Check the names of the paginator's parameters, or set its maximum."
+                f"fetch: resource `{self._name}`, {self._where(response)}: the last {_SAME_PAGES} pages are the same, byte for"
+                " byte, so it would never end. Check the names of the paginator's parameters, or set its maximum."
             )
         if self._same == 1:
-            self._say(
-                f"{where}: expected other records than before, found those of page {again}, byte for byte: check the names of the"
-                " paginator's parameters"
+            self._tell(
+                response,
+                f"expected other records than before, found those of page {again}, byte for byte: check the names of the"
+                " paginator's parameters",
             )
 
     # ---- errors in the body
 
     def _look_for_an_error(self, page: _core.Page, response: NativeResponse, selector: str) -> None:
         envelope = json.loads(page.envelope())
-        where = f"{mask_url(response.url or '')}, page {self._n_pages - 1}"
         if self._options.error_path is not None:
             whole = json.loads(response.content) if page.n_records else envelope
             found = jsonpath.find_values(self._options.error_path, whole)
             if found and found[0] not in (None, False, "", [], {}):
-                self._say(
-                    f"{where}: expected records, found an error at `{self._options.error_path}`: {_shown(found[0])}"
+                self._tell(
+                    response, f"expected records, found an error at `{self._options.error_path}`: {_shown(found[0])}"
                 )
             return
         if is_error_key(selector):
-            self._say(f"{where}: expected records, found an error with status {response.status_code}: `{selector}`")
+            self._tell(response, f"expected records, found an error with status {response.status_code}: `{selector}`")
             return
         if not isinstance(envelope, dict) or selector == "$":  # the user's own choice: the object is the record
             return
         for key, value in envelope.items():
             if key.lower() in _ERROR_KEYS and value not in (None, False, "", [], {}, 0, "0"):
                 text = f"`{key}` is {_shown(value)}"
-                self._say(f"{where}: expected records, found an error with status {response.status_code}: {text}")
+                self._tell(response, f"expected records, found an error with status {response.status_code}: {text}")
                 return
 
     def _look_at_graphql(self, rules: GraphQL, page: _core.Page, response: NativeResponse) -> None:
-        where = f"{mask_url(response.url or '')}, page {self._n_pages - 1}"
         wrong, missing = rules.look(json.loads(page.envelope()), page.body)
         if wrong is not None:
-            raise ResourceFailed(f"fetch: resource `{self._name}`, {where}: {wrong}")
+            raise ResourceFailed(f"fetch: resource `{self._name}`, {self._where(response)}: {wrong}")
         if missing is not None and missing not in self._told:
             self._told.add(missing)
-            self._say(f"{where}: {missing}")
+            self._tell(response, missing)
 
     # ---- totals
 
@@ -207,6 +209,13 @@ class Watch:
             if _is_count(response.headers.get(name)):
                 self._total = (int(response.headers[name]), f"header {name}")
                 return
+
+    def _tell(self, response: NativeResponse, text: str) -> None:
+        self._say(f"{self._where(response)}: {text}")
+
+    def _where(self, response: NativeResponse) -> str:
+        """The page at hand, for messages."""
+        return f"{mask_url(response.url or '')}, page {self._n_pages - 1}"
 
 
 class Unwatched(Watch):

@@ -137,7 +137,7 @@ def set_options(resources: Sequence[DltResource], options: Mapping[str, Options]
 def take(config: Mapping[str, Any]) -> tuple[Any, dict[str, Options]]:
     """The configuration as dlt knows it, and the options of each resource by its name."""
     client, of_client = _split(config.get("client") or {}, CLIENT_KEYS)
-    defaults, of_defaults = _split_resource(config.get("resource_defaults") or {}, "resource_defaults")
+    defaults, of_defaults = _split_resource(config.get("resource_defaults") or {})
     for key in _SPECIAL:
         if key in of_defaults:
             raise ConfigurationError(f"`resource_defaults.endpoint.{key}` belongs into the endpoint of a resource")
@@ -149,7 +149,7 @@ def take(config: Mapping[str, Any]) -> tuple[Any, dict[str, Options]]:
             options[given] = base
             resources.append(given)
         elif isinstance(given, Mapping):
-            resource, own = _split_resource(given, str(given.get("name")))
+            resource, own = _split_resource(given)
             where = f"resources.{given.get('name')}.endpoint"
             options[str(given.get("name"))] = _special(resource, _endpoint(base, own, where), own, where)
             resources.append(resource)
@@ -171,7 +171,7 @@ def _split(given: Any, keys: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:
     return rest, own
 
 
-def _split_resource(given: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
+def _split_resource(given: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     endpoint, own = _split(given.get("endpoint"), _ENDPOINT)
     return (dict(given) | {"endpoint": endpoint} if "endpoint" in given else given), own
 

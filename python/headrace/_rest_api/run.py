@@ -104,8 +104,7 @@ class Run:
 
     def submit(self, chain: Chain, number: int, prepared: requests.PreparedRequest, delay_ms: int = 0) -> None:
         """Sends page `number` of a chain on its way, not before `delay_ms`."""
-        tag = self._next_tag
-        self._next_tag += 1
+        tag = self.new_tag()
         self._waiting[tag] = (chain, number)
         job = chain.job
         job.note_origin(tag, prepared.url or "", number)
