@@ -28,6 +28,7 @@ from dlt.sources.helpers.rest_client.paginators import (
 from headrace import _core
 from headrace._rest_api.completeness import Watch, html_instead
 from headrace._rest_api.native_pages import NativePages, native_pages
+from headrace._rest_api.numbered import NumberedLinks, limit_of, numbered_links
 from headrace._rest_api.reader import Reader
 from headrace._rest_api.request import (
     CREDENTIALS,
@@ -74,7 +75,10 @@ class Chain:
         self._arrived: dict[int, _core.Page] = {}
         self._next = 0  # number of the page to be handled next
         self._sent: dict[int, requests.PreparedRequest] = {}
-        self._ahead: tuple[requests.Request, RangePaginator] | None = None  # the furthest request made ahead
+        # the furthest request made ahead
+        self._ahead: tuple[requests.Request, RangePaginator | NumberedLinks] | None = None
+        self._is_unforeseen = False  # a link led to another page than those before it
+        self._n_dropped = 0  # numbers of pages that were asked for and are none of the chain's
         self._n_sent = 0
         self._window = _FIRST_WINDOW
         self._renewed: set[int] = set()  # pages that were asked for again with another token
@@ -189,13 +193,17 @@ class Chain:
             resource=job.name,
             schema_name=job.schema_name,
             url=prepared.url,
-            page=number if number >= 0 else None,
+            page=self.name_of(number) if number >= 0 else None,
             attempts=attempts,
             kind=job.format.kind,
         )
 
     def arrive(self, number: int, page: _core.Page) -> None:
         """Takes a page, handles those that are next."""
+        if self._native is None and number < self._next:  # asked for ahead, and none of the chain's
+            self.read.pop(number, None)
+            page.release()
+            return
         if self._native is not None:
             self._native.take_over(number)
             self._next = number
@@ -210,6 +218,10 @@ class Chain:
             self._next += 1
             self._handle(page, prepared)
 
+    def name_of(self, number: int) -> int:
+        """What a page that is asked for now is called in messages: its number among the chain's pages."""
+        return number - self._n_dropped
+
     def told(self, error: BaseException, number: int, url: str | None = None, attempts: int = 1) -> BaseException:
         """The error of a page without secrets, with its place in a note."""
         if isinstance(error, requests.RequestException):
@@ -218,7 +230,7 @@ class Chain:
             tried = f" ({attempts} attempts)" if attempts > 1 else ""
             prepared = self._sent.get(number)
             where = mask_url(url or (prepared.url if prepared else "") or "")
-            page = f", page {number}" if number >= 0 else ""  # else it was no page that was asked for
+            page = f", page {self.name_of(number)}" if number >= 0 else ""  # else it was no page that was asked for
             error.add_note(f"fetch: resource `{self.job.name}`, {where}{page}{tried}")
         return error
 
@@ -286,8 +298,8 @@ class Chain:
         delay_ms = self.job.sender.again_ms(attempts + 1, time.monotonic() - began)
         if delay_ms is None:
             raise ResourceFailedTransient(
-                f"fetch: resource `{self.job.name}`, {mask_url(prepared.url or '')}, page {number}: the answer still has what"
-                f" `retry.on_content` names at `{met.text}` after {attempts + 1} attempts. Raise max_attempts or max_delay"
+                f"fetch: resource `{self.job.name}`, {mask_url(prepared.url or '')}, page {self.name_of(number)}: the answer still"
+                f" has what `retry.on_content` names at `{met.text}` after {attempts + 1} attempts. Raise max_attempts or max_delay"
                 " there if the API needs longer."
             )
         self._again[number] = (attempts + 1, began)
@@ -320,14 +332,50 @@ class Chain:
         digest = _digest(prepared)
         if digest in self._seen:
             raise ResourceFailed(
-                f"fetch: resource `{self.job.name}`, {mask_url(prepared.url or '')}, page {self._next}: the paginator repeats a"
-                " request it has made before, so it would never end. Check its cursor or next link."
+                f"fetch: resource `{self.job.name}`, {mask_url(prepared.url or '')}, page {self.name_of(self._next)}: the"
+                " paginator repeats a request it has made before, so it would never end. Check its cursor or next link."
             )
         self._seen.add(digest)
-        if self._may_go():
+        if isinstance(paginator, HeaderLinkPaginator) and not self.job.sender.in_python:
+            self._follow_link(prepared, response)
+        elif self._may_go():
             self._send(prepared)
         else:
             self._held = prepared
+
+    def _follow_link(self, prepared: requests.PreparedRequest, response: NativeResponse) -> None:
+        """Asks for the next page, unless that was done before; where links are numbered up to a last one, for those behind it.
+        Each page's own link says whether the next is the one that was asked for.
+        """
+        ahead = self._sent.get(self._next)
+        if ahead is not None and (ahead.url, ahead.body) != (prepared.url, prepared.body):
+            self._drop_ahead()
+            ahead = None
+        if ahead is None:
+            self._held = prepared
+        links = None if self._is_unforeseen else numbered_links(response, str(self.request.url))
+        if links is not None:
+            self._limit = links.last + 1
+            if self._ahead is None:
+                self._ahead = (copy_request(self.request), links)
+        if self._ahead is not None:
+            self._window = min(self._window * 2, self.job.run.settings.max_in_flight_per_host)
+            self._fill_window()
+        elif self._may_go():
+            self._held = None
+            self._send(prepared)
+
+    def _drop_ahead(self) -> None:
+        """Forgets pages that were asked for ahead: the next is another, and none is asked for ahead any more."""
+        for page in self._arrived.values():
+            page.release()
+        self._arrived.clear()
+        self._sent.clear()
+        self._n_dropped += self._n_sent - self._next
+        self._next = self._n_sent
+        self._ahead = None
+        self._is_short = False
+        self._is_unforeseen = True
 
     def _keep_credentials(self) -> None:
         """Takes them off a request whose URL a server chose and that goes to another origin."""
@@ -354,6 +402,8 @@ class Chain:
             if paginator.total_path:
                 found = jsonpath.find_values(paginator.total_path, response.json())
                 limits.append(int(found[0]) + paginator.base_index)
+            elif (seen := limit_of(paginator, response, page.n_records, self.watch.total)) is not None:
+                limits.append(seen)
             if paginator.maximum_value is not None:
                 limits.append(paginator.maximum_value)
             self._limit = min(limits) if limits else None

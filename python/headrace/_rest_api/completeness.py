@@ -97,6 +97,11 @@ class Watch:
             self._look_for_an_error(page, response, selector)
         self._read_total(page, response, paginator)
 
+    @property
+    def total(self) -> int | None:
+        """Records that there are in all by what the answers say; None: they do not."""
+        return self._total[0] if self._total is not None else None
+
     def skip(self, n_pages: int, n_records: int, last: tuple[int, int, int]) -> None:
         """Pages that the engine looked at: nothing was to be said of them. `last`: fingerprint, bytes, records of the last."""
         self._n_pages += n_pages

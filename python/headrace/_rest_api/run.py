@@ -107,7 +107,7 @@ class Run:
         tag = self.new_tag()
         self._waiting[tag] = (chain, number)
         job = chain.job
-        job.note_origin(tag, prepared.url or "", number)
+        job.note_origin(tag, prepared.url or "", chain.name_of(number))
         if isinstance(prepared, Unsent):
             self.sessions.ask(
                 job.client, prepared.made, job.is_parallel, lambda found: self._answer(tag, found), delay_ms / 1000
@@ -121,7 +121,7 @@ class Run:
         """Page `number` of a chain, whose bytes are here."""
         tag = self.new_tag()
         self._waiting[tag] = (chain, number)
-        chain.job.note_origin(tag, prepared.url or "", number)
+        chain.job.note_origin(tag, prepared.url or "", chain.name_of(number))
         self.engine.submit_bytes(chain.stream(number), tag, body, prepared.url or "")
 
     def new_pager(self, pages: NativePages) -> int:
