@@ -1,6 +1,6 @@
 """The `headrace` command (also `python -m headrace`): a subcommand a function that takes its arguments and gives the exit status.
 
-Exit status: 0 done, 1 what was asked for failed, 2 the arguments or the configuration are wrong.
+Exit status: 0 done, 1 what was asked for failed, 2 the arguments or the configuration are wrong, 3 something is missing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ _LOGIN = """Gives a pipeline access by OAuth 2.0's device code: shows an address
 there, and keeps the refresh token where a pipeline with `"auth": {"type": "oauth2", "grant": "device_code", ...}` of the same
 token URL and client finds it. What is not given here is read from [sources.rest_api.<source>.credentials] of config.toml and
 secrets.toml, as the pipeline reads it."""
+
+_SKIPPED = """Says what the runs of a pipeline have left out by `on_error` and no later run has fetched: why, and how it is fetched again.
+Exit status 0: nothing is missing; 3: something is. For a scheduler: `python load.py && headrace skipped my_pipeline`."""
+_MOST_SHOWN = 20  # of a resource
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         login.add_argument(f"--{name}", help=text)
     login.add_argument("--again", action="store_true", help="also when there is a refresh token that still works")
     login.set_defaults(run=_login)
+    skipped = commands.add_parser("skipped", help="what a pipeline left out by on_error", description=_SKIPPED)
+    skipped.add_argument("pipeline", help="its name")
+    skipped.add_argument("--pipelines-dir", help="where dlt keeps it, if not in its usual place")
+    skipped.set_defaults(run=_skipped)
     given = parser.parse_args(arguments)
     return int(given.run(given))
 
@@ -54,3 +62,24 @@ def _login(given: argparse.Namespace) -> int:
         print(f"headrace login: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _skipped(given: argparse.Namespace) -> int:
+    import dlt
+    from dlt.pipeline.exceptions import CannotRestorePipelineException
+
+    from headrace._rest_api.isolation import skipped
+
+    try:
+        found = skipped(dlt.attach(given.pipeline, pipelines_dir=given.pipelines_dir))
+    except CannotRestorePipelineException as error:
+        print(f"headrace skipped: {error}", file=sys.stderr)
+        return 2
+    for name, left_out in found.items():
+        print(f"{name}: {len(left_out)} left out")
+        for one in left_out[:_MOST_SHOWN]:
+            what = "the rest of it" if one["parent"] is None else f"parent {one['parent']}"
+            print(f"  {what}, {one['url']}: {one['error']} ({one['again']})")
+        if len(left_out) > _MOST_SHOWN:
+            print(f"  and {len(left_out) - _MOST_SHOWN} more")
+    return 3 if found else 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import dlt
 import headrace
+import headrace.cli
 import headrace.sources.rest_api as rest_api
 import pytest
 import requests
@@ -252,8 +253,6 @@ def test_missing_pages_of_a_parent_are_left_out_too(api: Any, tmp_path: Path, na
 
 
 def test_a_session_of_the_users_and_steps(api: Any, tmp_path: Path, native_only: Any) -> None:
-    import requests
-
     server = Server()
     server.broken.add("/parents/2/children")
     made = config(api(server).url, "skip_parent", processing_steps=[{"map": lambda record: {**record, "m": 1}}])
@@ -262,3 +261,31 @@ def test_a_session_of_the_users_and_steps(api: Any, tmp_path: Path, native_only:
     found = run(pipeline, made)
     assert ids(pipeline, "children") == children_of(0, 1, 3, 4, 5)
     assert found["children"]["skipped"][0]["parent"] == {"at": 2, "id": 2}
+
+
+def test_what_was_left_out_is_in_the_trace_the_state_and_the_exit_status(
+    api: Any, tmp_path: Path, capsys: Any, native_only: Any
+) -> None:
+    server = Server()
+    url = api(server).url
+    server.broken.add("/parents/2/children")
+    pipeline = make_pipeline(tmp_path, "p")
+    found = run(pipeline, config(url, "skip_parent"))["children"]["skipped"]
+    assert [(one["parent"], one["url"]) for one in found] == [({"at": 2, "id": 2}, f"{url}/parents/2/children")]
+    (metrics,) = pipeline.last_trace.last_extract_info.metrics.values()
+    assert metrics[0]["resource_metrics"]["children"].custom_metrics["headrace_skipped"] == found
+    assert "headrace_skipped" not in metrics[0]["resource_metrics"]["others"].custom_metrics
+    assert headrace.skipped(pipeline) == {"api.children": found}
+
+    arguments = ["skipped", "p", "--pipelines-dir", str(tmp_path / "pipelines")]
+    assert headrace.cli.main(arguments) == 3
+    out = capsys.readouterr().out
+    assert f"api.children: 1 left out\n  parent {{'at': 2, 'id': 2}}, {url}/parents/2/children: 403 Client Error" in out
+    assert "(the next run asks for it first)" in out
+
+    server.broken.clear()
+    run(pipeline, config(url, "skip_parent"))
+    assert headrace.skipped(pipeline) == {}
+    assert headrace.cli.main(arguments) == 0 and capsys.readouterr().out == ""
+    arguments[1] = "q"
+    assert headrace.cli.main(arguments) == 2 and "headrace skipped: " in capsys.readouterr().err

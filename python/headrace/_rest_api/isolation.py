@@ -38,6 +38,23 @@ class Skipped(TypedDict):
     again: str
 
 
+def skipped(pipeline: dlt.Pipeline) -> dict[str, list[Skipped]]:
+    """What runs of a pipeline left out by `on_error` and no later run has fetched, by its state.
+
+    Args:
+        pipeline: The pipeline; one that `dlt.attach` gives, too.
+
+    Returns:
+        A list for each `<source>.<resource>` of which something is missing; empty: nothing is.
+    """
+    found: dict[str, list[Skipped]] = {}
+    for source, of_source in pipeline.state.get("sources", {}).items():
+        for resource, of_resource in of_source.get("resources", {}).items():
+            if left_out := of_resource.get(STATE_KEY):
+                found[f"{source}.{resource}"] = deepcopy(left_out)
+    return found
+
+
 def may_skip(error: BaseException) -> bool:
     """Whether an error is one of the API's, not of the configuration, the user's code or this machine."""
     if not isinstance(error, (requests.RequestException, HeadraceError)):
@@ -46,7 +63,7 @@ def may_skip(error: BaseException) -> bool:
     return not (isinstance(cause, _core.Error) and cause.code in _FATAL)
 
 
-def skipped(parent: Any, url: str, error: BaseException) -> Skipped:
+def record_of(parent: Any, url: str, error: BaseException) -> Skipped:
     """A record of what is left out."""
     text = mask_text(str(error))
     again = (

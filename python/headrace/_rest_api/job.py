@@ -15,7 +15,7 @@ from orjson import Fragment
 
 from headrace import _core
 from headrace._rest_api.formats import ResponseFormat
-from headrace._rest_api.isolation import MOST_SKIPPED, Skipped, may_skip, skipped
+from headrace._rest_api.isolation import MOST_SKIPPED, Skipped, may_skip, record_of
 from headrace._rest_api.options import in_force
 from headrace._rest_api.reasons import Way
 from headrace._rest_api.request import Sender, selector_steps
@@ -347,7 +347,7 @@ class Job:
                 ResourceFailed(f"fetch: resource `{self.name}`: more than {MOST_SKIPPED} parents failed, now: {error}")
             )
             return
-        found = skipped(chain.parent if is_parent else None, mask_url(chain.url), error)
+        found = record_of(chain.parent if is_parent else None, mask_url(chain.url), error)
         self.skipped.append(found)
         if len(self.skipped) <= _LOGGED_WARNINGS:
             what = f"parent {found['parent']}" if is_parent else "the rest of it"

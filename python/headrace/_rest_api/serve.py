@@ -180,6 +180,8 @@ class Service:
         custom = getattr(self._resource, "custom_metrics", None)
         if custom is not None:
             custom["headrace"] = total
+            if job.skipped:
+                custom["headrace_skipped"] = [*custom.get("headrace_skipped", []), *job.skipped]
         logger.info(
             f"headrace: resource `{name}`: {counted['records']} records received, {counted['rows']} given to dlt,"
             f" {counted['left_out']} left out by its incremental or its steps"
