@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -122,6 +126,45 @@ def test_resources_share_a_hosts_budget(api: Any, tmp_path: Path, native_only: A
     made = config(api(handler).url, {"rate_limit": {"requests": 4, "per": 1}})
     made["resources"].append({**made["resources"][0], "name": "others"})
     assert run(made, tmp_path) == list(range(N_PAGES))
+    times.sort()
+    assert len(times) == 2 * N_PAGES
+    assert all(later - earlier > 0.9 for earlier, later in zip(times, times[4:], strict=False))
+
+
+PROCESS = """
+    import sys
+    from pathlib import Path
+    sys.path[:0] = {folders!r}
+    from test_rest_api_options import config, run
+    name = sys.argv[1]
+    client = {{"rate_limit": {{"requests": 4, "per": 1}}, "headers": {{"X-Process": name}}}}
+    print(*run(config({url!r}, client), Path({folder!r}), name))
+"""
+
+
+def test_processes_share_a_budget(api: Any, tmp_path: Path) -> None:
+    """Two pipelines at once, each with its part: the first request of each is answered when both have come."""
+    times: list[float] = []
+    began = {"a": threading.Event(), "b": threading.Event()}
+
+    def handler(request: Request) -> Answer:
+        times.append(time.monotonic())
+        began[request.headers["X-Process"]].set()
+        return paged(request) if all(one.wait(60) for one in began.values()) else Answer({}, status=404)
+
+    folders = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "servers")]
+    program = textwrap.dedent(PROCESS).format(folders=folders, url=api(handler).url, folder=str(tmp_path))
+    environment = {**os.environ, "HEADRACE__RATE_SHARE": "2"}
+    command = [sys.executable, "-c", program]
+    children = [
+        subprocess.Popen([*command, name], env=environment, stdout=subprocess.PIPE, text=True) for name in began
+    ]
+    try:
+        printed = [child.communicate(timeout=120)[0].split() for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    assert printed == [[str(n) for n in range(N_PAGES)]] * 2
     times.sort()
     assert len(times) == 2 * N_PAGES
     assert all(later - earlier > 0.9 for earlier, later in zip(times, times[4:], strict=False))
