@@ -260,6 +260,16 @@ def test_no_page_beyond_a_total_in_a_header(
 
 
 @pytest.mark.parametrize("paginator", [NUMBER, OFFSET], ids=["number", "offset"])
+def test_no_page_beyond_a_count_in_the_body(api: Any, tmp_path: Path, native_only: Any, paginator: Any) -> None:
+    listed = paged({})
+    server = api(lambda request: Answer({"items": listed(request).body, "count": N_PAGES * SIZE}))
+    made = config(server.url, dict(paginator), data_selector="items", total_count_path="count")
+    pipeline = make_pipeline(tmp_path, "p")
+    pipeline.run(rest_api.rest_api_source(made, name="api"))
+    assert len(read_tables(pipeline)["items"]) == N_PAGES * SIZE and len(server.requests) == N_PAGES + 1
+
+
+@pytest.mark.parametrize("paginator", [NUMBER, OFFSET], ids=["number", "offset"])
 def test_a_total_in_a_header_that_is_too_low_costs_no_rows(api: Any, tmp_path: Path, paginator: Any) -> None:
     url = api(paged({"X-Total-Count": "9"})).url
     run_both(lambda: config(url, dict(paginator)), tmp_path)
