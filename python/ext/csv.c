@@ -5,6 +5,7 @@
 #include "ext.h"
 
 #include "csv.h"
+#include "csv_json.h"
 
 typedef struct CsvObject {
     PyObject_HEAD EngineObject *owner; /* owned reference: chunks are memory of its account */
@@ -341,4 +342,47 @@ static PyType_Spec Csv_spec = {
 
 int ext_add_csv(PyObject *module) {
     return ext_add_type(module, &Csv_spec, NULL);
+}
+
+/* ---------------------------------------------------------------------------------------------------- a body */
+
+PyObject *ext_csv_lines(PyObject *module, PyObject *args) {
+    Py_buffer body;
+    const char *delimiter, *quote, *escape;
+    Py_ssize_t delimiter_size, quote_size, escape_size, limit;
+    long long skip_rows;
+    PyObject *column_names, *nulls;
+    int infer;
+    hr_csv_options options;
+    hr__csv_options_init(&options);
+    options.encoding = HR_ENCODING_UTF_8;
+    options.chunk_rows = UINT32_MAX - 1; /* chunks end by their bytes */
+    if (!PyArg_ParseTuple(args, "y*s#s#s#LOO!pn", &body, &delimiter, &delimiter_size, &quote, &quote_size, &escape,
+                          &escape_size, &skip_rows, &column_names, &PyTuple_Type, &nulls, &infer, &limit)) {
+        return NULL;
+    }
+    PyObject *text = NULL;
+    options.skip_rows = skip_rows;
+    options.has_names = column_names != Py_None;
+    options.header = options.has_names ? -1 : 0;
+    if (parse_char("delimiter", delimiter, delimiter_size, &options.dialect.delimiter) < 0 ||
+        parse_char("quote", quote, quote_size, &options.dialect.quote) < 0 ||
+        parse_char("escape", escape, escape_size, &options.dialect.escape) < 0 ||
+        ext_strs(nulls, &options.nulls, &options.n_nulls) < 0 ||
+        (options.has_names && ext_strs(column_names, &options.names, &options.n_names) < 0)) {
+        goto out;
+    }
+    hr_buf lines;
+    hr_error err = {.offset_bytes = -1, .record = -1};
+    int rc;
+    hr__buf_init(&lines, &hr__allocator_libc, (size_t)limit);
+    Py_BEGIN_ALLOW_THREADS rc = hr__csv_json(&options, (hr_str){body.buf, (size_t)body.len}, infer != 0, &lines, &err);
+    Py_END_ALLOW_THREADS text = rc == HR_OK ? PyBytes_FromStringAndSize(lines.data, (Py_ssize_t)lines.size_bytes)
+                                            : ext_raise(PyModule_GetState(module), &err, -1);
+    hr__buf_free(&lines);
+out:
+    PyMem_Free((void *)options.nulls);
+    PyMem_Free((void *)options.names);
+    PyBuffer_Release(&body);
+    return text;
 }

@@ -108,6 +108,7 @@ PyObject *ext_write_text(PyObject *module, PyObject *args);
 PyObject *ext_nested_rows(PyObject *module, PyObject *args);
 PyObject *ext_nested_ids(PyObject *module, PyObject *args);
 PyObject *ext_text_ids(PyObject *module, PyObject *args);
+PyObject *ext_csv_lines(PyObject *module, PyObject *args);
 PyObject *ext_sse_lines(PyObject *module, PyObject *args);
 PyObject *ext_xml_text(PyObject *module, PyObject *args);
 PyObject *ext_random_ids(PyObject *module, PyObject *arg);

@@ -150,6 +150,7 @@ static PyMethodDef module_methods[] = {
     {"text_ids", ext_text_ids, METH_VARARGS, PyDoc_STR("Row ids that are hashes of texts.")},
     {"random_ids", ext_random_ids, METH_O, PyDoc_STR("Random row ids.")},
     {"xml_text", ext_xml_text, METH_VARARGS, PyDoc_STR("A document of XML as JSON text.")},
+    {"csv_lines", ext_csv_lines, METH_VARARGS, PyDoc_STR("A body of CSV as JSON lines.")},
     {"sse_lines", ext_sse_lines, METH_VARARGS, PyDoc_STR("Server-sent events as JSON lines.")},
     {"iso_parse", ext_iso_parse, METH_O, PyDoc_STR("What dlt reads a text as: datetime, date, time or None.")},
     {NULL, NULL, 0, NULL},

@@ -477,6 +477,23 @@ def xml_text(body: bytes, attribute_prefix: str, lists: tuple[str, ...]) -> byte
     declaration, LIMIT for more than 20,000,000 elements or 512 levels.
     """
 
+def csv_lines(
+    body: bytes,
+    delimiter: str,
+    quote: str,
+    escape: str,
+    skip_rows: int,
+    names: tuple[str, ...] | None,
+    nulls: tuple[str, ...],
+    infer: bool,
+    limit: int,
+    /,
+) -> bytes:
+    """A body of CSV (UTF-8) as JSON lines, an object a row (`hr__csv_json` of src/decode/csv_json.h). `names`: of the columns;
+    None: in the first row behind `skip_rows` rows. `limit`: bytes of the lines. Raises `Error`: SYNTAX and ENCODING with
+    record and byte, LIMIT, ARGUMENT.
+    """
+
 def sse_lines(body: bytes | bytearray, id: bytes, max_events: int) -> tuple[bytes, int, int, bytes, int]:
     """Server-sent events as JSON lines, `{"event", "id", "data"}` each: the lines of the whole events in `body` (at most
     `max_events`), bytes used, number of events, the last event's id (`id`: before them), milliseconds of `retry` or -1.

@@ -189,7 +189,11 @@ static int ragged_row(hr_csv_reader *reader, hr_fields *chunk, const hr_fields_r
     if (ragged == HR_CSV_RAGGED_RAISE || (is_long && ragged == HR_CSV_RAGGED_UNSET)) {
         char what[96];
         snprintf(what, sizeof what, "expected %zu fields, found %u in the row", n_wanted, (unsigned)row->n);
-        return fail_at(chunk, HR_SYNTAX, row->start, what, err);
+        int rc = fail_at(chunk, HR_SYNTAX, row->start, what, err);
+        if (err != NULL) {
+            err->record = reader->n_seen;
+        }
+        return rc;
     }
     reader->n_long += is_long;
     reader->n_short += !is_long;
@@ -594,7 +598,7 @@ static int finish(hr_csv_reader *reader, hr_fields **chunk_out, hr_error *err) {
     if (*chunk_out == NULL && !reader->done) {
         HR_TRY(finish_rows(reader, chunk_out, err));
     }
-    if (*chunk_out == NULL && reader->header_left >= 0) {
+    if (*chunk_out == NULL && reader->header_left >= 0 && !reader->options.strict_names) {
         return hr__error_set(err, HR_SYNTAX, HR_STAGE_DECODE, "the file has no row of column names");
     }
     return HR_OK;

@@ -56,6 +56,7 @@ typedef struct hr_csv_options {
     const hr_str *names;
     size_t n_names; /* 0: the header's, or 0, 1, 2 ... */
     bool has_names;
+    bool strict_names;       /* the header's as it stands: one that comes twice is an error; no header: no rows */
     const hr_str *use_names; /* columns that are kept, by name or, in use_places, by place */
     size_t n_use_names;
     const uint32_t *use_places;

@@ -151,7 +151,7 @@ static int header_texts(const hr_csv_options *options, const hr_fields *chunk, h
         hr_str raw = {NULL, 0}, value;
         (void)hr__fields_raw(chunk, 0, i, &raw);
         HR_TRY(hr__fields_value(&rules, raw, &head->arena, &value));
-        if (value.size_bytes == 0) {
+        if (value.size_bytes == 0 && !options->strict_names) {
             HR_TRY(number_names(head, names, i, i + 1, "Unnamed: %zu"));
             continue;
         }
@@ -161,6 +161,30 @@ static int header_texts(const hr_csv_options *options, const hr_fields *chunk, h
         }
     }
     return HR_OK;
+}
+
+/* Refuses a name that comes twice. */
+static int check_different(const hr_fields_head *head, const hr_str *names, size_t n, hr_error *err) {
+    name_set set = {.names = names, .cap = 16};
+    while (set.cap < n * 2) {
+        set.cap *= 2;
+    }
+    set.slots = hr__calloc(head->alloc, set.cap, sizeof *set.slots);
+    if (set.slots == NULL) {
+        return hr__error_memory(err, HR_STAGE_DECODE);
+    }
+    int rc = HR_OK;
+    for (size_t i = 0; i < n && rc == HR_OK; i++) {
+        size_t found, slot = find(&set, names[i], &found);
+        if (found == SIZE_MAX) {
+            set.slots[slot] = (uint32_t)i + 1;
+        } else {
+            rc = hr__error_set(err, HR_SYNTAX, HR_STAGE_DECODE, "the header has `%.*s` twice",
+                               (int)(names[i].size_bytes < 80 ? names[i].size_bytes : 80), names[i].data);
+        }
+    }
+    hr__free(head->alloc, set.slots);
+    return rc;
 }
 
 int hr__csv_head_names(const hr_csv_options *options, const hr_fields *chunk, hr_fields_head *head, hr_error *err) {
@@ -173,9 +197,10 @@ int hr__csv_head_names(const hr_csv_options *options, const hr_fields *chunk, hr
     HR_TRY(hr__csv_check_utf8(&row, err));
     hr_str *names = hr__arena_alloc(&head->arena, (n + 1) * sizeof *names);
     if (names == NULL || header_texts(options, chunk, head, names) != HR_OK ||
-        make_different(head, names, n) != HR_OK) {
+        (!options->strict_names && make_different(head, names, n) != HR_OK)) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
+    HR_TRY(options->strict_names ? check_different(head, names, n, err) : HR_OK);
     head->names = names;
     head->n_columns = n;
     return HR_OK;

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
+import io
 import json
 import lzma
+import random
 from pathlib import Path
 from typing import Any
 
@@ -205,9 +208,15 @@ BAD: dict[str, tuple[Any, bytes, list[str]]] = {
         ['expected gzip, found other bytes: b\'{"id"'],
     ),
     "bad JSON in a file": ("json", gzip.compress(b'[{"id": 1}, x]'), ["byte 12", "found 'x'"]),
-    "a short row": ("csv", b"a,b\n1,2\n3\n", ["record 1", "Expected 2 columns, got 1"]),
+    "a short row": (
+        "csv",
+        b"a,b\n1,2\n3\n",
+        ["page 0, record 1, byte 8: expected 2 fields, found 1 in the row at line 3"],
+    ),
+    "a long row": ("csv", b"a,b\n1,2,3\n", ["record 0, byte 4: expected 2 fields, found 3 in the row"]),
+    "an open quote": ("csv", b'a,b\n1,2\n3,"4\n', ["byte 8: the file ends inside quotes; the row begins at line 3"]),
     "a header with a name twice": ("csv", b"a,b,a\n1,2,3\n", ["the header has `a` twice"]),
-    "no UTF-8": ("csv", b"a\n\xff\xfe\n", ["invalid UTF8"]),
+    "no UTF-8": ("csv", b"a\n\xff\xfe\n", ["record 0, byte 2: text that is not UTF-8"]),
 }
 
 
@@ -300,12 +309,61 @@ def test_csv_values(api: Any, tmp_path: Path, native_only: Any) -> None:
         ({"quote": "'", "delimiter": "\t"}, b"a\tb\n'1\t2'\t3\n", [{"a": "1\t2", "b": 3}]),
         ({}, "\ufeffa\r\n5\r\n".encode("utf-16-le"), [{"a": 5}]),
         ({}, b"a,b\n", []),
+        ({"skip_rows": 3}, b"a\n1\n", []),
+        ({}, b'a,b\r\n"",\r\n"x",y\r\n', [{"a": "", "b": None}, {"a": "x", "b": "y"}]),
+        ({}, b"a,b\n,\n,\n", [{"a": None, "b": None}] * 2),
+        ({}, b"a\n1\n\n2\n", [{"a": 1}, {"a": 2}]),
+        ({"quote": ""}, b'a\n"1"\n', [{"a": '"1"'}]),
+        ({"escape": "\\"}, b'a,b\n"x\\"y",p\\,q\n', [{"a": 'x"y', "b": "p,q"}]),
+        ({}, '"a ""x""",\u00e9\n1,\n'.encode(), [{'a "x"': 1, "\u00e9": None}]),
         ({}, b"", []),
     ],
 )
 def test_csv_rules(rules: dict[str, Any], body: bytes, expected: list[Any]) -> None:
     text = CsvRules.of(rules, "csv").text(body)
     assert [json.loads(line) for line in text.splitlines()] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["-0", "999999999999999999"], [0, 999999999999999999]),
+        (["0", "1000000000000000000"], ["0", "1000000000000000000"]),  # 19 digits
+        (["1", "2.50", "-0"], [1.0, 2.5, -0.0]),
+        (["1e2", "-1.5E-7", "0.1e+10"], [100.0, -1.5e-7, 1e9]),
+        (["1", "1e100"], ["1", "1e100"]),
+        (["1", "0.1234567890123456"], ["1", "0.1234567890123456"]),  # 16 digits
+        (["1234567890123456.5", "1"], ["1234567890123456.5", "1"]),
+        (["true", "FALSE", "True"], [True, False, True]),
+        (["true", "1"], ["true", "1"]),
+        (["1", ""], [1, None]),
+        (["tRue", "true"], ["tRue", "true"]),
+        *[([one, "1"], [one, "1"]) for one in ("007", "+1", "1.", ".5", "1e", "1,5", " 1", "0x1", "--1", "-", "nan")],
+    ],
+    ids=str,
+)
+def test_what_a_column_is(values: list[str], expected: list[Any]) -> None:
+    body = "a;b\n" + "".join(f"{value};x\n" for value in values)
+    found = [json.loads(line)["a"] for line in CsvRules.of({"delimiter": ";"}, "csv").text(body.encode()).splitlines()]
+    assert repr(found) == repr(expected)
+
+
+def test_rows_are_those_of_pythons_csv_module() -> None:
+    """Random fields, written by it, in some of its dialects."""
+    choice = random.Random(5)
+    pieces = ["a", "", ",", ";", '"', "\n", "\r\n", "\u00e9", "1", " ", "\t", "'", "\\"]
+    for _ in range(300):
+        n_columns, delimiter, quoting = choice.randint(2, 4), choice.choice(",;\t"), choice.choice([0, 1])
+        rows = [
+            ["".join(choices) for choices in (choice.choices(pieces, k=choice.randint(0, 4)) for _ in range(n_columns))]
+            for _ in range(choice.randint(0, 6))
+        ]
+        text = io.StringIO()
+        csv.writer(text, delimiter=delimiter, quoting=quoting).writerows(rows)
+        names = [f"c{n}" for n in range(n_columns)]
+        rules = CsvRules.of({"delimiter": delimiter, "header": names, "nulls": [], "types": "text"}, "csv")
+        found = [list(json.loads(line).values()) for line in rules.text(text.getvalue().encode()).splitlines()]
+        assert found == rows, text.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -32,20 +32,11 @@ class NoText(Exception):
     """Values of which the engine does not write dlt's text: others than these, Python has to."""
 
 
-class Cell(NamedTuple):
-    """A column of text.
-
-    Attributes:
-        label: Before each value.
-        array: The values.
-        data_type: dlt's.
-        naive: Timestamps are without a zone.
-    """
-
+class _Cell(NamedTuple):
     label: bytes
     array: pa.Array
     data_type: str
-    naive: bool = False
+    naive: bool
 
 
 def record_texts(members: dict[str, pa.Array], n_rows: int) -> pa.Array:
@@ -84,32 +75,32 @@ def plain_or_no_text(array: pa.Array) -> pa.Array:
     return plain(array)
 
 
-def _cell(label: bytes, array: pa.Array) -> Cell:
+def _cell(label: bytes, array: pa.Array) -> _Cell:
     array = plain_or_no_text(array)
     types, kind = pa.types, array.type
     if types.is_dictionary(kind):
         array = array.cast(kind.value_type)
         kind = array.type
     if types.is_struct(kind) or is_list(kind) or types.is_null(kind):
-        return Cell(label, _texts(array), "json", False)
+        return _Cell(label, _texts(array), "json", False)
     if types.is_boolean(kind):
-        return Cell(label, array, "bool", False)
+        return _Cell(label, array, "bool", False)
     if types.is_integer(kind) and kind != pa.uint64():
-        return Cell(label, array.cast(pa.int64()), "bigint", False)
+        return _Cell(label, array.cast(pa.int64()), "bigint", False)
     if types.is_floating(kind):
-        return Cell(label, array.cast(pa.float64()), "double", False)
+        return _Cell(label, array.cast(pa.float64()), "double", False)
     if types.is_string(kind) or types.is_large_string(kind):
-        return Cell(label, array.cast(pa.string()), "text", False)
+        return _Cell(label, array.cast(pa.string()), "text", False)
     if types.is_timestamp(kind) and kind.unit != "ns" and kind.tz in (None, "UTC"):
-        return Cell(label, array.cast(pa.timestamp("us", "UTC")), "timestamp", kind.tz is None)
+        return _Cell(label, array.cast(pa.timestamp("us", "UTC")), "timestamp", kind.tz is None)
     if types.is_date(kind):
-        return Cell(label, array.cast(pa.date32()), "date", False)
+        return _Cell(label, array.cast(pa.date32()), "date", False)
     if types.is_time(kind) and kind.unit != "ns":
-        return Cell(label, array.cast(pa.time64("us")), "time", False)
+        return _Cell(label, array.cast(pa.time64("us")), "time", False)
     if types.is_decimal128(kind) and kind.scale >= 0:
-        return Cell(label, array, "decimal", False)
+        return _Cell(label, array, "decimal", False)
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return Cell(label, array.cast(pa.binary()), "binary", False)
+        return _Cell(label, array.cast(pa.binary()), "binary", False)
     raise NoText(str(kind))
 
 
@@ -129,19 +120,8 @@ def _layout() -> _core.TextLayout:
     return layout
 
 
-def _lines(cells: list[Cell], row_open: str, row_close: str) -> pa.Array:
+def _lines(cells: list[_Cell], row_open: str, row_close: str) -> pa.Array:
     """The rows as an array of texts."""
-    text = written(cells, row_open, row_close)
-    if len(text) >= 1 << 31:
-        raise NoText("text beyond 2 GiB")
-    whole = pa.Array.from_buffers(
-        pa.string(), 1, [None, pa.py_buffer(struct.pack("=ii", 0, len(text))), pa.py_buffer(text)]
-    )
-    return pc.split_pattern(whole, "\n").flatten().slice(0, len(cells[0].array))
-
-
-def written(cells: list[Cell], row_open: str, row_close: str) -> bytes:
-    """The rows as one text. Raises `NoText`."""
     layout: Any = {**_layout(), "row_open": row_open, "row_close": row_close}
     batch = pa.RecordBatch.from_arrays([cell.array for cell in cells], names=[str(i) for i in range(len(cells))])
     columns = [(cell.label, i, cell.data_type, cell.naive) for i, cell in enumerate(cells)]
@@ -150,4 +130,10 @@ def written(cells: list[Cell], row_open: str, row_close: str) -> bytes:
         _core.write_text(batch, layout, columns, False, pieces.append)
     except _core.Error as error:
         raise NoText(str(error)) from error
-    return b"".join(pieces)
+    text = b"".join(pieces)
+    if len(text) >= 1 << 31:
+        raise NoText("text beyond 2 GiB")
+    whole = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(struct.pack("=ii", 0, len(text))), pa.py_buffer(text)]
+    )
+    return pc.split_pattern(whole, "\n").flatten().slice(0, batch.num_rows)

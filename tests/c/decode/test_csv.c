@@ -5,6 +5,7 @@
  */
 #include "csv.h"
 #include "csv_index.h"
+#include "csv_json.h"
 #include "csv_sniff.h"
 #include "hrtest.h"
 
@@ -331,6 +332,79 @@ HR_CASE(delimiters_are_found) {
     }
 }
 
+static int json_of(const hr_csv_options *options, hr_str text, bool infer, size_t limit, hr_buf *out, hr_error *err) {
+    *err = (hr_error){.offset_bytes = -1, .record = -1};
+    hr__buf_init(out, options->alloc, limit);
+    return hr__csv_json(options, text, infer, out, err);
+}
+
+HR_CASE(json_lines) {
+    static const struct {
+        const char *text, *want;
+        int64_t record;
+    } cases[] = {
+        {"a,b\n1,x\n-0,\"y\"\"\"\n", "{\"a\":1,\"b\":\"x\"}\n{\"a\":0,\"b\":\"y\\\"\"}\n", 0},
+        {"a\n1\n2.5\n", "{\"a\":1.0}\n{\"a\":2.5}\n", 0},
+        {"a\nTRUE\n\nfalse\n", "{\"a\":true}\n{\"a\":false}\n", 0},
+        {"a,b\n,\"\"\n", "{\"a\":null,\"b\":\"\"}\n", 0}, /* what is in quotes is not null */
+        {"a\n01\n1\n", "{\"a\":\"01\"}\n{\"a\":\"1\"}\n", 0},
+        {"\"a\nb\",\n1,2\n", "{\"a\\nb\":1,\"\":2}\n", 0},
+        {"a,b\n", "", 0},
+        {"", "", 0},
+        {"\n\n", "", 0},
+        {"a,b,a\n1,2,3\n", "the header has `a` twice", -1},
+        {"a,b\n1,2,3\n", "expected 2 fields, found 3 in the row", 0},
+        {"a,b\n1,2\n1\n", "expected 2 fields, found 1 in the row at line 3, column 1 (byte 8)", 1},
+        {"a\nb\n\xFF\nc\n", "text that is not UTF-8 (say which encoding it is) at line 3, column 1 (byte 4)", 1},
+        {"a\nb\n\"c\n", "the file ends inside quotes; the row begins at line 3, column 1 (byte 4)", -1},
+    };
+    static const hr_str nulls[] = {{"", 0}};
+    hr_csv_options options;
+    hr__csv_options_init(&options);
+    options.encoding = HR_ENCODING_UTF_8;
+    options.nulls = nulls;
+    options.n_nulls = 1;
+    for (uint32_t chunk_rows = 1; chunk_rows <= 10000; chunk_rows += 9999) {
+        options.chunk_rows = chunk_rows;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            hr_buf out;
+            hr_error err;
+            int rc = json_of(&options, hr__str(cases[i].text), true, 0, &out, &err);
+            hr_str found =
+                rc != HR_OK ? hr__str(err.message) : (hr_str){out.data == NULL ? "" : out.data, out.size_bytes};
+            HR_CHECK_STR(found, cases[i].want);
+            if (rc != HR_OK) {
+                HR_CHECK_INT(err.record, cases[i].record);
+            }
+            hr__buf_free(&out);
+        }
+    }
+    hr_buf out;
+    hr_error err;
+    HR_CHECK_INT(json_of(&options, hr__str("a\n1\n2\n"), false, 0, &out, &err), HR_OK);
+    HR_CHECK_STR(((hr_str){out.data, out.size_bytes}), "{\"a\":\"1\"}\n{\"a\":\"2\"}\n"); /* nothing is inferred */
+    hr__buf_free(&out);
+    HR_CHECK_INT(json_of(&options, hr__str("a\n1\n2\n"), true, 10, &out, &err), HR_LIMIT);
+    HR_CHECK_STR(hr__str(err.message), "the rows as JSON are larger than allowed (10 bytes)");
+    hr__buf_free(&out);
+}
+
+static int sweep_json(const hr_allocator *alloc) {
+    static const hr_str nulls[] = {{"", 0}, {"NA", 2}};
+    hr_csv_options options;
+    hr__csv_options_init(&options);
+    options.alloc = alloc;
+    options.encoding = HR_ENCODING_UTF_8;
+    options.chunk_rows = 2;
+    options.nulls = nulls;
+    options.n_nulls = 2;
+    hr_buf out;
+    hr_error err;
+    int rc = json_of(&options, hr__str("a,b,c\n1,\"a\"\"b\",3\n1,NA,1.5\n1,\"x\"y,2\n"), true, 0, &out, &err);
+    hr__buf_free(&out);
+    return rc;
+}
+
 static int sweep_body(const hr_allocator *alloc) {
     const hr_str names[] = {{"x", 1}}, nulls[] = {{"", 0}, {"NA", 2}};
     hr_csv_options options;
@@ -354,6 +428,7 @@ static int sweep_body(const hr_allocator *alloc) {
 
 HR_CASE(every_allocation_may_fail) {
     hrtest_sweep(sweep_body, 300);
+    hrtest_sweep(sweep_json, 300);
 }
 
 int main(void) {
@@ -366,6 +441,7 @@ int main(void) {
     HR_RUN(kernels_are_equal_on_random_text);
     HR_RUN(encodings);
     HR_RUN(delimiters_are_found);
+    HR_RUN(json_lines);
     HR_RUN(every_allocation_may_fail);
     return HR_DONE();
 }
