@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libFuzzer: CSV of any bytes gives the same rows at once and in pieces, by each kernel. The first byte picks the
- * options.
+ * libFuzzer: CSV of any bytes gives the same rows at once and in pieces, by each kernel; what of it becomes JSON lines
+ * is JSON. The first byte picks the options.
  */
 #include "csv.h"
+#include "csv_json.h"
+#include "json.h"
 
 #include <stdlib.h>
 
@@ -53,6 +55,28 @@ static int read_all(const hr_csv_options *options, hr_str text, size_t step, hr_
     return rc;
 }
 
+static void check_json(hr_csv_options *options, hr_str text, bool infer) {
+    const hr_json_options json_options = {.alloc = &hr__allocator_libc};
+    hr_buf lines;
+    hr_doc doc;
+    hr_json_decoder *decoder;
+    hr_error err = {.code = HR_OK};
+    hr__buf_init(&lines, &hr__allocator_libc, 0);
+    hr__doc_init(&doc, &hr__allocator_libc);
+    options->encoding = HR_ENCODING_UTF_8;
+    if (hr__csv_json(options, text, infer, &lines, &err) == HR_OK && lines.size_bytes != 0) {
+        check(hr__json_decoder_new(&json_options, &decoder, &err) == HR_OK);
+        check(hr__buf_reserve(&lines, HR_BODY_PADDING) == HR_OK);
+        check(hr__json_decode_lines(decoder, lines.data, lines.size_bytes, &doc, &err) == HR_OK);
+        check(doc.toks[0].len == hr__json_count_lines(lines.data, lines.size_bytes));
+        hr__json_decoder_free(decoder);
+    } else {
+        check(lines.size_bytes == 0 || err.message[0] != '\0');
+    }
+    hr__doc_free(&doc);
+    hr__buf_free(&lines);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) {
@@ -86,5 +110,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < 3; i++) {
         hr__buf_free(&out[i]);
     }
+    check_json(&options, text, (bits & 2) != 0);
     return 0;
 }
