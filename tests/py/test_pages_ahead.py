@@ -11,6 +11,7 @@ from typing import Any
 
 import headrace.sources.rest_api as rest_api
 import pytest
+from dlt.sources.helpers.rest_client.paginators import HeaderLinkPaginator
 from headrace._rest_api.numbered import numbered_links
 from oracle import make_pipeline, read_tables, run_both
 from requests import PreparedRequest, Response
@@ -169,6 +170,29 @@ def test_links(api: Any, tmp_path: Path, monkeypatch: Any, native_only: Any, nam
         assert set(requests[0]) < set(requests[1])  # some were asked for that were none of them
     ids = [[row["id"] for row in read_tables(pipeline)["items"]] for pipeline in pipelines]
     assert ids[0] == ids[1]  # in this order
+
+
+class OwnLinks(HeaderLinkPaginator):
+    """A paginator of the user's: what it puts into a request is not known."""
+
+
+@pytest.mark.parametrize(
+    ("paginator", "method"), [("header_link", "POST"), (OwnLinks(), "GET")], ids=["post", "own_class"]
+)
+def test_what_is_not_asked_for_ahead(api: Any, tmp_path: Path, native_only: Any, paginator: Any, method: str) -> None:
+    """What was ahead would be too much here: there are fewer pages than the links say."""
+    server = api(handler := Fewer())
+    handler.url = server.url
+    requests = []
+
+    def make() -> Any:
+        if server.requests:
+            requests.append(asked(server))
+        return config(server.url, paginator, method=method)
+
+    run_both(make, tmp_path)
+    requests.append(asked(server))
+    assert requests[0] == requests[1] and len(requests[0]) == 7
 
 
 def test_links_are_followed_side_by_side(api: Any, tmp_path: Path, native_only: Any) -> None:

@@ -336,7 +336,8 @@ class Chain:
                 " paginator repeats a request it has made before, so it would never end. Check its cursor or next link."
             )
         self._seen.add(digest)
-        if isinstance(paginator, HeaderLinkPaginator) and not self.job.sender.in_python:
+        is_plain = type(paginator) is HeaderLinkPaginator and prepared.method == "GET"
+        if is_plain and not self.job.sender.in_python:
             self._follow_link(prepared, response)
         elif self._may_go():
             self._send(prepared)
