@@ -1,26 +1,39 @@
-"""Child tables' Parquet files, written into the open load package (dlt-semantics 2.6) beside the extract thread."""
+"""Parquet files written beside the extract thread: child tables' in the open load package (dlt-semantics 2.6), and root
+tables' that dlt imports.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.container import Container
+from dlt.common.data_writers.buffered import BufferedDataWriter
+from dlt.common.data_writers.writers import ArrowToParquetWriter
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
+from dlt.common.libs.pyarrow import normalize_py_arrow_item
 from dlt.common.schema import Schema
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext, PackageStorage
 from dlt.common.utils import uniq_id
+from dlt.extract.extractors import with_file_import
 
 from headrace import _core, _schema
 from headrace.exceptions import write_error
 
 _MAX_PENDING = 2  # tables waiting to be written; each is at most a batch
+_MAX_LANES = 4  # files of a root table at once: two of them write more than four cores read
+_PARQUET_OPTIONS = (
+    *("flavor", "version", "compression", "data_page_size", "coerce_timestamps", "allow_truncated_timestamps"),
+    *("use_compliant_nested_type", "write_page_index", "use_content_defined_chunking"),
+)
 _DICTIONARY_COLUMNS = ("_dlt_load_id",)
 # Arrow's pool keeps what a write used, and the next write takes other memory of it: 94 MB resident for 10 in use. Giving
 # it back after each write costs a tenth of extract's CPU (pages are cleared anew), after so many bytes nothing measurable.
@@ -101,11 +114,147 @@ class PackageWriter:
         self._writers.clear()
 
 
+class _RootParquet(ArrowToParquetWriter):
+    """dlt's writer with dlt's settings, but for a dictionary and statistics of ids: no two are equal, and a dictionary of
+    them is a seventh of the CPU of writing 12 columns.
+    """
+
+    def _create_writer(self, schema: pa.Schema) -> pq.ParquetWriter:
+        given = getattr(self, "parquet_format", self)  # where dlt keeps its settings, by version
+        options = {name: getattr(given, name) for name in _PARQUET_OPTIONS if hasattr(given, name)}
+        columns = [name for name in schema.names if name != "_dlt_id"]
+        return pq.ParquetWriter(self._f, schema, use_dictionary=columns, write_statistics=columns, **options)
+
+
+class _RootFile:
+    """One open file of a table's rows, written by dlt's writer as dlt's settings say."""
+
+    def __init__(self, path: str, schema: pa.Schema, columns: Any, caps: DestinationCapabilitiesContext) -> None:
+        self.path = path
+        self.schema = schema
+        self.n_rows = 0
+        self.n_bytes = 0
+        self._file: IO[bytes] = open(path, "wb")  # noqa: SIM115 - closed by `close`
+        self._writer = _RootParquet(self._file, caps)
+        self._writer.write_header(columns)
+
+    def write(self, table: pa.Table) -> None:
+        """Rows more. Any thread, one at a time."""
+        self._writer.write_data([table])
+        self.n_bytes = self._file.tell()
+
+    def close(self) -> None:
+        """Completes the file."""
+        try:
+            self._writer.close()
+        finally:
+            self._file.close()
+
+
+class RootWriter:
+    """Rows of one root table in several files at once, one a core: a Parquet writer takes one core, and dlt's extract thread
+    has one. dlt imports the files when they are complete; which rows are in which depends on nothing but their order.
+    """
+
+    def __init__(self, schema: Schema, caps: DestinationCapabilitiesContext, table: str) -> None:
+        context = Container()[LoadPackageStateInjectableContext]
+        storage: PackageStorage = context.storage
+        folder = storage.get_package_path(context.load_id)
+        self._folder = str(storage.storage.make_full_path(folder))  # where a link into new_jobs is no copy
+        self._schema = schema
+        self._caps = caps
+        self._table = table
+        self._n_lanes = min(max(os.cpu_count() or 1, 1), _MAX_LANES)
+        self._lanes: list[_RootFile | None] = [None] * self._n_lanes
+        self._writes: list[Future[None] | None] = [None] * self._n_lanes
+        self._next = 0
+        self._files: list[_RootFile] = []
+        self._pool = ThreadPoolExecutor(self._n_lanes, thread_name_prefix="headrace-root")
+
+    @staticmethod
+    def is_wanted() -> bool:
+        """False where dlt is to count a file's rows or bytes."""
+        config = resolve_configuration(BufferedDataWriter.BufferedDataWriterConfiguration())
+        return config.file_max_items is None and config.file_max_bytes is None
+
+    def write(self, table: pa.Table) -> None:
+        """Takes rows. Waits while as many tables are at work as there are files. Raises what an earlier write raised."""
+        columns = self._schema.get_table_columns(self._table)
+        table = normalize_py_arrow_item(table, columns, self._schema.naming, self._caps)
+        lane, self._next = self._next, (self._next + 1) % self._n_lanes
+        self._wait(lane)
+        file = self._lanes[lane]
+        most = self._caps.recommended_file_size
+        if file is None or not file.schema.equals(table.schema) or (most and file.n_bytes >= most):
+            path = os.path.join(self._folder, f"headrace-{uniq_id(5)}.parquet")
+            try:
+                file = _RootFile(path, table.schema, columns, self._caps)
+            except OSError as error:
+                raise write_error(self._table, error) from error
+            self._files.append(file)
+            self._lanes[lane] = file
+        file.n_rows += table.num_rows
+        self._writes[lane] = self._pool.submit(self._try_write, file, table)
+
+    def _try_write(self, file: _RootFile, table: pa.Table) -> None:
+        try:
+            file.write(table)
+        except OSError as error:
+            raise write_error(self._table, error) from error
+
+    def _wait(self, lane: int) -> None:
+        write, self._writes[lane] = self._writes[lane], None
+        if write is not None:
+            write.result()
+
+    def files(self) -> Iterator[Any]:
+        """Completes the files and gives them to dlt; its columns stay what they are in the schema."""
+        for lane in range(self._n_lanes):
+            self._wait(lane)
+        self._pool.shutdown(wait=True)
+        for file in self._files:
+            try:
+                file.close()
+            except OSError as error:
+                raise write_error(self._table, error) from error
+        for file in self._files:
+            yield from _kept(
+                self._schema,
+                self._table,
+                with_file_import(file.path, "parquet", file.n_rows, file.schema.empty_table()),
+            )
+            os.unlink(file.path)
+        self._files.clear()
+
+    def abort(self) -> None:
+        """Gives up what dlt has not imported."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for file in self._files:
+            with suppress(Exception):  # the first error is the one to tell
+                file.close()
+            with suppress(OSError):
+                os.unlink(file.path)
+        self._files.clear()
+
+
+def _kept(schema: Schema, name: str, item: Any) -> Iterator[Any]:
+    """The item, given to dlt. Its extractor writes what it reads from the Arrow schema over the table's columns; ours are what
+    its JSON path makes.
+    """
+    columns = deepcopy(schema.tables[name]["columns"])
+    yield item
+    schema.tables[name]["columns"].update(columns)
+
+
 def root_tables(
-    schema: Schema, caps: DestinationCapabilitiesContext, writer: PackageWriter, batches: list[_core.TableBatch]
+    schema: Schema,
+    caps: DestinationCapabilitiesContext,
+    writer: PackageWriter,
+    batches: list[_core.TableBatch],
+    roots: RootWriter | None = None,
 ) -> Iterator[pa.Table]:
-    """Tells dlt's schema of the batches, gives the root's rows, which dlt is to have before it goes on, and then writes
-    the child tables' into their files.
+    """Tells dlt's schema of the batches, gives the root's rows, which dlt is to have before it goes on (or writes them into
+    files that it gets at the end), and then writes the child tables' into their files.
     """
     for batch in batches:
         _schema.tell(schema, caps, batch)
@@ -116,10 +265,10 @@ def root_tables(
         if batch.parent is not None:
             writer.write(batch.name, table)
             continue
-        columns = deepcopy(schema.tables[batch.name]["columns"])
         n_bytes = table.nbytes
-        yield table
-        # dlt's extractor writes what it reads from the Arrow schema over these; ours are what its JSON path makes
-        schema.tables[batch.name]["columns"].update(columns)
+        if roots is None:
+            yield from _kept(schema, batch.name, table)
+        else:
+            roots.write(table)
         del table  # dlt has it, or is done with it
         writer.written(n_bytes)

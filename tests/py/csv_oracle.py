@@ -10,8 +10,8 @@ from headrace import _core
 from headrace._files.csv_options import native_options
 
 
-def _engine():
-    return _core.Engine(workers=2)
+def _engine(workers=2):
+    return _core.Engine(workers=workers)
 
 
 def _stream(engine, tables=None, **options):
@@ -39,9 +39,9 @@ def by_pandas(data: bytes, chunksize=10_000, tables=None, **options):
     return _take(stream)
 
 
-def by_engine(data: bytes, chunksize=10_000, tables=None, step=0, stream_options=None, **options):
+def by_engine(data: bytes, chunksize=10_000, tables=None, step=0, stream_options=None, workers=2, **options):
     """The CSV reader's table. step: bytes fed at a time; 0: all."""
-    engine = _engine()
+    engine = _engine(workers)
     stream = _stream(engine, tables, **(stream_options or {}))
     own = {name: options.pop(name) for name in ("portable", "ragged") if name in options}
     reader = _core.CsvReader(engine, **{**native_options(chunksize, options), **own})

@@ -40,6 +40,22 @@ def options_of(rng):
 
 
 @pytest.mark.parametrize("seed", range(12))
+def test_workers_and_cuts_change_nothing(seed):
+    rng = random.Random(seed)
+    encoding = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252")[seed % 6]
+    dialect, _ = options_of(rng)
+    text = random_csv(rng, rng.randrange(2, 6), 400, rng.choice([0, 0.02, 0.3]), **dialect).decode()
+    data = text.encode(encoding, "replace")
+    options = {"sep": dialect["delimiter"], "quotechar": dialect["quote"], "encoding": encoding}
+    want = by_pandas(data, 37, dtype="str", **options)  # by one thread, a character at a time
+    assert same(by_engine(data, 37, dtype="str", workers=5, **options), want), (seed, options)
+    got = [by_engine(data, 37, workers=workers, **options) for workers in (1, 2, 5)]
+    got += [by_engine(data, 37, workers=4, step=step, **options) for step in (1, 61, 4096)]
+    got += [by_engine(data, 37, workers=3, portable=True, **options)]
+    assert want.num_rows > 350 and all(one.equals(got[0]) for one in got[1:]), (seed, options)
+
+
+@pytest.mark.parametrize("seed", range(12))
 def test_random_text_gives_what_pandas_gives(seed):
     for number in range(20):
         rng = random.Random(seed * 1000 + number)

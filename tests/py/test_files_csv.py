@@ -4,9 +4,12 @@ import gzip
 
 import dlt.sources.filesystem as dlts
 import headrace.sources.filesystem as ours
+import pyarrow.parquet as pq
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from files_reading import both, served
+from headrace import _writer
+from headrace._files import csv_serve
 from oracle import make_pipeline, read_tables
 
 
@@ -134,3 +137,58 @@ def test_many_small_files(tmp_path, files):
     pipeline = run(tmp_path, files)
     assert sorted(row["id"] for row in read_tables(pipeline)["_read_csv"]) == list(range(150))
     assert served(pipeline, "_read_csv")["counts"]["files"] == 150
+
+
+def few_rows_at_once(monkeypatch):
+    """Tables of a few hundred rows leave the engine, before more is read."""
+    monkeypatch.setattr(csv_serve, "_BATCH_BYTES", 1 << 14)
+    monkeypatch.setattr(csv_serve, "_BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(csv_serve, "_AHEAD_BYTES", 0)
+    monkeypatch.setattr(csv_serve, "_AHEAD_CHUNKS", 0)
+    monkeypatch.setenv("HEADRACE__BATCH_BYTES", "16384")
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_rows_go_to_a_file_a_core(tmp_path, files, monkeypatch, cores):
+    few_rows_at_once(monkeypatch)
+    monkeypatch.setattr(_writer.os, "cpu_count", lambda: cores)
+    (files / "a.csv").write_bytes(orders(0, 3000))
+    (files / "b.csv").write_bytes(b"id,late,Customer Name\n" + b"7,2,z\n" * 5000)  # files with that column begin anew
+    _, mine = both(tmp_path, files, lambda module, url, _: read(module, url, chunksize=100))
+    extracted = mine.last_trace.last_extract_info
+    assert extracted.metrics[extracted.loads_ids[0]][0]["table_metrics"]["_read_csv"].items_count == 8000
+    jobs = mine.last_trace.last_load_info.load_packages[0].jobs["completed_jobs"]
+    n_files = sum(job.job_file_info.table_name == "_read_csv" for job in jobs)
+    assert cores < n_files <= 2 * cores  # a file that has the column and one that does not, of each
+    assert not list(tmp_path.rglob("headrace-*.parquet"))
+
+
+def test_files_of_rows_that_were_not_given_are_removed(tmp_path, files, monkeypatch):
+    few_rows_at_once(monkeypatch)
+    (files / "a.csv").write_bytes(orders(0, 3000) + b"1,2,3,4,5,6,7,8,9\n")
+    seen = []
+    close = _writer._RootFile.close
+    monkeypatch.setattr(_writer._RootFile, "close", lambda file: (seen.append(file.n_rows), close(file)))
+    with pytest.raises(PipelineStepFailed, match="expected 7 fields, found 9"):
+        run(tmp_path, files, chunksize=100)
+    assert seen and not list(tmp_path.rglob("headrace-*.parquet"))
+
+
+def test_limits_of_dlts_files_hold(tmp_path, files, monkeypatch):
+    few_rows_at_once(monkeypatch)
+    monkeypatch.setenv("DATA_WRITER__FILE_MAX_ITEMS", "500")
+    monkeypatch.delattr(_writer, "_RootFile")  # dlt counts a file's rows, so that dlt writes them
+    (files / "a.csv").write_bytes(orders(0, 3000))
+    pipeline = make_pipeline(tmp_path, "ours")
+    info = pipeline.extract(read(ours, str(files), chunksize=100), loader_file_format="parquet")
+    counts = [metric.items_count for metric in info.metrics[info.loads_ids[0]][0]["job_metrics"].values()]
+    assert sum(counts) == 3000 and len(counts) > 1
+
+
+def test_settings_of_dlts_writer_hold(tmp_path, files, monkeypatch):
+    monkeypatch.setenv("DATA_WRITER__COMPRESSION", "gzip")
+    (files / "a.csv").write_bytes(orders(0, 30))
+    pipeline = make_pipeline(tmp_path, "ours")
+    pipeline.extract(read(ours, str(files)), loader_file_format="parquet")
+    (path,) = tmp_path.rglob("_read_csv.*.parquet")
+    assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "GZIP"

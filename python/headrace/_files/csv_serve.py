@@ -8,6 +8,7 @@ A file that is bad goes by `on_error`; behind it a new stream goes on, with the 
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -24,15 +25,19 @@ from headrace._files.opened import OpenedFile, open_file
 from headrace._files.progress import Progress
 from headrace._files.skips import Position, Skips
 from headrace._files.stores import url_of
+from headrace._nested.arrow import is_marked, is_set
 from headrace._rest_api.run import Run
-from headrace._writer import PackageWriter, root_tables
+from headrace._writer import PackageWriter, RootWriter, root_tables
 from headrace.config import settings
 
 _BLOCK_BYTES = 1 << 20
 _FEW_FILES = 200  # waiting; below it dlt may list more before these are read
 # Rows that leave together become a row group: of larger ones, Parquet gives up dictionaries of values that hardly repeat
-# sooner (a tenth of the CPU of reading and writing, measured).
-_BATCH_BYTES = 64 << 20
+# sooner (a twentieth of the CPU of reading and writing, measured); the last of larger ones is written when nothing is left
+# to be read.
+_BATCH_BYTES = 32 << 20
+_AHEAD_BYTES = 16 << 20  # of chunks that wait for workers
+_AHEAD_CHUNKS = 2 * (os.cpu_count() or 1)  # are waiting at least
 _SURE = 0.9  # an encoding that was found with less confidence is told as a warning
 
 
@@ -51,7 +56,9 @@ class CsvFiles:
         self._fed: list[Any] = []  # files that were given to the stream, by tag
         self._stream: _core.Stream
         self._writer: PackageWriter
+        self._roots: RootWriter | None = None
         self._is_dropped = False  # the file at work, as rows of it failed
+        self._chunk_bytes = 0  # of the file at work, about
         self._is_known = False  # whether dlt's schema has our table: as in dlt, with the first rows
         self._counts = dict.fromkeys(("files", "bytes", "records", "rows", "short_rows", "left_out"), 0)
 
@@ -65,6 +72,9 @@ class CsvFiles:
         """What the transformer yields: tables, or None to let dlt list more files."""
         run = Run.join(self._at.key, settings())
         self._writer = PackageWriter()  # a CSV file has no child tables; it keeps the memory low
+        if RootWriter.is_wanted() and not is_marked(self._at.resource) and not is_set():
+            root = _schema.prepare_root(self._schema.clone(), self._at.resource)
+            self._roots = RootWriter(self._schema, self._caps, root)
         is_done = False
         try:
             yield None
@@ -76,6 +86,8 @@ class CsvFiles:
                     break
                 yield from self._file(run.engine, self._waiting.popleft())
             yield from self._settle(run.engine)
+            if self._roots is not None:
+                yield from self._roots.files()
             self._writer.close()
             is_done = True
             self._show(is_last=True)
@@ -84,6 +96,8 @@ class CsvFiles:
             self.is_open = False
             if not is_done:
                 self._writer.abort()
+                if self._roots is not None:
+                    self._roots.abort()
             run.leave()
 
     def _new_stream(self, engine: _core.Engine) -> None:
@@ -117,6 +131,7 @@ class CsvFiles:
         reader = _core.CsvReader(engine, **self._options_of(item, file))
         tag, block = len(self._fed) - 1, memoryview(bytearray(_BLOCK_BYTES))
         before = self._counts["bytes"]
+        self._chunk_bytes = 0
         while not self._is_dropped and not reader.info()["done"] and (size := file.readinto(block)):
             data = block[:size]
             while data:
@@ -125,6 +140,7 @@ class CsvFiles:
                 finally:
                     position.read = reader.info()["rows"]
             self._counts["bytes"] = before + file.stored_position
+            self._chunk_bytes = (self._counts["bytes"] - before) // max(self._stream.n_accepted, 1)
             yield from self._due(engine)
         while not self._is_dropped and reader.finish(self._stream, tag):
             position.read = reader.info()["rows"]
@@ -187,14 +203,19 @@ class CsvFiles:
     def _due(self, engine: _core.Engine) -> Iterator[Any]:
         """What must be taken before more is fed: nothing as long as there is room."""
         self._show()
-        while self._stream.is_behind() or engine.is_full():
+        while (is_ahead := self._is_ahead()) or self._stream.is_behind() or engine.is_full():
             is_idle = self._stream.n_committed == self._stream.n_accepted
-            found = self._next(engine, 100)
+            found = self._next(engine, 1 if is_ahead else 100)
             if found is None:
                 return
             yield from found
             if is_idle and not found:
                 return  # what fills the memory is not in the stream
+
+    def _is_ahead(self) -> bool:
+        """Whether the workers have enough to do: what waits for them longer leaves the caches, and takes new memory."""
+        n_waiting = self._stream.n_accepted - self._stream.n_committed
+        return n_waiting * self._chunk_bytes > _AHEAD_BYTES and n_waiting > _AHEAD_CHUNKS
 
     def _settle(self, engine: _core.Engine) -> Iterator[Any]:
         """The rows of all that was fed."""
@@ -221,10 +242,8 @@ class CsvFiles:
         if not self._is_known:
             _schema.prepare_root(self._schema, self._at.resource)
             self._is_known = True
-        for table in root_tables(self._schema, self._caps, self._writer, batches):
-            self._counts["rows"] += table.num_rows
-            yield table
-            del table
+        self._counts["rows"] += sum(batch.n_rows for batch in batches if batch.parent is None)
+        yield from root_tables(self._schema, self._caps, self._writer, batches, self._roots)
 
     def _show(self, is_last: bool = False) -> None:
         self._progress.show(self._counts["bytes"], self._counts["files"], self._counts["rows"], is_last)
