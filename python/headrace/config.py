@@ -29,6 +29,10 @@ class HeadraceConfiguration(BaseConfiguration):
         max_rate_pause: Seconds that are waited at most for a rate limit that a server told.
         batch_bytes: Bytes of rows that leave the engine together.
         max_body_bytes: Largest answer, after decompression.
+        archive_members: Which members of zip and tar archives are read, by their paths: a pattern as `*.csv`.
+        archive_max_members: Members that an archive may have.
+        archive_max_bytes: Bytes that an archive may hold, unpacked.
+        archive_max_ratio: Times that what is unpacked may be larger than what is stored.
     """
 
     enabled: bool = False
@@ -48,6 +52,10 @@ class HeadraceConfiguration(BaseConfiguration):
     max_rate_pause: float = 3600
     batch_bytes: int = 8 << 20
     max_body_bytes: int = 1 << 30
+    archive_members: str = "*"
+    archive_max_members: int = 100_000
+    archive_max_bytes: int = 1 << 38
+    archive_max_ratio: int = 500
 
     __section__ = "headrace"
 

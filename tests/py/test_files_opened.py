@@ -155,9 +155,10 @@ def test_blocks_of_bgzip_that_are_wrong(tmp_path):
         + b"\0" * 30: "gzip block 1 is corrupt|no block of bgzip",
     }
     for content, message in wrong.items():
-        with open_file(item_of(tmp_path, content)) as file:
-            if message is None:
+        item = item_of(tmp_path, content)
+        if message is None:
+            with open_file(item) as file:
                 assert file.read() == TEXT[:10_000]
-                continue
-            with pytest.raises((OSError, EOFError), match=message):
-                file.read()
+            continue
+        with pytest.raises((OSError, EOFError), match=message), open_file(item) as file:
+            file.read()

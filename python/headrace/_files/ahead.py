@@ -200,6 +200,11 @@ class Ahead:
         self._waiting.extend((item, None) for item in items)
         self._look()
 
+    def put_first(self, items: list[Any]) -> None:
+        """Takes files, to come before the others; they are not read ahead."""
+        self._waiting.extendleft((item, None) for item in reversed(items))
+        self._next += len(items)
+
     def _look(self) -> None:
         """Starts files that may be read ahead."""
         while self._next < len(self._waiting):

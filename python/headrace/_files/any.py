@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from dlt.common import logger
 
+from headrace._files.archives import Files, IsArchive, archive_of
 from headrace._files.opened import open_file, open_seekable
 from headrace._files.skips import Skips, current_resource
 from headrace._files.sniff import HEAD_BYTES, Found, sniff
@@ -36,7 +37,8 @@ def _read_any(
             f"`options` of `read_any`: no format `{unknown[0]}`: expected some of {', '.join(FORMATS)}"
         )
     skips = Skips(current_resource("read_any"), on_error)
-    told = ((item, _format(item, skips)) for item in items)
+    left = Files(items)
+    told = ((item, _format(item, skips, left)) for item in left.taken())
     for found, group in itertools.groupby(told, key=lambda pair: pair[1]):
         files = [item for item, _ in group]
         if found is not None:
@@ -46,9 +48,11 @@ def _read_any(
     skips.note()
 
 
-def _format(item: Any, skips: Skips) -> tuple[str, str] | None:
-    """The file's format and the delimiter of CSV; None: no format, and that was told."""
-    with skips.guard(item):
+def _format(item: Any, skips: Skips, left: Files) -> tuple[str, str] | None:
+    """The file's format and the delimiter of CSV; None: no format, and that was told, or an archive, whose members come
+    next.
+    """
+    with skips.guard(item, left):
         found = told_of(item)
         if found.format is not None:
             logger.info(f"headrace: read_any: {url_of(item)} is taken for {found.format}: {found.why}")
@@ -58,13 +62,18 @@ def _format(item: Any, skips: Skips) -> tuple[str, str] | None:
 
 
 def told_of(item: Any) -> Found:
-    """What the file is, and why."""
-    with open_file(item) as file:
+    """What the file is, and why. Raises `IsArchive` for one of which the members are to be read."""
+    with open_file(item, takes_archive=True) as file:
         head = file.read(HEAD_BYTES)
-    if not head.startswith(b"PK\x03\x04"):
-        return sniff(head)
-    with open_seekable(item) as file:
-        return sniff(head, file)
+    kind = archive_of(head)
+    if kind == "zip":
+        with open_seekable(item) as file:
+            found = sniff(head, file)
+        if found.format is not None:
+            return found
+    if kind is not None:
+        raise IsArchive(f"it is a {kind} archive")
+    return sniff(head)
 
 
 def _read(name: str, files: list[Any], arguments: dict[str, Any]) -> Iterator[Any]:

@@ -128,12 +128,11 @@ class _Prefixed(io.RawIOBase):
         return True
 
     def readinto(self, into: Any) -> int:
-        if self._start:
-            n = min(len(into), len(self._start))
-            into[:n] = self._start[:n]
-            self._start = self._start[n:]
-            return n
-        return int(self._raw.readinto(into) or 0)
+        n = min(len(into), len(self._start))
+        into[:n] = self._start[:n]
+        self._start = self._start[n:]
+        rest = memoryview(into)[n:]
+        return n + (int(self._raw.readinto(rest) or 0) if rest else 0)
 
     def close(self) -> None:
         if not self.closed:

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from dlt.common import logger
 
 from headrace._extraction import Extraction, current_extraction
+from headrace._files.archives import Files
 from headrace._files.csv_options import NotNative, native_options
 from headrace._files.csv_serve import CsvFiles
 from headrace._files.opened import open_file
@@ -26,8 +27,9 @@ def _records(items: Iterable[Any], skips: Skips, options: dict[str, Any]) -> Ite
     """The records as Python objects by pandas, a chunk at a time, as dlt's reader gives them."""
     import pandas as pd
 
-    for item in items:
-        with skips.guard(item) as position, open_file(item) as file:
+    files = Files(items)
+    for item in files.taken():
+        with skips.guard(item, files) as position, open_file(item) as file:
             for frame in pd.read_csv(file, **options):
                 records = frame.to_dict(orient="records")
                 yield records

@@ -9,7 +9,6 @@ A file that is bad goes by `on_error`; behind it a new stream goes on, with the 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from dlt.common.schema import Schema
 
 from headrace import _core, _schema
 from headrace._extraction import Extraction
+from headrace._files.archives import Files
 from headrace._files.csv_dialect import HEAD_BYTES, sniff
 from headrace._files.opened import OpenedFile, open_file
 from headrace._files.progress import Progress
@@ -52,7 +52,7 @@ class CsvFiles:
         self._schema: Schema = dlt.current.source_schema()
         self._caps = _schema.capabilities()
         self._progress = Progress(at.resource.name)
-        self._waiting: deque[Any] = deque()
+        self._waiting = Files()
         self._fed: list[Any] = []  # files that were given to the stream, by tag
         self._stream: _core.Stream
         self._writer: PackageWriter
@@ -120,10 +120,10 @@ class CsvFiles:
     def _file(self, engine: _core.Engine, item: Any) -> Iterator[Any]:
         self._fed.append(item)
         self._is_dropped = False
-        with self._skips.guard(item) as position, open_file(item, _BLOCK_BYTES) as file:
+        with self._skips.guard(item, self._waiting) as position, open_file(item, _BLOCK_BYTES) as file:
+            self._counts["files"] += 1
             yield from self._read(engine, item, file, position)
             file.check_unchanged()
-        self._counts["files"] += 1
         if self._skips.way != "raise":  # rows that fail must take none of another file with them
             yield from self._settle(engine)
 

@@ -11,6 +11,7 @@ from dlt.common import logger
 from dlt.common.json import json
 
 from headrace._extraction import Extraction, current_extraction
+from headrace._files.archives import Files
 from headrace._files.lines import Pieces
 from headrace._files.opened import open_file
 from headrace._files.serve import Lines
@@ -26,9 +27,10 @@ _open: WeakValueDictionary[tuple[str, str], Lines] = WeakValueDictionary()
 
 def _records(items: Iterable[Any], chunksize: int, skips: Skips) -> Iterator[list[Any]]:
     """The records as Python objects, `chunksize` at a time, as dlt's reader gives them. Empty lines are left out."""
-    for item in items:
+    files = Files(items)
+    for item in files.taken():
         records: list[Any] = []
-        with skips.guard(item) as position, open_file(item) as file:
+        with skips.guard(item, files) as position, open_file(item) as file:
             for number, line in enumerate(file, 1):
                 if line.isspace():
                     continue

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from headrace import _core
 from headrace._files.ahead import BLOCK_BYTES, Ahead, Open, Ranges
+from headrace._files.archives import IsArchive, members_of
 from headrace._files.skips import Skips
 from headrace._files.stores import LocalBytes
 
@@ -272,6 +273,14 @@ class Pieces:
         assert file is not None
         self._carry.clear()
         self._carry_bytes = 0
+        if isinstance(error, IsArchive):
+            file.is_dropped = True
+            self.n_files -= 1
+            try:
+                self._ahead.put_first(members_of(file.item))
+                return
+            except Exception as ex:
+                error = ex
         n_lines = file.lines_before(file.offset)
         place = f"after {self._unit} {n_lines}, byte {file.offset}" if file.offset else ""
         self._skips.file(file.item, error, place, n_lines)

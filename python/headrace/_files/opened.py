@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from typing import IO, Any
 
+from headrace._files.archives import ARCHIVE_BYTES, IsArchive, archive_of
 from headrace._files.compression import MAGIC_BYTES, compression_of, unpacked
 from headrace._files.stores import seekable, stored_bytes
 
@@ -21,7 +22,7 @@ class OpenedFile(io.BufferedReader):
         stored_size: Bytes that the store holds; None: not known.
     """
 
-    def __init__(self, item: Any, buffer_bytes: int = 1 << 20) -> None:
+    def __init__(self, item: Any, buffer_bytes: int = 1 << 20, takes_archive: bool = False) -> None:
         self._bytes = stored_bytes(item)
         try:
             self._content, self.compression = unpacked(self._bytes)
@@ -30,6 +31,12 @@ class OpenedFile(io.BufferedReader):
             raise
         self.stored_size = self._bytes.size
         super().__init__(self._content, buffer_bytes)
+        try:
+            if not takes_archive and (kind := archive_of(self.peek(ARCHIVE_BYTES))) is not None:
+                raise IsArchive(f"it is a {kind} archive")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def stored_position(self) -> int:
@@ -41,9 +48,11 @@ class OpenedFile(io.BufferedReader):
         self._bytes.check_unchanged()
 
 
-def open_file(item: Any, buffer_bytes: int = 1 << 20) -> OpenedFile:
-    """Opens a file to read it from its start to its end, whatever its store and compression."""
-    return OpenedFile(item, buffer_bytes)
+def open_file(item: Any, buffer_bytes: int = 1 << 20, takes_archive: bool = False) -> OpenedFile:
+    """Opens a file to read it from its start to its end, whatever its store and compression. Raises `IsArchive` for one of
+    which the members are to be read, unless it is taken as it is.
+    """
+    return OpenedFile(item, buffer_bytes, takes_archive)
 
 
 def open_seekable(item: Any) -> IO[bytes]:
@@ -59,7 +68,7 @@ def open_seekable(item: Any) -> IO[bytes]:
         raise
     file.close()
     spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - the caller's
-    with open_file(item) as opened:
+    with open_file(item, takes_archive=True) as opened:
         shutil.copyfileobj(opened, spool, 1 << 20)
         opened.check_unchanged()
     spool.seek(0)

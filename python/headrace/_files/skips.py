@@ -83,11 +83,20 @@ class Skips:
         self._told = (0, 0)  # skipped, listed: by `note`
 
     @contextmanager
-    def guard(self, item: Any) -> Iterator[Position]:
-        """Around the reading of one file: its errors are raised with their place, or the rest of the file is left out."""
+    def guard(self, item: Any, files: Any = None) -> Iterator[Position]:
+        """Around the reading of one file: its errors are raised with their place, or the rest of the file is left out. The
+        members of an archive become the next of `files`.
+        """
+        from headrace._files.archives import IsArchive, members_of
+
         position = Position()
         try:
-            yield position
+            try:
+                yield position
+            except IsArchive:
+                if files is None:
+                    raise
+                files.put_first(members_of(item))
         except (MemoryError, DltException) as ex:
             if not isinstance(ex, FileChanged):
                 raise

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import tempfile
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -14,6 +18,7 @@ from headrace._files.skips import FileChanged
 
 RANGE_BYTES = 4 << 20  # of a remote file that are asked for at once: a round trip costs little beside them
 _RANGES_AHEAD = 4
+_IN_MEMORY_BYTES = 8 << 20  # of what is made to be sought in; more goes to a temporary file
 
 
 class Version(NamedTuple):
@@ -223,8 +228,29 @@ def stored_bytes(item: Any) -> Bytes:
     return LocalBytes(path, url_of(item)) if path is not None else RemoteBytes(item)
 
 
+@contextmanager
+def open_stored(item: Any) -> Iterator[tuple[Any, Any]]:
+    """The file's bytes as they are stored, and without their compression."""
+    from headrace._files.compression import unpacked
+
+    stored = stored_bytes(item)
+    try:
+        content, _ = unpacked(stored)
+    except BaseException:
+        stored.close()
+        raise
+    with content:
+        yield stored, content
+
+
 def seekable(item: Any) -> IO[bytes]:
     """The stored bytes as a file to seek in: for formats that are not read from their start to their end."""
+    if hasattr(item, "stored"):
+        spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - the caller's
+        with item.stored() as stored:
+            shutil.copyfileobj(stored, spool, 1 << 20)
+        spool.seek(0)
+        return spool
     content = item.get("file_content")
     if content is not None:
         return io.BytesIO(content)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from dlt.common.configuration import configspec
 from dlt.common.configuration.specs import BaseConfiguration
 
+from headrace._files.archives import ARCHIVE_BYTES, Files, IsArchive, archive_of
 from headrace._files.opened import open_seekable
 from headrace._files.skips import Position, Skips, current_resource
 from headrace._nested.arrow import KEEP
@@ -41,8 +42,12 @@ def read_tables(items: Iterable[Any], name: str, on_error: str, read: Reader) ->
         read: Gives the tables of an open file, which it may seek in; keeps the position's place up to date.
     """
     skips = Skips(current_resource(name), on_error)
-    for item in items:
-        with skips.guard(item) as position, open_seekable(item) as file:
+    files = Files(items)
+    for item in files.taken():
+        with skips.guard(item, files) as position, open_seekable(item) as file:
+            if name != "read_excel" and archive_of(file.read(ARCHIVE_BYTES)) is not None:
+                raise IsArchive("it is an archive")
+            file.seek(0)
             for table in read(file, position, item):
                 yield table
                 position.read += getattr(table, "num_rows", 0)

@@ -9,6 +9,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace._files.archives import Files
 from headrace._files.opened import open_file
 from headrace._files.skips import Position, Skips, current_resource
 from headrace._nested.tables import row_numbers
@@ -50,8 +51,9 @@ def _read_text(
     """
     _check(mode, fields, encoding)
     skips = Skips(current_resource("read_text"), on_error)
-    for item in items:
-        with skips.guard(item) as position, open_file(item) as file:
+    files = Files(items)
+    for item in files.taken():
+        with skips.guard(item, files) as position, open_file(item) as file:
             name = str(item.get("file_name"))
             if mode == "file" and fields is None:
                 text = "".join(_blocks(file, position, encoding, is_whole=True))

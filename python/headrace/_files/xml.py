@@ -107,6 +107,15 @@ class _XmlItem(FileItemDict):
         self._item = item
         self._options = options
 
+    @property
+    def inner(self) -> Any:
+        """The file of XML."""
+        return self._item
+
+    def of_member(self, member: Any) -> _XmlItem:
+        """A member of it, if it is an archive, as such a file."""
+        return _XmlItem(member, self._options)
+
     def stored(self) -> JsonOfXml:
         """The bytes of the lines."""
         return JsonOfXml(self._item, self._options)
