@@ -3,6 +3,7 @@
     pages     500 pages at 50 ms, page_number with a total, in flight 16      mark: 1.2 x N x L / 16
     parents   10,000 parents x 1 page at 20 ms, in flight 32                  mark: 1.3 x N x L / 32
     cursor    200 pages at 50 ms, each names the next                         mark: 1.1 x N x L
+    links     500 pages at 50 ms by numbered Link headers, in flight 16       mark: 1.2 x N x L / 16
     small     20,000 pages of 2 KB without latency: requests a second with the server on the same machine, and CPU a request
               beside dlt's own rest_api and beside dlt's bare session, which read 2,000 of them as JSON
 
@@ -32,6 +33,7 @@ CASES: dict[str, tuple[int, int, float, int, float]] = {
     "pages": (500, 10, 50, 16, 1.2),
     "parents": (10_000, 2, 20, 32, 1.3),
     "cursor": (200, 10, 50, 1, 1.1),
+    "links": (500, 10, 50, 16, 1.2),
     "small": (20_000, 2, 0, 16, 0),
 }
 _DLTS_REQUESTS = 2_000
@@ -43,6 +45,8 @@ def config(case: str, url: str, n: int) -> Any:
     endpoint["paginator"] |= {"base_page": 0, "total_path": "total"}
     if case == "cursor":
         endpoint |= {"path": "cursor", "paginator": {"type": "header_cursor", "cursor_key": "X-Next"}}
+    if case == "links":
+        endpoint |= {"path": "links", "paginator": "header_link"}
     resources: list[Any] = [{"name": "items", "endpoint": endpoint}]
     if case == "parents":
         import dlt

@@ -8,6 +8,7 @@
  * FILE holds a page a line. Prints its port and the bytes of all pages, serves until killed.
  *   GET /items?page=N      page N, or one without records
  *   GET /cursor?cursor=N   the same; the next cursor stands in the header X-Next
+ *   GET /links?page=N      the same; the next page and the last stand in the header Link
  */
 #define _GNU_SOURCE /* accept4, epoll_pwait2 */
 #include <arpa/inet.h>
@@ -30,10 +31,12 @@ typedef struct page {
     size_t size;
 } page;
 
+typedef enum next_by { NEXT_BY_NUMBER, NEXT_BY_CURSOR, NEXT_BY_LINK } next_by;
+
 typedef struct waiting {
     int fd;
     size_t number;
-    bool is_cursor;
+    next_by by;
     uint64_t due_us;
 } waiting;
 
@@ -90,12 +93,15 @@ static size_t load(const char *path) {
     return total;
 }
 
-static void send_page(int fd, size_t number, bool is_cursor) {
+static void send_page(int fd, size_t number, next_by by) {
     static const page none = {"{\"items\": [], \"total\": 0}", 25};
     const page *found = number < n_pages ? &pages[number] : &none;
-    char more[64] = "";
-    if (is_cursor && number + 1 < n_pages) {
+    char more[128] = "";
+    if (by == NEXT_BY_CURSOR && number + 1 < n_pages) {
         snprintf(more, sizeof more, "X-Next: %zu\r\n", number + 1);
+    } else if (by == NEXT_BY_LINK && number + 1 < n_pages) {
+        snprintf(more, sizeof more, "Link: </links?page=%zu>; rel=\"next\", </links?page=%zu>; rel=\"last\"\r\n",
+                 number + 1, n_pages - 1);
     }
     size_t size =
         (size_t)sprintf(answer, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %zu\r\n\r\n",
@@ -118,14 +124,16 @@ static void serve(int fd, uint64_t latency_us) {
     while ((end = strstr(text, "\r\n\r\n")) != NULL) {
         *end = 0;
         text[strcspn(text, "\r")] = 0;
-        bool is_cursor = strstr(text, "/cursor") != NULL;
+        next_by by = strstr(text, "/cursor") != NULL  ? NEXT_BY_CURSOR
+                     : strstr(text, "/links") != NULL ? NEXT_BY_LINK
+                                                      : NEXT_BY_NUMBER;
         const char *at = strpbrk(text, "?&");
         at = at == NULL ? NULL : strchr(at, '=');
         size_t number = at == NULL ? 0 : strtoul(at + 1, NULL, 10);
         if (latency_us == 0) {
-            send_page(fd, number, is_cursor);
+            send_page(fd, number, by);
         } else {
-            queue[queue_end++ % MOST_WAITING] = (waiting){fd, number, is_cursor, now_us() + latency_us};
+            queue[queue_end++ % MOST_WAITING] = (waiting){fd, number, by, now_us() + latency_us};
         }
         text = end + 4;
     }
@@ -170,7 +178,7 @@ static uint64_t send_due(void) {
         if (next->due_us > now) {
             return next->due_us - now;
         }
-        send_page(next->fd, next->number, next->is_cursor);
+        send_page(next->fd, next->number, next->by);
         queue_first++;
     }
     return UINT64_MAX;
