@@ -2,14 +2,17 @@
 
 import bz2
 import gzip
+import hashlib
 import lzma
 import os
+import threading
 import tracemalloc
 import zlib
 
 import fsspec
 import pyarrow as pa
 import pytest
+from headrace._files import compression
 from headrace._files.opened import open_file, open_seekable
 from headrace._files.skips import FileChanged, Skips
 from headrace.sources.filesystem import FileItemDict, glob_files
@@ -136,6 +139,66 @@ def test_a_guard_says_where(tmp_path):
         raise OSError("cut")
     assert skips.n_files == 1 and skips.listed[0]["error"] == "OSError: cut"
     assert os.path.basename(skips.listed[0]["url"]) == "a.jsonl"
+
+
+SKIPPED = b"\x52\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"index"
+RAW = b"\x28\xb5\x2f\xfd\x20\x05" + (5 << 3 | 1).to_bytes(3, "little") + b"12345"
+SAME = b"\x28\xb5\x2f\xfd\xa0" + (70_000).to_bytes(4, "little") + (70_000 << 3 | 3).to_bytes(3, "little") + b"a"
+NOISE = b"".join(hashlib.sha512(b"%d" % i).digest() for i in range(20_000))  # 1.3 MB that do not get smaller
+FRAMES = {
+    "short": (
+        [pa.compress(TEXT[at : at + 3000], "zstd", asbytes=True) for at in range(0, 200_000, 3000)],
+        TEXT[:201_000],
+    ),
+    "skipped": ([SKIPPED, zstd(TEXT), SKIPPED, SKIPPED, zstd(b""), zstd(b"x"), SKIPPED], TEXT + b"x"),
+    "kinds of blocks": ([RAW, SAME, zstd(NOISE), RAW], b"12345" + b"a" * 70_000 + NOISE + b"12345"),
+    "large ones": ([zstd(b"1"), zstd(b"b" * (40 << 20)), RAW, zstd(TEXT)], b"1" + b"b" * (40 << 20) + b"12345" + TEXT),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_of_zstd_side_by_side(tmp_path, monkeypatch, name):
+    frames, text = FRAMES[name]
+    undone, undo = [], compression._undo_frames
+    monkeypatch.setattr(compression, "_undo_frames", lambda some, n, told: undone.append(n) or undo(some, n, told))
+    monkeypatch.setattr(compression, "_FRAMES_BYTES", 1000)
+    for is_ahead in (False, True):
+        with open_file(item_of(tmp_path, b"".join(frames)), is_ahead=is_ahead) as file:
+            assert file.read() == text
+            file.check_unchanged()
+    assert len(undone) > 1 and max(undone) <= compression._FRAME_MADE
+
+
+def test_frames_of_zstd_that_are_wrong(tmp_path):
+    frames = [zstd(TEXT[:5000]), zstd(TEXT[5000:])]
+    whole = b"".join(frames)
+    first = len(frames[0])
+    for size in (first - 1, first + 1, first + 7, first + 40, len(whole) - 1):
+        with pytest.raises((OSError, EOFError), match="zstd"), open_file(item_of(tmp_path, whole[:size])) as file:
+            file.read()
+    bad = bytearray(whole)
+    bad[first + 6] |= 6  # a block of no kind that is known
+    with pytest.raises((OSError, EOFError), match="zstd"), open_file(item_of(tmp_path, bytes(bad))) as file:
+        file.read()
+    lies = RAW[:5] + b"\x06" + RAW[6:]
+    with pytest.raises(OSError, match="the zstd data are corrupt"), open_file(item_of(tmp_path, RAW + lies)) as file:
+        file.read()
+    for behind in (b"xyz" * 9, b"\x28\xb5\x2f\xfd"):
+        with pytest.raises((OSError, EOFError), match="zstd"), open_file(item_of(tmp_path, whole + behind)) as file:
+            file.read()
+
+
+def test_reading_ahead_ends_with_its_file(tmp_path):
+    content = gzip.compress(bytes(64 << 20))
+    file = open_file(item_of(tmp_path, content), is_ahead=True)
+    assert file.read(10) == bytes(10)
+    file.close()
+    assert not [one for one in threading.enumerate() if one.name == "headrace-ahead"]
+    cut = open_file(item_of(tmp_path, gzip.compress(TEXT)[:-9]), is_ahead=True)
+    for _ in range(2):
+        with pytest.raises(EOFError, match="gzip data end within member 1"):
+            cut.read()
+    cut.close()
 
 
 def test_blocks_of_bgzip_that_are_wrong(tmp_path):

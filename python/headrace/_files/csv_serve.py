@@ -120,7 +120,7 @@ class CsvFiles:
     def _file(self, engine: _core.Engine, item: Any) -> Iterator[Any]:
         self._fed.append(item)
         self._is_dropped = False
-        with self._skips.guard(item, self._waiting) as position, open_file(item, _BLOCK_BYTES) as file:
+        with self._skips.guard(item, self._waiting) as position, open_file(item, _BLOCK_BYTES, is_ahead=True) as file:
             self._counts["files"] += 1
             yield from self._read(engine, item, file, position)
             file.check_unchanged()

@@ -8,7 +8,7 @@ import tempfile
 from typing import IO, Any
 
 from headrace._files.archives import ARCHIVE_BYTES, IsArchive, archive_of
-from headrace._files.compression import MAGIC_BYTES, compression_of, unpacked
+from headrace._files.compression import MAGIC_BYTES, ReadAhead, compression_of, unpacked
 from headrace._files.stores import seekable, stored_bytes
 
 _IN_MEMORY_BYTES = 8 << 20  # of an unpacked file to seek in; more goes to a temporary file
@@ -22,10 +22,14 @@ class OpenedFile(io.BufferedReader):
         stored_size: Bytes that the store holds; None: not known.
     """
 
-    def __init__(self, item: Any, buffer_bytes: int = 1 << 20, takes_archive: bool = False) -> None:
+    def __init__(
+        self, item: Any, buffer_bytes: int = 1 << 20, takes_archive: bool = False, is_ahead: bool = False
+    ) -> None:
         self._bytes = stored_bytes(item)
         try:
             self._content, self.compression = unpacked(self._bytes)
+            if is_ahead and self.compression is not None:
+                self._content = ReadAhead(self._content)
         except BaseException:
             self._bytes.close()
             raise
@@ -48,11 +52,13 @@ class OpenedFile(io.BufferedReader):
         self._bytes.check_unchanged()
 
 
-def open_file(item: Any, buffer_bytes: int = 1 << 20, takes_archive: bool = False) -> OpenedFile:
+def open_file(
+    item: Any, buffer_bytes: int = 1 << 20, takes_archive: bool = False, is_ahead: bool = False
+) -> OpenedFile:
     """Opens a file to read it from its start to its end, whatever its store and compression. Raises `IsArchive` for one of
-    which the members are to be read, unless it is taken as it is.
+    which the members are to be read, unless it is taken as it is. `is_ahead`: a thread of its own undoes the compression.
     """
-    return OpenedFile(item, buffer_bytes, takes_archive)
+    return OpenedFile(item, buffer_bytes, takes_archive, is_ahead)
 
 
 def open_seekable(item: Any) -> IO[bytes]:
