@@ -4,6 +4,8 @@
  */
 #include "ext.h"
 
+#include "hash.h"
+
 /* ---------------------------------------------------------------------------------------------------- arguments */
 
 int ext_id_kind(const char *name, hr_id_kind *kind_out) {
@@ -556,6 +558,7 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                             "rules",
                             "format",
                             "leave_typed_moments",
+                            "id_bytes",
                             NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     const char *table = NULL, *load_id = NULL, *id_kind = "random", *format = "json";
@@ -564,23 +567,27 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
     int max_nesting = 1000, root_key = 0, reference_only = 0, no_coercion = 0, fixed_schema = 0, stop_at_record = 0;
     int leave_double_decimals = 0, leave_typed_timestamps = 0, leave_typed_moments = 0, for_text = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
-    unsigned int linger_ms = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOsp", names, &table, &table_size, &tables,
+    unsigned int linger_ms = 0, id_bytes = HR_ID_BYTES;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOspI", names, &table, &table_size, &tables,
                                      &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
                                      &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
                                      &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text,
-                                     &propagation_list, &rules, &format, &leave_typed_moments)) {
+                                     &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {
         PyErr_SetString(PyExc_TypeError, "stream() needs table, tables and load_id");
         return NULL;
     }
+    if (id_bytes == 0 || id_bytes > HR_ID_MAX_BYTES) {
+        return PyErr_Format(PyExc_ValueError, "id_bytes must be 1 to %d, not %u", HR_ID_MAX_BYTES, id_bytes);
+    }
     hr_stream_options options = {
         .normalize = {.root_table = {table, (size_t)table_size},
                       .load_id = {load_id, (size_t)load_id_size},
                       .max_nesting = max_nesting,
                       .max_length = (size_t)max_length,
+                      .id_bytes = id_bytes,
                       .root_key = root_key != 0,
                       .reference_only = reference_only != 0,
                       .no_coercion = no_coercion != 0,

@@ -4,6 +4,8 @@
  */
 #include "ext.h"
 
+#include "hash.h"
+
 #ifndef HR_VERSION
 #define HR_VERSION "0"
 #endif
@@ -91,6 +93,10 @@ static int module_exec(PyObject *module) {
         PyModule_AddIntConstant(module, "COL_PRIMARY_KEY", HR_COL_PRIMARY_KEY) < 0 ||
         PyModule_AddIntConstant(module, "COL_DISCARD_VALUE", HR_COL_DISCARD_VALUE) < 0 ||
         PyModule_AddIntConstant(module, "COL_DISCARD_ROW", HR_COL_DISCARD_ROW) < 0 ||
+        PyModule_AddIntConstant(module, "ID_MAX_BYTES", HR_ID_MAX_BYTES) < 0 ||
+        PyModule_AddIntConstant(module, "ID_NAMES", HR_ID_NAMES) < 0 ||
+        PyModule_AddIntConstant(module, "MAX_COLUMNS", HR_SCHEMA_MAX_COLUMNS) < 0 ||
+        PyModule_AddIntConstant(module, "MAX_TABLES", HR_SCHEMA_MAX_TABLES) < 0 ||
         PyModule_AddIntConstant(module, "NAME_COLUMN", HR_NAME_COLUMN) < 0 ||
         PyModule_AddIntConstant(module, "NAME_PATH", HR_NAME_PATH) < 0 ||
         PyModule_AddIntConstant(module, "NAME_JOIN", HR_NAME_JOIN) < 0 ||

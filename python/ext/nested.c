@@ -116,7 +116,7 @@ static int fill_ids(hr_str table, const parent_ids *ids, char *out) {
             parents[i] = (hr_str){ids->data + span[0], (size_t)(span[1] - span[0])};
             indices[i] = (uint64_t)ids->indices[row + i];
         }
-        rc = hr__nested_ids(table, parents, indices, n, &scratch, out + row * HR_ID_CHARS);
+        rc = hr__nested_ids(table, parents, indices, n, HR_ID_BYTES, &scratch, out + row * HR_ID_CHARS);
     }
     hr__arena_free(&scratch);
     return rc;
@@ -231,7 +231,7 @@ PyObject *ext_random_ids(PyObject *module, PyObject *arg) {
         hr__ids_init(&ids, seed, 0);
         Py_BEGIN_ALLOW_THREADS;
         for (Py_ssize_t row = 0; row < n_rows; row++, at += HR_ID_CHARS) {
-            hr__ids_next(&ids, at);
+            hr__ids_next(&ids, HR_ID_BYTES, at);
         }
         Py_END_ALLOW_THREADS;
     }

@@ -50,6 +50,10 @@ COL_DISCARD_ROW: Final[int]
 NAME_COLUMN: Final[int]
 NAME_PATH: Final[int]
 NAME_JOIN: Final[int]
+ID_MAX_BYTES: Final[int]  # of `id_bytes`
+ID_NAMES: Final[int]  # under so many names `_dlt_id` may be propagated
+MAX_COLUMNS: Final[int]  # of a table
+MAX_TABLES: Final[int]  # of a stream
 RULE_LEFT_OUT: Final[int]
 RULE_NOT_NULL: Final[int]
 RULE_JSON: Final[int]
@@ -349,6 +353,7 @@ class Engine:
         leave_double_decimals: bool = False,
         leave_typed_timestamps: bool = False,
         leave_typed_moments: bool = False,
+        id_bytes: int = 10,
         for_text: bool = False,
         propagations: Sequence[tuple[str | None, str, str]] = (),
         rules: Callable[[str, str], int] | None = None,
@@ -364,8 +369,8 @@ class Engine:
         `leave_typed_timestamps`, `leave_typed_moments`: a double that goes to a decimal column, and a timestamp of dlt's typed
         text that goes to a timestamp column, or to another, is an `Error` UNSUPPORTED. `for_text`: decimal columns are text
         (`str(Decimal)`), and JSON text of a scalar that goes to a json column is an `Error` UNSUPPORTED. `propagations`: columns
-        that rows below get (table or None: each whose rows hang on no other; from; as); `_dlt_id` goes as `_dlt_root_id` only,
-        which `root_key` does for the root.
+        that rows below get (table or None: each whose rows hang on no other; from; as); `root_key` is `_dlt_id` as
+        `_dlt_root_id` of the root. `id_bytes`: the length of ids before base64.
         """
     def submit(
         self,

@@ -11,6 +11,7 @@ from dlt.common.destination.capabilities import (
     adjust_column_schema_to_capabilities,
 )
 from dlt.common.normalizers.json import helpers as normalize_helpers
+from dlt.common.normalizers.utils import DLT_ID_LENGTH_BYTES
 from dlt.common.schema import Schema, utils
 from dlt.common.schema.typing import TColumnSchema, TTableSchema
 from dlt.extract.resource import DltResource
@@ -77,6 +78,8 @@ def unsupported_table(table: TTableSchema, root: str) -> str | None:
     """Why the engine cannot write this table; None: it can."""
     if table["name"] != root and not table.get("parent"):
         return f"table `{table['name']}` is broken out of its chain by a key"
+    if len(table["columns"]) > _core.MAX_COLUMNS:
+        return f"table `{table['name']}` has more than {_core.MAX_COLUMNS} columns"
     for name, column in table["columns"].items():
         data_type = column.get("data_type")
         if data_type is not None and data_type not in ENGINE_TYPES:
@@ -125,7 +128,7 @@ def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
 
 
 def normalizer_options(schema: Schema, root: str, propagation: Any = None) -> dict[str, Any]:
-    """`max_nesting`, `max_length`, `id_kind` and `propagations` of a stream (dlt-semantics rules 9, 14, 41, 44).
+    """`max_nesting`, `max_length`, `id_kind`, `id_bytes` and `propagations` of a stream (dlt-semantics rules 9, 14, 41, 44).
 
     `propagation`: what a normalizer at work goes by; else the schema's configuration, which the next one reads.
     """
@@ -136,6 +139,7 @@ def normalizer_options(schema: Schema, root: str, propagation: Any = None) -> di
         "max_nesting": normalize_helpers.get_table_nesting_level(schema, root, config.get("max_nesting", 1000)),
         "max_length": schema.naming.max_length or 0,
         "id_kind": normalize_helpers.get_root_row_id_type(schema, root),
+        "id_bytes": DLT_ID_LENGTH_BYTES,
         "propagations": propagations(schema, root, propagation),
     }
 

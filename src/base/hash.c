@@ -141,12 +141,13 @@ void hr__ids_init(hr_ids *ids, const uint8_t seed[32], uint64_t stream) {
     ids->at = sizeof ids->block;
 }
 
-void hr__ids_next(hr_ids *ids, char out[HR_ID_CHARS]) {
-    if (ids->at + HR_ID_BYTES > sizeof ids->block) {
+size_t hr__ids_next(hr_ids *ids, size_t size_bytes, char *out) {
+    if (ids->at + size_bytes > sizeof ids->block) {
         chacha_block(ids);
     }
-    hr__base64(ids->block + ids->at, HR_ID_BYTES, out);
-    ids->at += HR_ID_BYTES;
+    const uint8_t *bytes = ids->block + ids->at;
+    ids->at += (uint32_t)size_bytes;
+    return hr__base64(bytes, size_bytes, out);
 }
 
 int hr__random_seed(uint8_t seed[32]) {

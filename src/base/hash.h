@@ -8,8 +8,10 @@
 
 #include "base.h"
 
-#define HR_ID_BYTES 10 /* dlt's DLT_ID_LENGTH_BYTES */
-#define HR_ID_CHARS 14 /* its base64 without padding */
+#define HR_ID_BYTES 10     /* dlt's DLT_ID_LENGTH_BYTES where DLT_DLT_ID_LENGTH_BYTES is not set */
+#define HR_ID_CHARS 14     /* its base64 without padding */
+#define HR_ID_MAX_BYTES 64 /* a block of hr_ids */
+#define HR_ID_MAX_CHARS 86
 
 void hr__shake128(const void *data, size_t size_bytes, void *out, size_t out_bytes);
 /* Eight messages at once, out_bytes (<= 168) each. Messages of 168 bytes or more are allowed (hashed one by one). */
@@ -26,7 +28,8 @@ typedef struct hr_ids {
     uint32_t at; /* bytes of block used */
 } hr_ids;
 void hr__ids_init(hr_ids *ids, const uint8_t seed[32], uint64_t stream);
-void hr__ids_next(hr_ids *ids, char out[HR_ID_CHARS]);
+/* The next id of size_bytes <= HR_ID_MAX_BYTES, as base64 to out; returns its length. */
+size_t hr__ids_next(hr_ids *ids, size_t size_bytes, char *out);
 /* 32 bytes from the operating system. HR_OK or HR_INTERNAL. */
 HR_MUST_CHECK int hr__random_seed(uint8_t seed[32]);
 

@@ -188,7 +188,7 @@ hr_type hr__type_of_name(hr_str name) {
 }
 
 void hr__schema_init(hr_schema *schema, const hr_allocator *alloc) {
-    *schema = (hr_schema){.alloc = alloc, .max_columns = 20000, .max_tables = 5000};
+    *schema = (hr_schema){.alloc = alloc, .max_columns = HR_SCHEMA_MAX_COLUMNS, .max_tables = HR_SCHEMA_MAX_TABLES};
     hr__arena_init(&schema->arena, alloc, 0);
 }
 

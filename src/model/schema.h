@@ -68,14 +68,17 @@ typedef struct hr_table {
     size_t cap_index;
 } hr_table;
 
+#define HR_SCHEMA_MAX_COLUMNS 20000 /* guessed: what has more is dlt's */
+#define HR_SCHEMA_MAX_TABLES 5000
+
 typedef struct hr_schema {
     const hr_allocator *alloc; /* borrowed */
     hr_arena arena;            /* names */
     hr_table *tables;
     size_t n_tables, cap_tables;
     uint64_t version;   /* grows with every table or column added */
-    size_t max_columns; /* a table may have no more */
-    size_t max_tables;
+    size_t max_columns; /* a table may have no more; HR_SCHEMA_MAX_COLUMNS */
+    size_t max_tables;  /* HR_SCHEMA_MAX_TABLES */
     /* Rows go into text files, where a decimal shows how it was written: cells of DECIMAL columns are text,
      * str(Decimal), and cells of JSON columns are lists and objects only, as the others cannot be told from their text.
      */

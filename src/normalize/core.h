@@ -71,14 +71,14 @@ struct table_shape {
     uint64_t version;       /* of the schema when it was looked up */
     bool discard;           /* a schema contract leaves its rows out */
     uint8_t own_left_out;   /* of dlt's own columns, those that a row filter leaves out: bits of hr__own_columns */
-    bool root_like;     /* its rows have ids of their own and no link: the root, or broken out of its chain by a key */
-    bool loads;         /* the table has _dlt_load_id, which rows of a root_like table get unless they are scalars */
-    bool passes_id;     /* rows below get its rows' ids as _dlt_root_id */
-    bool takes_root_id; /* so do its own rows, from above */
-    bool ready;    /* the table has all of dlt's own columns and no other shape: the fast path may write its rows */
-    node *rows;    /* rows from objects */
-    node *lists;   /* tracking rows of lists in lists: {"list": [...]}; made when needed */
-    entry **names; /* all entries of all nodes of this shape, by full name; open addressing */
+    bool root_like;    /* its rows have ids of their own and no link: the root, or broken out of its chain by a key */
+    bool loads;        /* the table has _dlt_load_id, which rows of a root_like table get unless they are scalars */
+    uint8_t passes_id; /* rows below get its rows' ids: bits of hr_normalizer.id_names */
+    uint8_t takes_id;  /* so do its own rows, from above */
+    bool ready;        /* the table has all of dlt's own columns and no other shape: the fast path may write its rows */
+    node *rows;        /* rows from objects */
+    node *lists;       /* tracking rows of lists in lists: {"list": [...]}; made when needed */
+    entry **names;     /* all entries of all nodes of this shape, by full name; open addressing */
     size_t n_names, cap_names;
 };
 
@@ -98,8 +98,8 @@ typedef struct table_rows {
     const char **ids; /* root_like tables, a row each: NULL, or its id of id_sizes characters */
     uint32_t *id_sizes;
     size_t cap_ids, cap_id_sizes;
-    bool passes_id, takes_root_id; /* as in its shapes */
-    size_t mark;                   /* n_rows before the record at work */
+    uint8_t passes_id, takes_id; /* as in its shapes */
+    size_t mark;                 /* n_rows before the record at work */
     bool touched;
     enum { FILL_NONE, FILL_BEGUN, FILL_DONE } fill; /* of dlt's own columns */
 } table_rows;
@@ -108,6 +108,8 @@ typedef struct value_ref {
     const hr_doc *doc;
     size_t at;
 } value_ref;
+
+#define HR_ROOT_ID 1u /* the bit of _dlt_root_id in id_names */
 
 struct hr_normalizer {
     hr_normalize_options options;
@@ -125,8 +127,11 @@ struct hr_normalizer {
     int32_t *touched; /* tables the record wrote to */
     size_t n_touched, cap_touched;
     uint64_t stamp;
-    hr_ids ids;     /* the page's random ones */
-    hr_doc load_id; /* its text, as a value that can be propagated */
+    hr_str id_names[HR_ID_NAMES]; /* columns of rows that hold an id of a row above; the first is _dlt_root_id */
+    size_t n_id_names;
+    size_t id_chars; /* of an id that is made here */
+    hr_ids ids;      /* the page's random ones */
+    hr_doc load_id;  /* its text, as a value that can be propagated */
     hr_tok load_id_tok;
     hr_str *key_names; /* sorted primary key columns (KEY_HASH) */
     size_t n_keys;
@@ -219,6 +224,8 @@ HR_MUST_CHECK int hr__row_id_hash(hr_normalizer *norm, int32_t table, uint32_t r
 /* The table's primary key columns, sorted as OPT_SORT_KEYS sorts; in arena. table -1: none. */
 HR_MUST_CHECK int hr__table_keys(hr_normalizer *norm, int32_t table, hr_arena *arena, hr_str **names_out,
                                  size_t *n_out);
+/* Whether a column of rows holds the id of a row above: its bit in id_names, or 0. */
+uint8_t hr__id_name_bit(const hr_normalizer *norm, hr_str column);
 /* Whether the propagation is one of the shape's rows; of two for the same column the table's own counts. */
 bool hr__shape_propagates(const hr_normalizer *norm, const table_shape *shape, const hr_propagation *propagation);
 

@@ -28,10 +28,10 @@ static size_t message_bytes(hr_str parent, hr_str table) {
     return parent.size_bytes + table.size_bytes + 2 + 24;
 }
 
-int hr__nested_ids(hr_str table, const hr_str parents[], const uint64_t indices[], size_t n_rows, hr_arena *scratch,
-                   char *out) {
+int hr__nested_ids(hr_str table, const hr_str parents[], const uint64_t indices[], size_t n_rows, size_t id_bytes,
+                   hr_arena *scratch, char *out) {
     char messages[HR_NESTED_ID_LANES][MESSAGE_ROOM];
-    uint8_t digests[HR_NESTED_ID_LANES][HR_ID_BYTES];
+    uint8_t digests[HR_NESTED_ID_LANES][HR_ID_MAX_BYTES];
     void *digest_at[HR_NESTED_ID_LANES];
     const void *data[HR_NESTED_ID_LANES];
     size_t sizes[HR_NESTED_ID_LANES] = {0};
@@ -53,9 +53,9 @@ int hr__nested_ids(hr_str table, const hr_str parents[], const uint64_t indices[
         sizes[i] = put_message(message, parents[i], table, indices[i]);
         data[i] = message;
     }
-    hr__shake128_x8(data, sizes, digest_at, HR_ID_BYTES);
+    hr__shake128_x8(data, sizes, digest_at, id_bytes);
     for (size_t i = 0; i < n_rows; i++) {
-        hr__base64(digests[i], HR_ID_BYTES, out + i * HR_ID_CHARS);
+        out += hr__base64(digests[i], id_bytes, out);
     }
 out:
     hr__arena_reset(scratch);

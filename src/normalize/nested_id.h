@@ -10,9 +10,9 @@
 
 #define HR_NESTED_ID_LANES 8
 
-/* The ids of n_rows <= HR_NESTED_ID_LANES rows of a table, HR_ID_CHARS each, to out. scratch is reset. HR_OK or
- * HR_MEMORY (err is not filled). */
+/* The ids of n_rows <= HR_NESTED_ID_LANES rows of a table, of id_bytes <= HR_ID_MAX_BYTES as base64, one behind the
+ * other to out. scratch is reset. HR_OK or HR_MEMORY (err is not filled). */
 HR_MUST_CHECK int hr__nested_ids(hr_str table, const hr_str parents[], const uint64_t indices[], size_t n_rows,
-                                 hr_arena *scratch, char *out);
+                                 size_t id_bytes, hr_arena *scratch, char *out);
 
 #endif

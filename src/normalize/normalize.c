@@ -25,8 +25,22 @@ int hr__normalizer_new(const hr_normalize_options *options, hr_schema *schema, h
     norm->load_id_tok =
         (hr_tok){.type = HR_TOK_STRING, .len = (uint32_t)options->load_id.size_bytes, .as.str = options->load_id.data};
     norm->load_id.toks = &norm->load_id_tok;
-    for (size_t i = 0; i < options->n_propagations; i++) { /* values that the fast path does not carry along */
-        norm->options.reference_only |= !hr__str_eq(options->propagations[i].from, hr__str("_dlt_id"));
+    norm->options.id_bytes = options->id_bytes == 0 ? HR_ID_BYTES : options->id_bytes;
+    norm->id_chars = (norm->options.id_bytes * 4 + 2) / 3;
+    norm->id_names[norm->n_id_names++] = hr__str("_dlt_root_id");
+    for (size_t i = 0; i < options->n_propagations; i++) {
+        const hr_propagation *propagation = &options->propagations[i];
+        if (!hr__str_eq(propagation->from, hr__str("_dlt_id"))) {
+            norm->options.reference_only = true; /* values that the fast path does not carry along */
+        } else if (hr__id_name_bit(norm, propagation->as) == 0) {
+            if (norm->n_id_names == HR_ID_NAMES) {
+                hr__free(options->alloc, norm);
+                return hr__error_set(err, HR_LIMIT, HR_STAGE_NORMALIZE,
+                                     "row ids are propagated under more than %d names", HR_ID_NAMES);
+            }
+            norm->id_names[norm->n_id_names++] = propagation->as;
+            norm->options.reference_only |= options->rules.find != NULL; /* a row filter may leave the name out */
+        }
     }
     hr__arena_init(&norm->arena, options->alloc, 0);
     hr__arena_init(&norm->scratch, options->alloc, 0);
@@ -130,9 +144,28 @@ static size_t shape_slot(const hr_normalizer *norm, hr_str name) {
     return at;
 }
 
-static bool has_column(const hr_normalizer *norm, int32_t table, const char *name) {
-    int32_t column = hr__schema_find_column(norm->schema, table, hr__str(name));
+static bool has_column(const hr_normalizer *norm, int32_t table, hr_str name) {
+    int32_t column = hr__schema_find_column(norm->schema, table, name);
     return column >= 0 && norm->schema->tables[table].columns[column].type != HR_TYPE_UNSET;
+}
+
+uint8_t hr__id_name_bit(const hr_normalizer *norm, hr_str column) {
+    for (size_t i = 0; i < norm->n_id_names; i++) {
+        if (hr__str_eq(norm->id_names[i], column)) {
+            return (uint8_t)(1u << i);
+        }
+    }
+    return 0;
+}
+
+/* Whether the table has the columns for the ids that its rows get from above. */
+static bool has_id_columns(const hr_normalizer *norm, const table_shape *shape) {
+    for (size_t i = 0; i < norm->n_id_names; i++) {
+        if ((shape->takes_id >> i & 1) != 0 && !has_column(norm, shape->table, norm->id_names[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void hr__shape_resolve(hr_normalizer *norm, table_shape *shape) {
@@ -149,12 +182,13 @@ void hr__shape_resolve(hr_normalizer *norm, table_shape *shape) {
         return;
     }
     bool is_shared = shape->same_name != NULL || norm->shapes[shape_slot(norm, shape->name)] != shape;
-    shape->loads = has_column(norm, shape->table, "_dlt_load_id");
-    shape->ready = !is_shared && has_column(norm, shape->table, "_dlt_id") &&
-                   (shape->parent == NULL ? shape->loads
-                                          : shape->root_like || (has_column(norm, shape->table, "_dlt_parent_id") &&
-                                                                 has_column(norm, shape->table, "_dlt_list_idx"))) &&
-                   (!shape->takes_root_id || has_column(norm, shape->table, "_dlt_root_id"));
+    shape->loads = has_column(norm, shape->table, hr__str("_dlt_load_id"));
+    shape->ready =
+        !is_shared && has_column(norm, shape->table, hr__str("_dlt_id")) &&
+        (shape->parent == NULL ? shape->loads
+                               : shape->root_like || (has_column(norm, shape->table, hr__str("_dlt_parent_id")) &&
+                                                      has_column(norm, shape->table, hr__str("_dlt_list_idx")))) &&
+        has_id_columns(norm, shape);
 }
 
 bool hr__shape_propagates(const hr_normalizer *norm, const table_shape *shape, const hr_propagation *propagation) {
@@ -173,11 +207,12 @@ bool hr__shape_propagates(const hr_normalizer *norm, const table_shape *shape, c
 
 /* Which ids go where; known when the shape is made, since tables that are broken out are in the schema before. */
 static void shape_link_ids(hr_normalizer *norm, table_shape *shape) {
-    shape->passes_id = norm->options.root_key && shape->parent == NULL;
-    for (size_t i = 0; i < norm->options.n_propagations && !shape->passes_id; i++) {
+    shape->passes_id = norm->options.root_key && shape->parent == NULL ? HR_ROOT_ID : 0;
+    for (size_t i = 0; i < norm->options.n_propagations; i++) {
         const hr_propagation *propagation = &norm->options.propagations[i];
-        shape->passes_id =
-            hr__str_eq(propagation->from, hr__str("_dlt_id")) && hr__shape_propagates(norm, shape, propagation);
+        if (hr__str_eq(propagation->from, hr__str("_dlt_id")) && hr__shape_propagates(norm, shape, propagation)) {
+            shape->passes_id |= hr__id_name_bit(norm, propagation->as);
+        }
     }
 }
 
@@ -268,7 +303,7 @@ int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, 
     HR_TRY(hr__shape_rules(norm, out));
     HR_TRY(node_new(norm, out, NULL, 0, level, &out->rows));
     shape_link(norm, out);
-    out->takes_root_id = parent != NULL && (parent->passes_id || parent->takes_root_id);
+    out->takes_id = parent == NULL ? 0 : parent->passes_id | parent->takes_id;
     hr__shape_resolve(norm, out);
     shape_link_ids(norm, out);
     *shape_out = out;
@@ -487,7 +522,7 @@ int hr__node_entry(hr_normalizer *norm, node *nd, hr_str key, entry **entry_out)
         }
         HR_TRY(hr__norm_name(norm, HR_NAME_JOIN, parts, nd->n_path + 1, arena, &e->full));
     }
-    e->slow = is_dlt_name(e->full) || e->full.size_bytes == 0;
+    e->slow = is_dlt_name(e->full) || e->full.size_bytes == 0 || hr__id_name_bit(norm, e->full) != 0;
     HR_TRY(hr__rules_find(norm, nd->shape->name, e->full, &e->rules));
     e->discard = (e->rules & HR_RULE_LEFT_OUT) != 0;
     e->not_null = !e->discard && (e->rules & HR_RULE_NOT_NULL) != 0;
@@ -897,31 +932,31 @@ static int record_text(hr_normalizer *norm, const id_source *source) {
 int hr__row_id_hash(hr_normalizer *norm, int32_t table, uint32_t row, const id_source *source) {
     norm->text.size_bytes = 0;
     HR_TRY(source->kind == HR_ID_KEY_HASH ? key_text(norm, table, source) : record_text(norm, source));
-    uint8_t digest[HR_ID_BYTES];
-    hr__shake128(norm->text.data, norm->text.size_bytes, digest, sizeof digest);
-    char *id = hr__arena_alloc(&norm->batch->arena, HR_ID_CHARS);
+    uint8_t digest[HR_ID_MAX_BYTES];
+    hr__shake128(norm->text.data, norm->text.size_bytes, digest, norm->options.id_bytes);
+    char *id = hr__arena_alloc(&norm->batch->arena, norm->id_chars);
     if (id == NULL) {
         return hr__norm_memory(norm);
     }
-    hr__base64(digest, sizeof digest, id);
-    return hr__row_id_set(norm, table, row, (hr_str){id, HR_ID_CHARS});
+    hr__base64(digest, norm->options.id_bytes, id);
+    return hr__row_id_set(norm, table, row, (hr_str){id, norm->id_chars});
 }
 
 /* ---------------------------------------------------------------------------------------------------- system columns
  */
 
 /* A column of n cells to be filled as a whole; NULL with *rc_out set, or when there is no such column. */
-static hr_batch_column *whole_column(hr_normalizer *norm, int32_t table, const char *name, int *rc_out) {
-    int32_t column = hr__schema_find_column(norm->schema, table, hr__str(name));
+static hr_batch_column *whole_column(hr_normalizer *norm, int32_t table, hr_str name, int *rc_out) {
+    int32_t column = hr__schema_find_column(norm->schema, table, name);
     *rc_out = HR_OK;
-    if (column < 0) {
+    uint8_t type = column < 0 ? HR_TYPE_UNSET : norm->schema->tables[table].columns[column].type;
+    if (type == HR_TYPE_UNSET) { /* also one that a schema contract leaves out */
         return NULL;
     }
     hr_batch_table *tbl = &norm->batch->tables[table];
-    uint8_t type = norm->schema->tables[table].columns[column].type;
-    if (type != (strcmp(name, "_dlt_list_idx") == 0 ? HR_TYPE_BIGINT : HR_TYPE_TEXT)) {
-        *rc_out = hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "column %s has a type that is not dlt's",
-                                name);
+    if (type != (hr__str_eq(name, hr__str("_dlt_list_idx")) ? HR_TYPE_BIGINT : HR_TYPE_TEXT)) {
+        *rc_out = hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
+                                "column %.*s has a type that is not dlt's", (int)name.size_bytes, name.data);
         return NULL;
     }
     hr_batch_column *to = &tbl->columns[column];
@@ -944,8 +979,11 @@ static void put_text(hr_batch_column *column, size_t row, const char *text, uint
     column->text_bytes += size;
 }
 
-static hr_batch_column *id_column(hr_normalizer *norm, int32_t table, const char *name) {
-    return &norm->batch->tables[table].columns[hr__schema_find_column(norm->schema, table, hr__str(name))];
+/* A column of ids that is filled; NULL: the table has none. */
+static const hr_batch_column *id_column(const hr_normalizer *norm, int32_t table, hr_str name) {
+    int32_t column = hr__schema_find_column(norm->schema, table, name);
+    bool is_text = column >= 0 && norm->schema->tables[table].columns[column].type == HR_TYPE_TEXT;
+    return is_text ? &norm->batch->tables[table].columns[column] : NULL;
 }
 
 /* The ids of a child table's rows. */
@@ -953,7 +991,8 @@ static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, con
     size_t n_rows = norm->batch->tables[table].n_rows;
     const table_rows *rows = &norm->rows[table];
     hr_str name = norm->schema->tables[table].name;
-    char *block = hr__arena_alloc(&norm->batch->arena, n_rows * HR_ID_CHARS);
+    size_t id_chars = norm->id_chars;
+    char *block = hr__arena_alloc(&norm->batch->arena, n_rows * id_chars);
     if (block == NULL) {
         return hr__norm_memory(norm);
     }
@@ -965,11 +1004,12 @@ static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, con
             parents[i] = (hr_str){parent_id->cells[row + i].str, parent_id->sizes[row + i]};
             indices[i] = rows->links[row + i].list_index;
         }
-        if (hr__nested_ids(name, parents, indices, n, &norm->scratch, block + row * HR_ID_CHARS) != HR_OK) {
+        if (hr__nested_ids(name, parents, indices, n, norm->options.id_bytes, &norm->scratch, block + row * id_chars) !=
+            HR_OK) {
             return hr__norm_memory(norm);
         }
         for (size_t i = 0; i < n; i++) {
-            put_text(id, row + i, block + (row + i) * HR_ID_CHARS, HR_ID_CHARS);
+            put_text(id, row + i, block + (row + i) * id_chars, (uint32_t)id_chars);
         }
     }
     return HR_OK;
@@ -977,21 +1017,31 @@ static int hash_ids(hr_normalizer *norm, int32_t table, hr_batch_column *id, con
 
 /* The columns that link a child table's rows; NULL where the table has none. */
 typedef struct link_columns {
-    hr_batch_column *root_id, *parent_id, *list_idx, *id;
+    hr_batch_column *parent_id, *list_idx, *id;
+    hr_batch_column *above[HR_ID_NAMES]; /* as in id_names */
 } link_columns;
 
-static int find_links(hr_normalizer *norm, int32_t table, link_columns *links) {
-    int rc = HR_OK;
-    *links = (link_columns){0};
-    if (norm->rows[table].takes_root_id) {
-        links->root_id = whole_column(norm, table, "_dlt_root_id", &rc);
+/* The columns for ids of rows further above. */
+static int find_above(hr_normalizer *norm, int32_t table, link_columns *links) {
+    for (size_t i = 0; i < norm->n_id_names; i++) {
+        int rc = HR_OK;
+        if ((norm->rows[table].takes_id >> i & 1) != 0) {
+            links->above[i] = whole_column(norm, table, norm->id_names[i], &rc);
+        }
+        HR_TRY(rc);
     }
+    return HR_OK;
+}
+
+static int find_links(hr_normalizer *norm, int32_t table, link_columns *links) {
+    int rc;
+    *links = (link_columns){0};
+    HR_TRY(find_above(norm, table, links));
+    links->parent_id = whole_column(norm, table, hr__str("_dlt_parent_id"), &rc);
     HR_TRY(rc);
-    links->parent_id = whole_column(norm, table, "_dlt_parent_id", &rc);
+    links->list_idx = whole_column(norm, table, hr__str("_dlt_list_idx"), &rc);
     HR_TRY(rc);
-    links->list_idx = whole_column(norm, table, "_dlt_list_idx", &rc);
-    HR_TRY(rc);
-    links->id = whole_column(norm, table, "_dlt_id", &rc);
+    links->id = whole_column(norm, table, hr__str("_dlt_id"), &rc);
     return rc;
 }
 
@@ -1005,29 +1055,33 @@ static void put_copy(hr_batch_column *to, size_t row, const hr_batch_column *fro
     put_text(to, row, from->cells[from_row].str, from->sizes[from_row]);
 }
 
-/* Ids of the parents' rows: of the rows themselves and of what is the root for them. Any column of `to` may be NULL. */
+/* Ids of the parents' rows and of rows further above. Any column of `to` may be NULL. */
 static void copy_ids(hr_normalizer *norm, int32_t table, const link_columns *to) {
     size_t n_rows = norm->batch->tables[table].n_rows;
     const row_link *links = norm->rows[table].links;
     int32_t parent_table = -1;
-    const hr_batch_column *id = NULL, *root_id = NULL;
+    const hr_batch_column *id = NULL, *above[HR_ID_NAMES] = {NULL};
     for (size_t row = 0; row < n_rows; row++) {
         const row_link *link = &links[row];
         if (link->parent_table != parent_table) {
             parent_table = link->parent_table;
             const table_rows *parent = &norm->rows[parent_table];
-            id = id_column(norm, parent_table, "_dlt_id");
-            root_id = parent->passes_id       ? id
-                      : parent->takes_root_id ? id_column(norm, parent_table, "_dlt_root_id")
-                                              : NULL;
+            id = id_column(norm, parent_table, hr__str("_dlt_id"));
+            for (size_t i = 0; i < norm->n_id_names; i++) {
+                above[i] = (parent->passes_id >> i & 1) != 0  ? id
+                           : (parent->takes_id >> i & 1) != 0 ? id_column(norm, parent_table, norm->id_names[i])
+                                                              : NULL;
+            }
         }
         assert(id != NULL); /* a row has a parent, whose table has ids */
         if (to->parent_id != NULL) {
             put_text(to->parent_id, row, id->cells[link->parent_row].str, id->sizes[link->parent_row]);
             to->list_idx->cells[row].i = link->list_index;
         }
-        if (to->root_id != NULL) {
-            put_copy(to->root_id, row, root_id, link->parent_row);
+        for (size_t i = 0; i < norm->n_id_names; i++) {
+            if (to->above[i] != NULL) {
+                put_copy(to->above[i], row, above[i], link->parent_row);
+            }
         }
     }
 }
@@ -1076,20 +1130,20 @@ static int fill_own(hr_normalizer *norm, int32_t table, bool is_root) {
     size_t n_rows = norm->batch->tables[table].n_rows;
     const table_rows *rows = &norm->rows[table];
     link_columns columns = {0};
-    if (!is_root && rows->takes_root_id) {
+    if (!is_root && rows->takes_id != 0) {
         HR_TRY(fill_parents(norm, table));
-        columns.root_id = whole_column(norm, table, "_dlt_root_id", &rc);
-        HR_TRY(rc);
+        HR_TRY(find_above(norm, table, &columns));
         copy_ids(norm, table, &columns);
     }
-    hr_batch_column *load_id = whole_column(norm, table, "_dlt_load_id", &rc);
+    hr_batch_column *load_id = whole_column(norm, table, hr__str("_dlt_load_id"), &rc);
     HR_TRY(rc);
     if (load_id != NULL) {
         fill_load_ids(norm, table, load_id, is_root ? NULL : rows->links);
     }
-    hr_batch_column *id = whole_column(norm, table, "_dlt_id", &rc);
+    hr_batch_column *id = whole_column(norm, table, hr__str("_dlt_id"), &rc);
     HR_TRY(rc);
-    char *block = hr__arena_alloc(&norm->batch->arena, n_rows * HR_ID_CHARS);
+    size_t id_chars = norm->id_chars;
+    char *block = hr__arena_alloc(&norm->batch->arena, n_rows * id_chars);
     if (block == NULL) {
         return hr__norm_memory(norm);
     }
@@ -1097,8 +1151,8 @@ static int fill_own(hr_normalizer *norm, int32_t table, bool is_root) {
         if (rows->ids[row] != NULL) {
             put_text(id, row, rows->ids[row], rows->id_sizes[row]);
         } else {
-            hr__ids_next(&norm->ids, block + row * HR_ID_CHARS);
-            put_text(id, row, block + row * HR_ID_CHARS, HR_ID_CHARS);
+            hr__ids_next(&norm->ids, norm->options.id_bytes, block + row * id_chars);
+            put_text(id, row, block + row * id_chars, (uint32_t)id_chars);
         }
     }
     return HR_OK;
@@ -1121,11 +1175,11 @@ static void fill_begin(hr_normalizer *norm, uint64_t stream) {
     for (size_t t = 0; t < norm->n_rows; t++) {
         table_rows *rows = &norm->rows[t];
         rows->fill = FILL_NONE;
-        rows->passes_id = rows->takes_root_id = false;
+        rows->passes_id = rows->takes_id = 0;
         const table_shape *shape = norm->shapes[shape_slot(norm, norm->schema->tables[t].name)];
         for (; shape != NULL; shape = shape->same_name) {
             rows->passes_id |= shape->passes_id;
-            rows->takes_root_id |= shape->takes_root_id;
+            rows->takes_id |= shape->takes_id;
         }
     }
 }

@@ -24,8 +24,13 @@ typedef enum hr_id_kind { /* of root rows, rule 41 */
                           HR_ID_ROW_HASH, /* scd2 */
 } hr_id_kind;
 
-/* A column of a table's rows that all rows below them get (rule 44). `from` "_dlt_id" goes with `as` "_dlt_root_id"
- * only; of dlt's other own columns, "_dlt_load_id" alone may be a `from`, and none an `as`. */
+/* Most names under which row ids are propagated, "_dlt_root_id" among them. */
+#define HR_ID_NAMES 8
+
+/* A column of a table's rows that all rows below them get (rule 44). Of dlt's own columns, "_dlt_id" (under at most
+ * HR_ID_NAMES names) and "_dlt_load_id" alone may be a `from`; none may be an `as`, but "_dlt_root_id" of "_dlt_id".
+ * What
+ * "_dlt_id" goes as may not be a `from`. */
 typedef struct hr_propagation {
     hr_str table; /* normalized name; empty: every table whose rows hang on no other */
     hr_str from, as;
@@ -38,6 +43,7 @@ typedef struct hr_normalize_options {
     int32_t max_nesting; /* rule 9; 1000 by default */
     size_t max_length;   /* of identifiers, code points; 0 unlimited */
     hr_id_kind id_kind;
+    size_t id_bytes;                    /* of ids that are made, at most HR_ID_MAX_BYTES; 0: HR_ID_BYTES */
     bool root_key;                      /* _dlt_root_id on child tables: a propagation of the root's _dlt_id */
     const hr_propagation *propagations; /* n_propagations, borrowed for the normalizer's life */
     size_t n_propagations;

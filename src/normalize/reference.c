@@ -299,11 +299,17 @@ static int coerce_field(hr_normalizer *norm, const table_shape *shape, const fie
     int32_t at;
     if (f->value.doc == NULL) {
         const hr_column *have = column_of(norm, shape->table, f->name, &at);
-        bool complete = have != NULL && have->type != HR_TYPE_UNSET;
+        bool complete = have != NULL && have->type != HR_TYPE_UNSET, left_out = false;
+        bool is_own = hr__id_name_bit(norm, f->name) <= HR_ROOT_ID; /* contracts do not apply */
+        int discarded = is_own ? HR_OK : check_discard(have, &left_out);
+        if (left_out || discarded != HR_OK) {
+            return discarded;
+        }
+        uint8_t not_null = is_own ? HR_COL_NOT_NULL : 0;
         return cells_put(norm, row,
                          &(new_cell){.name = f->name,
                                      .type = f->system,
-                                     .flags = (uint8_t)((have == NULL ? 0 : have->flags) | HR_COL_NOT_NULL),
+                                     .flags = (uint8_t)((have == NULL ? 0 : have->flags) | not_null),
                                      .is_new = !complete,
                                      .column = at,
                                      .system = true},
@@ -420,7 +426,7 @@ static void extend_set(extend *ext, const field *f) {
 static int propagate(hr_normalizer *norm, const table_shape *shape, const flat *f, const extend *above,
                      extend *below_out) {
     size_t n_propagations = norm->options.n_propagations;
-    if (n_propagations == 0 && !shape->passes_id) {
+    if (n_propagations == 0 && shape->passes_id == 0) {
         *below_out = *above;
         return HR_OK;
     }

@@ -33,6 +33,6 @@ int hr__shape_rules(hr_normalizer *norm, table_shape *shape) {
 
 bool hr__shape_is_left_out(const table_shape *shape) {
     unsigned own = OWN_ID | (shape->root_like ? (unsigned)OWN_LOAD_ID : OWN_LINK);
-    own |= shape->takes_root_id ? OWN_ROOT_ID : 0;
+    own |= (shape->takes_id & HR_ROOT_ID) != 0 ? OWN_ROOT_ID : 0;
     return (shape->own_left_out & own) == own;
 }

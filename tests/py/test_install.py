@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import gzip
 import importlib
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import dlt
+import duckdb
 import headrace
 import headrace.sources.rest_api
 import pytest
@@ -25,7 +25,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from headrace import _install
 from headrace._normalize import items as _items
 from headrace._normalize.dlt_versions import dlt_version
-from oracle import assert_equal, make_pipeline
+from oracle import assert_equal, make_pipeline, schema_of
 
 loads_plugin = pytest.mark.skipif(
     dlt_version() < (1, 27), reason="dlt 1.26 loads plugins of packages named dlt... only"
@@ -301,6 +301,109 @@ def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
     }
 
 
+ID_LENGTHS = """
+import sys, duckdb, dlt, headrace
+folder = sys.argv[1]
+items = [{"id": n, "name": f"n{n}", "l": [{"x": k, "m": [k]} for k in range(n)]} for n in range(5)]
+
+def rows(name):
+    path = folder + "/" + name + ".duckdb"
+    pipeline = dlt.pipeline(name, pipelines_dir=folder, destination=dlt.destinations.duckdb(path), dataset_name="data")
+    upsert = {"disposition": "merge", "strategy": "upsert"}
+    pipeline.run(dlt.resource(items, name="u", primary_key="id", write_disposition=upsert), loader_file_format="parquet")
+    pipeline.run(dlt.resource(items, name="r"), loader_file_format="jsonl")
+    with duckdb.connect(path, read_only=True) as connection:
+        tables = [
+            connection.execute(f"select * exclude (_dlt_load_id) from data.{table} order by all").fetchall()
+            if table == "u" else connection.execute(f"select * from data.{table} order by all").fetchall()
+            for table in ("u", "u__l", "u__l__m")
+        ]
+        lengths = connection.execute(
+            "select distinct length(_dlt_id) from data.r union select length(_dlt_id) from data.r__l__m"
+        ).fetchall()
+    return tables, lengths
+
+by_dlt = rows("by_dlt")
+headrace.install()
+assert rows("ours") == by_dlt
+table = [load["tables"]["r"] for load in headrace.status().values() if "r" in load["tables"]][-1]
+print(table["native"], table["reason"], by_dlt[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "told"),
+    [
+        ("1", "True None [(2,)]"),
+        ("6", "True None [(8,)]"),
+        ("16", "True None [(22,)]"),
+        ("64", "True None [(86,)]"),
+        ("65", "False DLT_DLT_ID_LENGTH_BYTES is 65 [(87,)]"),
+    ],
+)
+def test_ids_have_the_length_that_is_asked_for(n_bytes: str, told: str, tmp_path: Path) -> None:
+    """dlt reads the length when it is imported. Ids made of keys and of links are dlt's."""
+    done = subprocess.run(
+        [sys.executable, "-c", ID_LENGTHS, str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "DLT_DLT_ID_LENGTH_BYTES": n_bytes, "RUNTIME__DLTHUB_TELEMETRY": "false"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, told), done.stderr
+
+
+NAMING = """
+from dlt.common.normalizers.naming.naming import NamingConvention as Base
+
+class NamingConvention(Base):
+    @property
+    def is_case_sensitive(self):
+        return False
+
+    def normalize_identifier(self, identifier):
+        name = super().normalize_identifier(identifier).replace(" ", "-").{case}()
+        return self.shorten_identifier(name, identifier, self.max_length)
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"), [("lower", None), ("upper", "the naming convention changes `_dlt_id`")], ids=["lower", "upper"]
+)
+def test_a_naming_convention_of_ones_own(
+    case: str, reason: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine asks it for names; one that gives dlt's own columns other names falls back to dlt."""
+    (tmp_path / f"naming_{case}.py").write_text(NAMING.format(case=case))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("SCHEMA__NAMING", f"naming_{case}")
+
+    def run_named(name: str) -> tuple[dlt.Pipeline, Any]:
+        pipeline = make_pipeline(tmp_path / name, "p")
+        for first in (0, 25):
+            items = [{**order, "Ship To": {"Zip Code": 1, "List Of": [[1], "x"]}} for order in orders(first)]
+            pipeline.run(dlt.resource(items, name="Some Orders"), loader_file_format="parquet")
+        path = pipeline.destination_client().config.credentials.database  # type: ignore[attr-defined]
+        found = {}
+        with duckdb.connect(path, read_only=True) as connection:
+            for table, of in pipeline.default_schema.tables.items():
+                names = [column for column in of["columns"] if not column.lower().startswith("_dlt")]
+                if not table.lower().startswith("_dlt") and names:
+                    columns = ", ".join(f'"{column}"' for column in names)
+                    found[table] = connection.execute(f'select {columns} from data."{table}" order by all').fetchall()
+        return pipeline, found
+
+    by_dlt, rows_by_dlt = run_named("by_dlt")
+    headrace.install()
+    ours, rows = run_named("ours")
+    load_id = ours.last_trace.last_normalize_info.loads_ids[-1]
+    table = headrace.status()[load_id]["tables"][getattr("some-orders", case)()]
+    assert (table["native"], table["reason"], table["by_dlt"]) == (reason is None, reason, 0)
+    assert rows == rows_by_dlt
+    assert len(rows[getattr("some-orders", case)()]) == 100
+    assert schema_of(ours) == schema_of(by_dlt)
+
+
 @pytest.mark.parametrize("n_parts", [3, 3000])
 def test_lines_are_cut_between_records(n_parts: int, tmp_path: Path) -> None:
     """Lists of 3000 objects that begin with the records' own key are longer than what a cut looks at: it is made again."""
@@ -367,36 +470,6 @@ def test_failures_are_dlts_and_a_repeat_works(items: Any, hints: Any, tmp_path: 
     pipeline.drop_pending_packages()
     pipeline.run([{"a": 1}], table_name="t2")
     assert pipeline.last_trace.last_normalize_info.row_counts["t2"] == 1
-
-
-def broken_file(pipeline: dlt.Pipeline, change: Any) -> Any:
-    """Extracts, changes the extracted file, normalizes. What it fails with, or the rows it makes."""
-    pipeline.extract([{"a": number} for number in range(10)], table_name="t")
-    (file,) = Path(pipeline.pipelines_dir).rglob("t.*.typed-jsonl.gz")
-    file.write_bytes(change(file.read_bytes()))
-    try:
-        pipeline.normalize()
-    except PipelineStepFailed as ex:
-        failed = ex.__cause__
-        return type(failed.__cause__ or failed)  # type: ignore[union-attr]
-    return pipeline.last_trace.last_normalize_info.row_counts["t"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda data: data[: len(data) // 2],
-        lambda data: data[:15] + b"\x00\xff" + data[17:],
-        lambda data: gzip.compress(gzip.decompress(data)[:-10]),
-        lambda data: gzip.compress(b'{"a": 1}\n'),
-        lambda data: gzip.compress(b"[1, 2\n"),
-        lambda data: b"no gzip",
-    ],
-)
-def test_broken_extracted_files_fail_as_with_dlt(change: Any, tmp_path: Path) -> None:
-    by_dlt = broken_file(make_pipeline(tmp_path / "dlt", "dlt_side"), change)
-    headrace.install()
-    assert broken_file(make_pipeline(tmp_path / "ours", "ours_side"), change) == by_dlt
 
 
 def test_contract_violations_are_told_together(tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ class Case:
         table.update(deepcopy(self.table))
         schema.update_table(table, normalize_identifiers=False)
         for hinted in deepcopy(self.below):
-            schema.update_table(new_table(hinted["name"], columns=[]) | hinted, normalize_identifiers=False)
+            made = new_table(hinted["name"], hinted.get("parent"), columns=[])  # nested: no resource of its own
+            schema.update_table(made | hinted, normalize_identifiers=False)
         if self.below or "propagation" in self.normalizer:
             schema.data_item_normalizer._reset()  # reads the configuration, as when dlt loads the schema
             with Container().injectable_context(self.capabilities()):
@@ -227,6 +228,9 @@ def make_below(rng: random.Random, maker: Maker, case: Case) -> None:
         columns = ["_dlt_load_id", *(naming.normalize_path(key) for key in maker.keys if key.strip())]
         columns = [column for column in columns if column]
         mapping = {column: rng.choice(["passed", f"from_{column}", *columns[1:]]) for column in columns[:2]}
+        if kind < 0.03 or kind > 0.98:
+            others = mapping if rng.random() < 0.5 else {}
+            mapping = {"_dlt_id": rng.choice(["row_id", "_dlt_root_id", columns[-1]]), **others}
         which = rng.choice(["root", "tables"])
         tables = {name: mapping for name in ("items", *(table["name"] for table in case.below))}
         case.normalizer["propagation"] = {which: mapping if which == "root" else tables}
@@ -364,9 +368,13 @@ def with_links(outcome: Outcome) -> dict[str, list[Any]]:
     for name in sorted(outcome.rows):
         for number, row in enumerate(outcome.rows[name]):
             places[row.get("_dlt_id")] = f"{name}#{number}"
+
+    def place_of(value: Any) -> Any:  # ids are propagated to columns of any name
+        return places.get(value, value) if isinstance(value, str) else value
+
     return {
         name: [
-            repr(sorted((key, places.get(value, "?") if key in IDS else value) for key, value in row.items()))
+            repr(sorted((key, places.get(value, "?") if key in IDS else place_of(value)) for key, value in row.items()))
             for row in table
         ]
         for name, table in outcome.rows.items()

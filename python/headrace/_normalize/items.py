@@ -14,8 +14,10 @@ import gzip
 import io
 import mmap
 import os
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
@@ -60,7 +62,11 @@ class _Piece(NamedTuple):
 
     def items(self) -> list[Any]:
         """The records as dlt reads them (of a line that is an object, it takes the keys)."""
-        return list(json.loadb(b"".join((b"[", self.text, b"]")) if self.in_brackets else bytes(self.text)))
+        try:
+            return list(json.loadb(b"".join((b"[", self.text, b"]")) if self.in_brackets else bytes(self.text)))
+        except (TypeError, ValueError) as ex:
+            ex.args = (f"{ex} (in line {self.line + 1} of the file)", *ex.args[1:])
+            raise
 
     def origin(self, index: int) -> str:
         """Where the record stands in the file."""
@@ -82,11 +88,17 @@ class _Pieces:
         self._tag = 0
         self._is_likely = True
         self.n = 0  # lines read
+        self.error: Exception | None = None  # what reading ended with: to be raised when all before it is done
 
     def next(self) -> _Piece | None:
         """The next piece; None: that was all."""
         if not self._cut:
-            number, line = next(self._lines, (0, None))
+            try:
+                number, line = next(self._lines, (0, None))
+            except (EOFError, zlib.error, gzip.BadGzipFile) as ex:
+                ex.args = (f"{ex} (behind line {self.n} of the file)", *ex.args[1:])
+                self.error = ex
+                return None
             if line is None:
                 return None
             self.n += 1
@@ -122,7 +134,7 @@ class _Pieces:
 def _lines(file: IO[bytes]) -> Iterator[bytes | memoryview]:
     """The lines of a file that may be compressed; those of a plain one are views of the mapped file."""
     if isinstance(file, gzip.GzipFile):
-        yield from io.BufferedReader(file, _READ_BYTES)
+        yield from _lines_of_gzip(file)
     elif os.fstat(file.fileno()).st_size != 0:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # lives as long as views of it
         view = memoryview(content)
@@ -134,6 +146,21 @@ def _lines(file: IO[bytes]) -> Iterator[bytes | memoryview]:
                 mmap.MADV_DONTNEED, start & -mmap.PAGESIZE, end - (start & -mmap.PAGESIZE)
             )  # fed: RSS stays low
             start = end
+
+
+def _lines_of_gzip(file: gzip.GzipFile) -> Iterator[bytes]:
+    """Read ahead; of a broken file, all lines that dlt, which does not, would have read before the error."""
+    n = 0
+    buffered = io.BufferedReader(file, _READ_BYTES)
+    try:
+        for line in buffered:
+            n += 1
+            yield line
+        return
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        buffered.detach()
+    file.seek(0)
+    yield from islice(file, n, None)
 
 
 class NativeItemsNormalizer(JsonLItemsNormalizer):
@@ -280,6 +307,8 @@ class _File:
                 self._write(batches)  # type: ignore[arg-type]
         if self._violations:
             raise told_together(self._violations)
+        if self._pieces.error is not None:
+            raise self._pieces.error
 
     # ---- in
 
@@ -423,7 +452,8 @@ def _seed(
             if column in hints:
                 known = columns[hints[column]]
                 columns[hints[column]] = (*known[:2], known[2] | flags[mode], *known[3:])
-            else:
+            elif len(columns) < _core.MAX_COLUMNS:
                 columns.append((column, "", flags[mode], 0, 0))
     in_schema = {table[0] for table in tables}
-    return tables + [(name, None, -1, None, "random") for name in left_out if name not in in_schema]
+    more = [(name, None, -1, None, "random") for name in left_out if name not in in_schema]
+    return tables + more[: _core.MAX_TABLES - len(tables)]

@@ -11,14 +11,13 @@ from dlt.common.normalizers.utils import DLT_ID_LENGTH_BYTES
 from dlt.common.schema import Schema
 from dlt.common.storages.data_item_storage import DataItemStorage
 
-from headrace import _schema
+from headrace import _core, _schema
 
 _OWN_NAMES = ("_dlt_id", "_dlt_load_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx", "value")
-_LINKS = ("_dlt_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx")  # not known before a page's end
+_LINKS = ("_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx")  # not known before a page's end
 _OWN_HINTS = {"not_null", "parent_key", "root_key", "unique", "row_key"}
 _FORMATS = ("parquet", "insert_values", "jsonl", "csv")
 _MAX_PRECISION = 76  # of Arrow's decimals
-_ID_BYTES = 10
 _TYPED_TEXT = 0xF026  # the first of dlt's marks of typed text
 _ENGINE_DECIMAL = (38, 9)  # precision and scale of a new decimal column
 _SPECIAL_PROPS = ("precision", "scale", "timezone")
@@ -61,16 +60,22 @@ def _of_normalizer(schema: Schema) -> str | None:
         if schema.naming.normalize_identifier(name) != name:
             return f"the naming convention changes `{name}`"
     propagation: Any = getattr(normalizer, "propagation_config", None) or {}
-    for mapping in (propagation.get("root") or {}, *(propagation.get("tables") or {}).values()):
-        for source, target in mapping.items():
-            if (source, target) != ("_dlt_id", "_dlt_root_id") and (source in _LINKS or target in _OWN_NAMES):
-                return f"`{source}` is propagated as `{target}`"
-    return None
+    mappings = (propagation.get("root") or {}, *(propagation.get("tables") or {}).values())
+    return _of_propagation([pair for mapping in mappings for pair in mapping.items()])
+
+
+def _of_propagation(pairs: list[tuple[str, str]]) -> str | None:
+    ids = {target for source, target in pairs if source == "_dlt_id"} | {"_dlt_root_id"}
+    for source, target in pairs:
+        is_own = target in _OWN_NAMES and (source, target) != ("_dlt_id", "_dlt_root_id")
+        if is_own or source in _LINKS or source in ids or (source != "_dlt_id" and target in ids):
+            return f"`{source}` is propagated as `{target}`"
+    return f"`_dlt_id` is propagated under {len(ids)} names" if len(ids) > _core.ID_NAMES else None
 
 
 def _of_settings(schema: Schema) -> str | None:
-    if DLT_ID_LENGTH_BYTES != _ID_BYTES:
-        return "DLT_DLT_ID_LENGTH_BYTES"
+    if not 0 < DLT_ID_LENGTH_BYTES <= _core.ID_MAX_BYTES:
+        return f"DLT_DLT_ID_LENGTH_BYTES is {DLT_ID_LENGTH_BYTES}"
     if PUA_START != _TYPED_TEXT:
         return "DLT_JSON_TYPED_PUA_START"
     if _context_timezone() != "UTC":
@@ -85,7 +90,15 @@ def _context_timezone() -> str:
 
 
 def _of_tables(schema: Schema, root: str) -> str | None:
-    for table in _schema.tables_below(schema, root):
+    tables = _schema.tables_below(schema, root)
+    if len(tables) > _core.MAX_TABLES:
+        return f"there are more than {_core.MAX_TABLES} tables below `{root}`"
+    for table in tables:
+        if len(table["columns"]) > _core.MAX_COLUMNS:
+            return f"table `{table['name']}` has more than {_core.MAX_COLUMNS} columns"
+        nesting = (table.get("x-normalizer") or {}).get("max_nesting")
+        if not isinstance(nesting, int | None):
+            return f"table `{table['name']}` has max_nesting {nesting!r}"
         for name, column in table["columns"].items():
             why = _of_column(column)
             if why is not None:
@@ -97,9 +110,12 @@ def _of_column(column: Any) -> str | None:
     data_type = column.get("data_type")
     if data_type is None:
         return None
+    if data_type not in (*_schema.ENGINE_TYPES, "wei"):
+        return f"is a {data_type}"
     if data_type in ("decimal", "wei"):
         precision, scale = _schema.decimal_precision(column)
-        if not 0 <= scale <= precision <= _MAX_PRECISION:
+        is_number = isinstance(precision, int) and isinstance(scale, int)  # the schema's file may be edited by hand
+        if not is_number or not 0 <= scale <= precision <= _MAX_PRECISION:
             return f"is a {data_type}({precision}, {scale})"
     if data_type == "json" and column.get("x-nested-type"):
         return "has a nested Arrow type"

@@ -117,7 +117,7 @@ HR_CASE(random_ids_are_chacha20) {
     char want[HR_ID_CHARS], got[HR_ID_CHARS];
     hr_ids ids;
     hr__ids_init(&ids, seed, 0);
-    hr__ids_next(&ids, got);
+    hr__ids_next(&ids, HR_ID_BYTES, got);
     hr__base64(digest, sizeof digest, want);
     HR_CHECK(memcmp(got, want, sizeof want) == 0);
 }
@@ -132,10 +132,10 @@ HR_CASE(random_ids_depend_on_seed_and_stream_only) {
     char seen[1000][HR_ID_CHARS];
     for (int i = 0; i < 1000; i++) {
         char id_b[HR_ID_CHARS], id_c[HR_ID_CHARS], id_d[HR_ID_CHARS];
-        hr__ids_next(&a, seen[i]);
-        hr__ids_next(&b, id_b);
-        hr__ids_next(&c, id_c);
-        hr__ids_next(&d, id_d);
+        hr__ids_next(&a, HR_ID_BYTES, seen[i]);
+        hr__ids_next(&b, HR_ID_BYTES, id_b);
+        hr__ids_next(&c, HR_ID_BYTES, id_c);
+        hr__ids_next(&d, HR_ID_BYTES, id_d);
         HR_CHECK(memcmp(seen[i], id_b, HR_ID_CHARS) == 0);
         HR_CHECK(memcmp(seen[i], id_c, HR_ID_CHARS) != 0 && memcmp(seen[i], id_d, HR_ID_CHARS) != 0);
         for (int k = 0; k < i; k++) {

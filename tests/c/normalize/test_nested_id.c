@@ -16,7 +16,7 @@ HR_CASE(ids_are_dlts) {
         hr_arena scratch;
         hr__arena_init(&scratch, &hr__allocator_libc, 0);
         char ids[4 * HR_ID_CHARS];
-        HR_CHECK_INT(hr__nested_ids(table, parents, indices, n, &scratch, ids), HR_OK);
+        HR_CHECK_INT(hr__nested_ids(table, parents, indices, n, HR_ID_BYTES, &scratch, ids), HR_OK);
         HR_CHECK_STR(((hr_str){ids, HR_ID_CHARS}), "Ihjej8ClZ6IIEw");
         if (n > 1) {
             HR_CHECK_STR(((hr_str){ids + HR_ID_CHARS, HR_ID_CHARS}), "9PHuS9Au8PfRHA");
@@ -39,12 +39,12 @@ HR_CASE(long_parents_are_hashed_whole_and_memory_is_checked) {
     const hr_allocator alloc = HRTEST_ALLOCATOR(state);
     hr_arena scratch;
     hr__arena_init(&scratch, &alloc, 0);
-    HR_CHECK_INT(hr__nested_ids(table, parents, indices, 2, &scratch, ids), HR_OK);
+    HR_CHECK_INT(hr__nested_ids(table, parents, indices, 2, HR_ID_BYTES, &scratch, ids), HR_OK);
     HR_CHECK(memcmp(ids + HR_ID_CHARS, want, HR_ID_CHARS) == 0);
     hr__arena_free(&scratch);
     state.fail_at = 0;
     hr__arena_init(&scratch, &alloc, 0);
-    HR_CHECK_INT(hr__nested_ids(table, parents, indices, 2, &scratch, ids), HR_MEMORY);
+    HR_CHECK_INT(hr__nested_ids(table, parents, indices, 2, HR_ID_BYTES, &scratch, ids), HR_MEMORY);
     hr__arena_free(&scratch);
     HR_CHECK_INT(state.live, 0);
 }
