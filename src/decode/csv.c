@@ -13,10 +13,8 @@
 #define SLICE_BYTES ((size_t)64 << 10)  /* what is indexed at a time; what is behind a chunk's end is indexed again */
 
 struct hr_csv_reader {
-    hr_csv_options options; /* strings in arena */
-    const hr_allocator *alloc;
+    hr_csv_options options; /* strings in arena; dialect: as it was found, once started */
     hr_arena arena;
-    hr_csv_dialect dialect;
     hr_encoding_guess encoding;
     double dialect_confidence;
     hr_encoding_carry carry;
@@ -78,11 +76,9 @@ int hr__csv_reader_new(const hr_csv_options *options, hr_csv_reader **reader_out
     if (reader == NULL) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
-    reader->alloc = alloc;
     reader->options = *options;
     reader->options.portable = options->portable || !hr__has_avx2();
     reader->options.chunk_rows = options->chunk_rows == 0 ? 1 : options->chunk_rows;
-    reader->dialect = options->dialect;
     reader->dialect_confidence = 1;
     reader->skip_left = options->skip_rows;
     reader->header_left = options->header;
@@ -104,7 +100,7 @@ void hr__csv_reader_free(hr_csv_reader *reader) {
     if (reader == NULL) {
         return;
     }
-    const hr_allocator *alloc = reader->alloc;
+    const hr_allocator *alloc = reader->options.alloc;
     hr__fields_free(reader->cur);
     hr__fields_head_unref(reader->head);
     hr__buf_free(&reader->pending);
@@ -118,7 +114,7 @@ void hr__csv_reader_free(hr_csv_reader *reader) {
 void hr__csv_info(const hr_csv_reader *reader, hr_csv_info *info_out) {
     *info_out = (hr_csv_info){
         .head = reader->has_head ? reader->head : NULL,
-        .dialect = reader->dialect,
+        .dialect = reader->options.dialect,
         .encoding = reader->encoding.encoding,
         .encoding_confidence = reader->encoding.confidence,
         .dialect_confidence = reader->dialect_confidence,
@@ -153,7 +149,7 @@ int hr__csv_check_utf8(const hr_fields *chunk, hr_error *err) {
 /* Where the row behind the end of a row starts, in text[0..size). */
 static size_t next_row(const hr_csv_reader *reader, const char *text, size_t size, size_t end) {
     size_t at = end;
-    if (reader->dialect.comment != 0) { /* the row may have ended at a comment */
+    if (reader->options.dialect.comment != 0) { /* the row may have ended at a comment */
         while (at < size && text[at] != '\n' && text[at] != '\r') {
             at++;
         }
@@ -163,7 +159,7 @@ static size_t next_row(const hr_csv_reader *reader, const char *text, size_t siz
 
 /* Skips lines that are nothing but a comment. */
 static size_t skip_comments(const hr_csv_reader *reader, const char *text, size_t size, size_t at) {
-    while (reader->dialect.comment != 0 && at < size && text[at] == reader->dialect.comment) {
+    while (reader->options.dialect.comment != 0 && at < size && text[at] == reader->options.dialect.comment) {
         at = next_row(reader, text, size, at);
     }
     return at;
@@ -200,8 +196,8 @@ static int ragged_row(hr_csv_reader *reader, hr_fields *chunk, const hr_fields_r
     *keep_out = !is_long || ragged == HR_CSV_RAGGED_PAD;
     if (is_long && reader->n_bad_lines < reader->options.max_bad_rows) {
         int64_t column;
-        if (hr__grow(reader->alloc, (void **)&reader->bad_lines, &reader->cap_bad_lines, reader->n_bad_lines + 1,
-                     sizeof *reader->bad_lines) != HR_OK) {
+        if (hr__grow(reader->options.alloc, (void **)&reader->bad_lines, &reader->cap_bad_lines,
+                     reader->n_bad_lines + 1, sizeof *reader->bad_lines) != HR_OK) {
             return hr__error_memory(err, HR_STAGE_DECODE);
         }
         hr__fields_place(chunk, row->start, &reader->bad_lines[reader->n_bad_lines++], &column);
@@ -216,7 +212,7 @@ static int settle_head(hr_csv_reader *reader, hr_fields *chunk, const hr_fields_
     chunk->n_rows = 1;
     int rc = is_header ? hr__csv_head_names(&reader->options, chunk, reader->head, err) : HR_OK;
     if (rc == HR_OK && !is_header) {
-        rc = hr__csv_head_columns(&reader->options, &reader->dialect, row->n, reader->head, err);
+        rc = hr__csv_head_columns(&reader->options, row->n, reader->head, err);
         reader->has_head = rc == HR_OK;
     }
     chunk->n_rows = 0;
@@ -248,7 +244,8 @@ static int take_row(hr_csv_reader *reader, hr_fields *chunk, const hr_fields_row
         reader->skip_left--;
         return HR_OK;
     }
-    if (row->n == 1 && reader->dialect.skip_blank_lines && is_blank(text, chunk->ends[row->first] - row->start)) {
+    if (row->n == 1 && reader->options.dialect.skip_blank_lines &&
+        is_blank(text, chunk->ends[row->first] - row->start)) {
         return HR_OK;
     }
     if (reader->header_left >= 0) {
@@ -281,7 +278,7 @@ static int take_rows(hr_csv_reader *reader, size_t n, size_t next, hr_error *err
     hr_fields *chunk = reader->cur;
     hr_csv_index *index = &reader->index;
     const char *text = chunk->text.data;
-    if (hr__grow(reader->alloc, (void **)&chunk->rows, &chunk->cap_rows, n + 1, sizeof *chunk->rows) != HR_OK) {
+    if (hr__grow(reader->options.alloc, (void **)&chunk->rows, &chunk->cap_rows, n + 1, sizeof *chunk->rows) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
     chunk->ends = index->ends;
@@ -319,11 +316,11 @@ static int cut(hr_csv_reader *reader, size_t n, hr_fields **chunk_out, hr_error 
         return rc;
     }
     reader->error = rc == HR_OK ? reader->error : own; /* the rows before it are given first */
-    if (hr__fields_new(reader->alloc, reader->head, &next) != HR_OK) {
+    if (hr__fields_new(reader->options.alloc, reader->head, &next) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
     next->offset_bytes = chunk->offset_bytes + (int64_t)at;
-    bool is_line_a_row = n_quoted_lines == 0 && reader->dialect.comment == 0;
+    bool is_line_a_row = n_quoted_lines == 0 && reader->options.dialect.comment == 0;
     if (is_line_a_row) {
         next->first_line = chunk->first_line + (int64_t)n;
     } else {
@@ -355,7 +352,7 @@ static int cut(hr_csv_reader *reader, size_t n, hr_fields **chunk_out, hr_error 
 
 static int index_more(hr_csv_reader *reader, bool last, hr_error *err) {
     hr_fields *cur = reader->cur;
-    const hr_csv_dialect *dialect = &reader->dialect;
+    const hr_csv_dialect *dialect = &reader->options.dialect;
     hr_csv_index *index = &reader->index;
     const char *text = cur->text.data;
     size_t size = cur->text.size_bytes;
@@ -365,7 +362,7 @@ static int index_more(hr_csv_reader *reader, bool last, hr_error *err) {
         reader->start_bytes = text[0] == '\n' ? 1 : 0;
         cur->first_line -= text[0] == '\n';
     }
-    if (index->ends == NULL && hr__grow(reader->alloc, (void **)&index->ends, &index->cap,
+    if (index->ends == NULL && hr__grow(reader->options.alloc, (void **)&index->ends, &index->cap,
                                         reader->n_ends_last + reader->n_ends_last / 8 + 64, sizeof *index->ends)) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
@@ -373,7 +370,7 @@ static int index_more(hr_csv_reader *reader, bool last, hr_error *err) {
     int rc = HR_OK;
     if (!is_any) {
         rc = (reader->options.portable ? hr__csv_index_portable : hr__csv_index_avx2)(dialect, text, size, last,
-                                                                                      reader->alloc, index);
+                                                                                      reader->options.alloc, index);
         if (rc == HR_OK && index->irregular) {
             reader->is_plain = is_any = true;
             hr__csv_index_start(index);
@@ -381,7 +378,7 @@ static int index_more(hr_csv_reader *reader, bool last, hr_error *err) {
         }
     }
     if (rc == HR_OK && is_any) {
-        rc = hr__csv_index_plain(dialect, text, size, last, reader->alloc, index);
+        rc = hr__csv_index_plain(dialect, text, size, last, reader->options.alloc, index);
     }
     return rc == HR_OK ? HR_OK : hr__error_memory(err, HR_STAGE_DECODE);
 }
@@ -471,11 +468,11 @@ static int start(hr_csv_reader *reader, bool is_all, hr_error *err) {
     if (reader->options.sniff) {
         hr_buf text;
         hr_encoding_carry carry = {0};
-        hr__buf_init(&text, reader->alloc, 0);
+        hr__buf_init(&text, reader->options.alloc, 0);
         int rc = hr__encoding_convert(guess.encoding, sample.data + guess.bom_bytes,
                                       sample.size_bytes - guess.bom_bytes, false, &carry, &text, err);
         if (rc == HR_OK) {
-            hr__csv_sniff((hr_str){text.data == NULL ? "" : text.data, text.size_bytes}, &reader->dialect,
+            hr__csv_sniff((hr_str){text.data == NULL ? "" : text.data, text.size_bytes}, &reader->options.dialect,
                           &reader->dialect_confidence);
         }
         hr__buf_free(&text);
@@ -494,7 +491,7 @@ static int drain(hr_csv_reader *reader, hr_fields **chunk_out, hr_error *err) {
     reader->pending_at += used;
     if (reader->pending_at == reader->pending.size_bytes) {
         hr__buf_free(&reader->pending);
-        hr__buf_init(&reader->pending, reader->alloc, 0);
+        hr__buf_init(&reader->pending, reader->options.alloc, 0);
         reader->pending_at = 0;
     }
     return HR_OK;
@@ -553,13 +550,14 @@ static int end_open_row(hr_csv_reader *reader, hr_error *err) {
     }
     char before = size > reader->start_bytes ? cur->text.data[size - 1] : '\n';
     bool is_comment = index->state == HR_CSV_COMMENT || index->state == HR_CSV_COMMENT_LINE;
-    bool is_escaped = index->state == HR_CSV_IN && reader->dialect.escape != 0;
+    bool is_escaped = index->state == HR_CSV_IN && reader->options.dialect.escape != 0;
     if (is_comment || ((before == '\n' || before == '\r') && !is_escaped)) {
         return HR_OK;
     }
-    if (hr__grow(reader->alloc, (void **)&index->ends, &index->cap, index->n + 1, sizeof *index->ends) != HR_OK ||
-        hr__grow(reader->alloc, (void **)&index->rows, &index->cap_rows, index->n_rows + 1, sizeof *index->rows) !=
-            HR_OK) {
+    if (hr__grow(reader->options.alloc, (void **)&index->ends, &index->cap, index->n + 1, sizeof *index->ends) !=
+            HR_OK ||
+        hr__grow(reader->options.alloc, (void **)&index->rows, &index->cap_rows, index->n_rows + 1,
+                 sizeof *index->rows) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
     index->ends[index->n++] = (uint32_t)size;

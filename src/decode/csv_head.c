@@ -261,8 +261,7 @@ static int mark_used(const hr_csv_options *options, hr_fields_head *head, hr_err
     return HR_OK;
 }
 
-int hr__csv_head_columns(const hr_csv_options *options, const hr_csv_dialect *dialect, size_t n_first,
-                         hr_fields_head *head, hr_error *err) {
+int hr__csv_head_columns(const hr_csv_options *options, size_t n_first, hr_fields_head *head, hr_error *err) {
     if (name_rest(options, n_first, head) != HR_OK) {
         return hr__error_memory(err, HR_STAGE_DECODE);
     }
@@ -287,10 +286,10 @@ int hr__csv_head_columns(const hr_csv_options *options, const hr_csv_dialect *di
             return hr__error_memory(err, HR_STAGE_DECODE);
         }
     }
-    head->quote = dialect->quote;
-    head->escape = dialect->escape;
-    head->doublequote = dialect->doublequote;
-    head->skip_space = dialect->skip_space;
+    head->quote = options->dialect.quote;
+    head->escape = options->dialect.escape;
+    head->doublequote = options->dialect.doublequote;
+    head->skip_space = options->dialect.skip_space;
     head->decimal = options->decimal;
     head->thousands = options->thousands;
     return HR_OK;

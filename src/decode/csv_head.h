@@ -13,7 +13,7 @@ HR_MUST_CHECK int hr__csv_options_copy(hr_csv_options *options, hr_arena *arena)
 HR_MUST_CHECK int hr__csv_head_names(const hr_csv_options *options, const hr_fields *chunk, hr_fields_head *head,
                                      hr_error *err);
 /* Settles the columns by the first row of data, of n_first fields. HR_ARGUMENT: a column to keep is not there. */
-HR_MUST_CHECK int hr__csv_head_columns(const hr_csv_options *options, const hr_csv_dialect *dialect, size_t n_first,
-                                       hr_fields_head *head, hr_error *err);
+HR_MUST_CHECK int hr__csv_head_columns(const hr_csv_options *options, size_t n_first, hr_fields_head *head,
+                                       hr_error *err);
 
 #endif

@@ -167,6 +167,8 @@ HR_MUST_CHECK int hr__rules_find(hr_normalizer *norm, hr_str table, hr_str colum
 HR_MUST_CHECK int hr__shape_rules(hr_normalizer *norm, table_shape *shape);
 /* Whether all of dlt's own columns of the shape's rows are left out: a row may then be left out whole. */
 bool hr__shape_is_left_out(const table_shape *shape);
+/* Whether the name is of one of dlt's own columns, and then whether a row filter leaves it out. */
+bool hr__shape_own_column(const table_shape *shape, hr_str name, bool *left_out);
 /* ---- shapes */
 /* Finds or makes the shape of the lists at a path below parent (NULL: the root). */
 HR_MUST_CHECK int hr__shape_get(hr_normalizer *norm, table_shape *parent, const hr_str *path, size_t n_path,

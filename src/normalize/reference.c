@@ -557,9 +557,11 @@ static int filter_row(hr_normalizer *norm, const table_shape *shape, flat *f, bo
     bool own = false;
     for (size_t i = 0; i < f->fields.n; i++) {
         field *one = &f->fields.fields[i];
-        uint8_t rules;
-        HR_TRY(rules_of(norm, shape, one->name, one->from, &rules));
-        one->left_out = (rules & HR_RULE_LEFT_OUT) != 0;
+        if (!hr__shape_own_column(shape, one->name, &one->left_out)) { /* dlt's own are asked for once a table */
+            uint8_t rules;
+            HR_TRY(rules_of(norm, shape, one->name, one->from, &rules));
+            one->left_out = (rules & HR_RULE_LEFT_OUT) != 0;
+        }
         n_left -= one->left_out;
         own |= one->left_out && one->value.doc == NULL;
     }

@@ -31,6 +31,16 @@ int hr__shape_rules(hr_normalizer *norm, table_shape *shape) {
     return HR_OK;
 }
 
+bool hr__shape_own_column(const table_shape *shape, hr_str name, bool *left_out) {
+    for (size_t i = 0; i < HR_OWN_COLUMNS; i++) {
+        if (hr__str_eq(name, hr__str(hr__own_columns[i]))) {
+            *left_out = (shape->own_left_out >> i & 1) != 0;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool hr__shape_is_left_out(const table_shape *shape) {
     unsigned own = OWN_ID | (shape->root_like ? (unsigned)OWN_LOAD_ID : OWN_LINK);
     own |= (shape->takes_id & HR_ROOT_ID) != 0 ? OWN_ROOT_ID : 0;

@@ -41,6 +41,28 @@ def test_fast_path_equals_reference(nesting: int) -> None:
         assert normalize(records, **options) == normalize(records, **options, reference_only=True), seed
 
 
+@pytest.mark.parametrize("reference_only", [False, True])
+def test_rules_are_asked_for_once_a_name(reference_only: bool) -> None:
+    def asked(n_records: int) -> list[tuple[str, str]]:
+        calls: list[tuple[str, str]] = []
+
+        def rules(table: str, column: str) -> int:
+            calls.append((table, column))
+            return _core.RULE_LEFT_OUT if column == "gone" else 0
+
+        options = {"table": "items", "tables": [("items", None, -1, [])], "load_id": "1", "selector": []}
+        stream = _core.Engine(workers=1).stream(**options, rules=rules, reference_only=reference_only)
+        record = {"id": 1, "gone": 2, "under": {"b": 3}, "list": [{"c": 4}, {"c": 5}]}
+        stream.feed(0, json.dumps([record] * n_records).encode())
+        stream.finish()
+        batches = stream.next_batch(10_000)
+        assert isinstance(batches, list) and [batch.n_rows for batch in batches] == [n_records, 2 * n_records]
+        assert "gone" not in pa.record_batch(batches[0]).schema.names
+        return calls
+
+    assert asked(100) == asked(1) != []
+
+
 def test_decoding_kernels_give_the_same_tables() -> None:
     for seed in range(50):
         records = [record for page in docgen.pages(seed) for record in page]
