@@ -422,6 +422,23 @@ static void extend_set(extend *ext, const field *f) {
     ext->fields[ext->n++] = *f;
 }
 
+/* The propagation of the shape's rows at place i; NULL: none. Of two for the same column the table's own counts, at the
+ * place of the other, as in Python's dict.update. */
+static const hr_propagation *propagation_at(const hr_normalizer *norm, const table_shape *shape, size_t i) {
+    const hr_propagation *all = norm->options.propagations;
+    bool is_own = all[i].table.size_bytes != 0;
+    if (is_own ? !hr__str_eq(all[i].table, shape->name) : !shape->root_like) {
+        return NULL;
+    }
+    for (size_t k = 0; k < norm->options.n_propagations && shape->root_like; k++) {
+        bool is_other = is_own ? all[k].table.size_bytes == 0 : hr__str_eq(all[k].table, shape->name);
+        if (is_other && hr__str_eq(all[k].from, all[i].from)) {
+            return is_own ? NULL : &all[k];
+        }
+    }
+    return &all[i];
+}
+
 /* _get_propagated_values: what the row passes on over what it got. */
 static int propagate(hr_normalizer *norm, const table_shape *shape, const flat *f, const extend *above,
                      extend *below_out) {
@@ -441,8 +458,8 @@ static int propagate(hr_normalizer *norm, const table_shape *shape, const flat *
         extend_set(&below, &(field){.name = hr__str("_dlt_root_id"), .system = HR_TYPE_TEXT});
     }
     for (size_t i = 0; i < n_propagations; i++) {
-        const hr_propagation *propagation = &norm->options.propagations[i];
-        if (!hr__shape_propagates(norm, shape, propagation)) {
+        const hr_propagation *propagation = propagation_at(norm, shape, i);
+        if (propagation == NULL) {
             continue;
         }
         const field *found = map_get(&f->fields, propagation->from);
