@@ -4,6 +4,7 @@ run; load files are Parquet, and the tables are compared row by row.
 parquet: nested records as Parquet.  xlsx: 20 columns; dlt's side reads with openpyxl.
 jsonl: one file of nested records.  csv: one file of 12 mixed columns; beside it, pyarrow's and DuckDB's own reader and Parquet
 writer, without ids.  small: many small JSONL files.  volume: one big JSONL file, headrace alone, for its memory.
+s3: bytes of an object store, see s3.py; `--records` are its 1000 bytes.
 Each side runs in a process of its own, step by step (extract, normalize).
 """
 
@@ -215,13 +216,18 @@ def compare_files(folder: str, key: str) -> dict[str, int]:
 def main() -> None:
     """Runs both sides and prints the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=CASES)
+    parser.add_argument("case", choices=[*CASES, "s3"])
     parser.add_argument("--records", type=int, default=0)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", choices=["headrace", "best"], help="run one side, compare nothing")
     options = parser.parse_args()
+    if options.case == "s3":
+        import s3
+
+        s3.run((options.records or 500_000) * 1000, 5, options.json)
+        return
     case = CASES[options.case]
     if options.side:
         run = one_peer if options.side in case.peers else one_side

@@ -1,20 +1,37 @@
-"""Files of real stores: S3 that checks signatures, HTTP; the same tables as from the folder behind them."""
+"""Files of real stores: S3 that checks signatures, HTTP, SFTP, ...: the same tables as from the folder behind them."""
 
 import gzip
 import json
+import os
+import random
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 import dlt
+import fastavro
 import fsspec
 import headrace.sources.filesystem as ours
+import openpyxl
 import programs
+import pyarrow as pa
+import pyarrow.orc as orc
+import pyarrow.parquet as pq
 import pytest
+import soundfile
 from dlt.common.configuration.specs import AwsCredentials
+from dlt.common.configuration.specs.sftp_credentials import SFTPCredentials
+from dlt.common.storages.fsspec_filesystem import FileItemDict
 from dlt.pipeline.exceptions import PipelineStepFailed
 from headrace._files import stores
-from headrace._files.opened import open_file
+from headrace._files.opened import open_file, open_seekable
 from headrace._files.skips import FileChanged
 from oracle import assert_equal, make_pipeline, read_tables
 
+os.environ.setdefault(
+    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false"
+)  # gcsfs would ask by gRPC, which the emulator has not
 KEY, SECRET = "AKIDEXAMPLE12345", "sk123456secretsecret"
 
 
@@ -33,8 +50,37 @@ def folder(tmp_path_factory):
     return found
 
 
+def make_formats(folder, n_rows=20_000):
+    """A file of each format that is read from more than one place, of several ranges of 64 KiB each."""
+    rng = random.Random(7)
+    rows = [
+        {"id": i, "value": rng.random(), "tags": [rng.randrange(10**9) for _ in range(i % 4)]} for i in range(n_rows)
+    ]
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, folder / "a.parquet", row_group_size=5000)
+    orc.write_table(table, folder / "a.orc", stripe_size=1 << 16)
+    array = {"type": "array", "items": "long"}
+    fields = [{"name": "id", "type": "long"}, {"name": "value", "type": "double"}, {"name": "tags", "type": array}]
+    with (folder / "a.avro").open("wb") as file:
+        fastavro.writer(file, {"type": "record", "name": "row", "fields": fields}, rows)
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("rows")
+    for row in [("id", "value"), *((row["id"], row["value"]) for row in rows)]:
+        sheet.append(row)
+    book.save(folder / "a.xlsx")
+    soundfile.write(folder / "a.wav", [rng.random() for _ in range(200_000)], 8000)
+
+
 @pytest.fixture(scope="module")
-def s3(folder):
+def formats(folder):
+    found = folder.parent / "formats"
+    found.mkdir()
+    make_formats(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def s3(folder, formats):
     with programs.rclone_s3(folder.parent, KEY, SECRET) as server:
         yield server.url
 
@@ -102,18 +148,148 @@ def test_only_new_by_etag(tmp_path, folder, s3):
     assert run() == [1, 2]
 
 
-def test_http(tmp_path, folder):
+@contextmanager
+def http_store(folder):
     with programs.rclone("http", folder) as server:
-        remote = load(tmp_path, "http", ours.filesystem(server.url, file_glob="*.jsonl", fetch_file_info=True))
-    local = load(tmp_path, "local", ours.filesystem(str(folder), file_glob="*.jsonl"))
-    assert_equal(local, remote)
+        yield server.url, {}
 
 
-def test_ftp_which_gives_one_file_at_a_time(tmp_path, folder):
+@contextmanager
+def ftp_store(folder):
     with programs.rclone("ftp", folder, "--user", "u", "--pass", "p") as server:
-        fs = fsspec.filesystem("ftp", host="127.0.0.1", port=server.port, username="u", password="p")
-        remote = load(tmp_path, "ftp", ours.filesystem("ftp:///", fs, file_glob="*.jsonl"))
+        yield "ftp:///", {"credentials": fsspec.filesystem("ftp", **PLACE, port=server.port)}
+
+
+@contextmanager
+def sftp_store(folder):
+    pytest.importorskip("paramiko")
+    with programs.rclone("sftp", folder, "--user", "u", "--pass", "p") as server:
+        yield "sftp://127.0.0.1/", {"credentials": sftp_credentials(server.port)}
+
+
+def sftp_credentials(port):
+    """As dlt configures fsspec's SFTP."""
+    given = {"sftp_username": "u", "sftp_password": "p", "sftp_look_for_keys": False, "sftp_allow_agent": False}
+    return SFTPCredentials(sftp_port=port, **given)
+
+
+@contextmanager
+def webdav_store(folder):
+    pytest.importorskip("webdav4")
+    with programs.rclone("webdav", folder, "--user", "u", "--pass", "p") as server:
+        yield "webdav:///", {"credentials": fsspec.filesystem("webdav", base_url=server.url, auth=("u", "p"))}
+
+
+@contextmanager
+def gcs_store(folder):
+    pytest.importorskip("gcsfs")
+    pytest.importorskip("gcp_storage_emulator")
+    with programs.gcs("bucket") as server:
+        fs = fsspec.filesystem("gcs", token="anon", endpoint_url=server.url, project="p", skip_instance_cache=True)
+        for path in folder.iterdir():
+            fs.pipe_file(f"bucket/{path.name}", path.read_bytes())
+        yield "gs://bucket", {"credentials": fs}
+
+
+PLACE = {"host": "127.0.0.1", "username": "u", "password": "p", "skip_instance_cache": True}
+STORES = {"http": http_store, "ftp": ftp_store, "sftp": sftp_store, "webdav": webdav_store, "gcs": gcs_store}
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_store_gives_the_tables_of_the_folder(tmp_path, folder, kind):
+    with STORES[kind](folder) as (url, options):
+        listed = ours.filesystem(url, **options, file_glob="*.jsonl", fetch_file_info=True)
+        remote = load(tmp_path, "remote", listed)
     assert_equal(load(tmp_path, "local", ours.filesystem(str(folder), file_glob="*.jsonl")), remote)
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_store_gives_a_format_of_ranges(formats, small_ranges, monkeypatch, kind):
+    local = rows_of(ours.filesystem(str(formats), file_glob="*.parquet"), "parquet")
+    ranges = asked(monkeypatch)
+    with STORES[kind](formats) as (url, options):
+        (item,) = ours.filesystem(url, **options, file_glob="*.parquet", fetch_file_info=True)
+        assert item["size_in_bytes"] == (formats / "a.parquet").stat().st_size
+        assert rows_of(dlt.resource([[item]], name="listed"), "parquet").equals(local)
+        with open_file(item) as file:
+            assert file.read() == (formats / "a.parquet").read_bytes()
+            file.check_unchanged()
+    assert bool(ranges) == (kind != "ftp")  # a stream
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STORES if kind != "gcs"])
+def test_a_file_of_a_store_that_changes_is_told(tmp_path, small_ranges, kind):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a line of text\n" * 40_000)
+    size = path.stat().st_size
+    uncached = ["--dir-cache-time", "0s"] if kind != "http" else []
+    real = programs.rclone
+    with (
+        mock.patch.object(programs, "rclone", lambda what, where, *more: real(what, where, *more, *uncached)),
+        STORES[kind](tmp_path) as (url, options),
+    ):
+        (item,) = ours.filesystem(url, **options, file_glob="*.txt", fetch_file_info=True)
+        with open_file(item) as file:
+            file.read(10)
+            path.write_bytes(b"another text\n" * 50_000)
+            with pytest.raises(FileChanged, match=rf"a\.txt changed while it was read: {size} bytes"):
+                file.read()
+                file.check_unchanged()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of paramiko's destructors
+def test_sftp_goes_on_where_a_connection_broke_off(tmp_path, small_ranges):
+    pytest.importorskip("paramiko")
+    content = b"a line of text\n" * 40_000
+    (tmp_path / "a.txt").write_bytes(content)
+    account = ["--user", "u", "--pass", "p"]
+    with programs.rclone("sftp", tmp_path, *account) as first:
+        credentials = sftp_credentials(first.port)
+        (item,) = ours.filesystem("sftp://127.0.0.1/", credentials, file_glob="*.txt")
+        file = open_file(item, 1000)
+        begun = file.read(100)
+    with programs.rclone("sftp", tmp_path, *account, port=first.port), file:
+        assert begun + file.read() == content
+
+
+class Whole(BaseHTTPRequestHandler):
+    """Gives a file whole, whatever range is asked for; no size, packed, on request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        content, headers = self.server.content, {}
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            content, headers = gzip.compress(content), {"Content-Encoding": "gzip"}
+        self.send_response(200)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["parquet", "wav"])
+def test_a_server_without_ranges_gives_a_file_whole(formats, small_ranges, kind):
+    content = (formats / f"a.{kind}").read_bytes()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Whole) as server:
+        server.content = content
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.{kind}"
+        for size in (None, len(content)):
+            item = {"file_name": f"a.{kind}", "file_url": url, "relative_path": f"a.{kind}"}
+            item = FileItemDict(item if size is None else {**item, "size_in_bytes": size}, fsspec.filesystem("http"))
+            with open_file(item) as file:
+                assert file.read() == content
+            with open_seekable(item) as file:
+                file.seek(size_at := len(content) - 100)
+                assert file.read() == content[size_at:]
+        server.shutdown()
 
 
 def test_a_store_that_breaks_off(tmp_path, folder):
@@ -125,3 +301,95 @@ def test_a_store_that_breaks_off(tmp_path, folder):
     gone = dlt.resource(lambda: (yield listed), name="listed")
     with pytest.raises(PipelineStepFailed, match=r"s3://bucket/00\.jsonl"):
         pipeline.run(gone | ours.read_jsonl())
+
+
+READERS = {
+    "parquet": ours.read_parquet,
+    "orc": ours.read_orc,
+    "avro": ours.read_avro,
+    "xlsx": ours.read_excel,
+    "wav": lambda: ours.read_wav(samples="column"),
+}
+
+
+@pytest.fixture
+def small_ranges(monkeypatch):
+    monkeypatch.setattr(stores, "RANGE_BYTES", 1 << 16)
+    monkeypatch.setattr(stores, "_FIRST_BYTES", 1 << 14)
+    monkeypatch.setattr(stores, "_KEPT_BYTES", 1 << 17)
+
+
+def asked(monkeypatch):
+    """Ranges that stores are asked for, from now on."""
+    found = []
+    real = stores.RemoteBytes._asked
+
+    def note(self, start, end):
+        found.append((start, end))
+        return real(self, start, end)
+
+    monkeypatch.setattr(stores.RemoteBytes, "_asked", note)
+    return found
+
+
+def rows_of(listing, kind, columns=("file_url", "modification_date")):
+    """The rows that a reader gives, without what tells where the file is."""
+    found = [table for table in listing | READERS[kind]() if isinstance(table, pa.Table)]
+    table = pa.concat_tables(found, promote_options="default")
+    return table.drop_columns([name for name in columns if name in table.column_names])
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_formats_that_are_read_here_and_there_come_in_ranges(formats, s3, small_ranges, monkeypatch, kind):
+    local = rows_of(ours.filesystem(str(formats), file_glob=f"*.{kind}"), kind)
+    ranges = asked(monkeypatch)
+    remote = rows_of(ours.filesystem("s3://formats", credentials(s3), file_glob=f"*.{kind}"), kind)
+    assert remote.equals(local)
+    size = (formats / f"a.{kind}").stat().st_size
+    assert size > 4 << 16 and len(ranges) >= size >> 16
+    assert max(end - start for start, end in ranges) <= 1 << 16
+    assert sum(end - start for start, end in ranges) < size * 1.2 + (1 << 18)  # little is asked for twice
+
+
+def test_only_the_columns_that_are_wanted_are_fetched(formats, s3, small_ranges, monkeypatch):
+    ranges = asked(monkeypatch)
+    listing = ours.filesystem("s3://formats", credentials(s3), file_glob="*.parquet")
+    (found, *_) = listing | ours.read_parquet(columns=["id"], chunksize=1 << 20)
+    assert found.column_names == ["id"]
+    metadata = pq.read_metadata(formats / "a.parquet")
+    wanted = sum(metadata.row_group(i).column(0).total_compressed_size for i in range(metadata.num_row_groups))
+    assert sum(end - start for start, end in ranges) < wanted + (
+        3 << 16
+    )  # its start, its end and the footer, by 64 KiB
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_file_replaced_between_two_ranges_is_told(formats, s3, small_ranges, monkeypatch, kind):
+    store = fsspec.filesystem("s3", **credentials(s3).to_s3fs_credentials(), skip_instance_cache=True)
+    content = (formats / f"a.{kind}").read_bytes()
+    name = f"replaced.{kind}"
+    store.pipe_file(f"bucket/{name}", content)
+    listing = list(ours.filesystem("s3://bucket", credentials(s3), file_glob=name))
+    real, n_asked, lock = stores.RemoteBytes._asked, [], threading.Lock()
+
+    def replace(self, start, end):
+        with lock:
+            n_asked.append(start)
+            if len(n_asked) == 4:  # of the same size, with other bytes
+                store.pipe_file(f"bucket/{name}", bytes(byte ^ 1 for byte in content))
+        return real(self, start, end)
+
+    monkeypatch.setattr(stores.RemoteBytes, "_asked", replace)
+    with pytest.raises(Exception, match=rf"s3://bucket/{name}.* changed while it was read: {len(content)} bytes"):
+        list(dlt.resource([listing], name="l") | READERS[kind]())
+    assert len(n_asked) >= 4
+
+
+def test_a_local_file_replaced_while_it_is_read_is_told(formats, tmp_path):
+    (tmp_path / "a.parquet").write_bytes((formats / "a.parquet").read_bytes())
+    rows = iter(ours.filesystem(str(tmp_path), file_glob="a.parquet") | ours.read_parquet(chunksize=100))
+    next(rows)
+    (tmp_path / "b.parquet").write_bytes(b"another")
+    (tmp_path / "b.parquet").replace(tmp_path / "a.parquet")
+    with pytest.raises(Exception, match=r"a\.parquet.* changed while it was read"):
+        list(rows)

@@ -117,9 +117,9 @@ def proxy_py(user: str, password: str) -> Program:
     return Program([sys.executable, "-m", "proxy", *where, "--basic-auth", f"{user}:{password}"], port=port)
 
 
-def rclone(kind: str, folder: Path, *options: str) -> Program:
+def rclone(kind: str, folder: Path, *options: str, port: int = 0) -> Program:
     """rclone's server of a kind (http, ftp, ...) over a folder."""
-    port = free_port()
+    port = port or free_port()
     where = ["--config", os.devnull, "--addr", f"127.0.0.1:{port}"]
     return Program([str(program("rclone")), "serve", kind, *where, *options, str(folder)], port=port)
 
@@ -127,6 +127,13 @@ def rclone(kind: str, folder: Path, *options: str) -> Program:
 def rclone_s3(folder: Path, key: str, secret: str) -> Program:
     """rclone's S3 server over a folder, whose folders are buckets; it checks signatures."""
     return rclone("s3", folder, "--auth-key", f"{key},{secret}")
+
+
+def gcs(bucket: str) -> Program:
+    """gcp-storage-emulator, with a bucket in memory. Checks no credentials."""
+    port = free_port()
+    where = ["--host=127.0.0.1", f"--port={port}", "--in-memory", f"--default-bucket={bucket}"]
+    return Program([str(program("gcp-storage-emulator")), "start", *where], port=port)
 
 
 def nginx(folder: Path, server: str, http: str = "") -> Program:

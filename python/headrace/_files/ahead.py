@@ -14,13 +14,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from headrace._files.compression import MAGIC_BYTES, compression_of
 from headrace._files.opened import open_file
-from headrace._files.stores import LocalBytes, local_path, url_of
+from headrace._files.stores import LocalBytes, is_shared, local_path, url_of
 
 BLOCK_BYTES = 240_000  # with a line more, a piece stays below 256 KiB: with its tape and rows in a core's cache
 _LOOK_BYTES = 8 << 10  # for a line's end
@@ -28,24 +26,6 @@ _QUEUE_BLOCKS = 8  # 2 MiB a file
 _MOST_BYTES = 32 << 20  # of stored files that are read ahead together; the first is always
 _MOST_REMOTE = 16  # files at once
 _POLL_S = 0.1
-
-
-_locks: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
-_locks_lock = threading.Lock()
-
-
-def _is_shared(item: Any) -> bool:
-    """Whether files of the store may be read side by side. FTP, SFTP and the like have one connection a filesystem."""
-    fs = item.fsspec
-    return getattr(fs, "async_impl", False) or "memory" in fs.protocol or local_path(item) is not None
-
-
-def _turn(item: Any) -> AbstractContextManager[Any]:
-    """Held while a file of a store is read that gives one at a time."""
-    if _is_shared(item):
-        return nullcontext()
-    with _locks_lock:
-        return _locks.setdefault(item.fsspec, threading.Lock())
 
 
 class Fetch:
@@ -62,7 +42,7 @@ class Fetch:
     def run(self) -> None:
         """Reads the file. Its own thread."""
         try:
-            with _turn(self.item), open_file(self.item, BLOCK_BYTES) as file:
+            with open_file(self.item, BLOCK_BYTES) as file:
                 self.stored_size, self.compression = file.stored_size, file.compression
                 while block := file.read(BLOCK_BYTES):
                     self.stored_position = file.stored_position
@@ -263,7 +243,7 @@ def _way(item: Any) -> str:
     at a time.
     """
     if item.get("file_content") is None and local_path(item) is None:
-        return "remote" if _is_shared(item) else "alone"
+        return "remote" if is_shared(item) else "alone"
     name = str(item.get("file_name") or "")
     return "local" if name.endswith((".gz", ".bgz", ".zst", ".bz2", ".xz", ".lz4")) else "direct"
 

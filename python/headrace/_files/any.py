@@ -63,7 +63,7 @@ def _format(item: Any, skips: Skips, left: Files) -> tuple[str, str] | None:
 
 def told_of(item: Any) -> Found:
     """What the file is, and why. Raises `IsArchive` for one of which the members are to be read."""
-    with open_file(item, takes_archive=True) as file:
+    with open_file(item, HEAD_BYTES, takes_archive=True, is_whole=False) as file:
         head = file.read(HEAD_BYTES)
     kind = archive_of(head)
     if kind == "zip":

@@ -18,9 +18,9 @@ import pyarrow as pa
 from dlt.common import logger
 
 from headrace._files.excel_cells import column_letters, fill_merged, typed
+from headrace._files.opened import SeekableFile
 from headrace._files.skips import Position
-from headrace._files.stores import local_path
-from headrace._files.tables import library, read_tables, size_of
+from headrace._files.tables import library, path_of, read_tables, size_of
 from headrace.config import settings
 from headrace.exceptions import ConfigurationError
 
@@ -90,8 +90,8 @@ def _read_excel(
     calamine = library("python_calamine", "read_excel", "excel") if merged == "fill" else None
     tells_sheet = not each_sheet_a_table and (not isinstance(sheets, str | int) or _is_pattern(sheets))
 
-    def read(file: IO[bytes], position: Position, item: Any) -> Iterator[Any]:
-        book = _Book(fastexcel, file, local_path(item), position, dtypes, errors)
+    def read(file: SeekableFile, position: Position, item: Any) -> Iterator[Any]:
+        book = _Book(fastexcel, file, position, dtypes, errors)
         if table is not None:
             yield from _sliced(book.named_table(table), columns)
             return
@@ -126,12 +126,9 @@ def _sliced(table: pa.Table, columns: Sequence[str] | None) -> Iterator[pa.Table
 class _Book:
     """An open workbook."""
 
-    def __init__(
-        self, fastexcel: Any, file: IO[bytes], path: str | None, position: Position, dtypes: Any, errors: str
-    ) -> None:
+    def __init__(self, fastexcel: Any, file: SeekableFile, position: Position, dtypes: Any, errors: str) -> None:
         _check(file)
-        is_local = path is not None and path == getattr(file, "name", None)
-        self.source: Any = path if is_local else file.read()
+        self.source: Any = path_of(file) or file.read()
         self._position = position
         self._dtypes = dtypes
         self._errors = errors

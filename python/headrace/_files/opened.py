@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-import shutil
-import tempfile
-from typing import IO, Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from headrace._files.archives import ARCHIVE_BYTES, IsArchive, archive_of
 from headrace._files.compression import MAGIC_BYTES, ReadAhead, compression_of, unpacked
-from headrace._files.stores import seekable, stored_bytes
+from headrace._files.skips import FileChanged
+from headrace._files.stores import RemoteBytes, seekable_bytes, spooled, stored_bytes
 
-_IN_MEMORY_BYTES = 8 << 20  # of an unpacked file to seek in; more goes to a temporary file
+_BUFFER_BYTES = 64 << 10  # of a file to seek in: small reads ask for as much
 
 
 class OpenedFile(io.BufferedReader):
@@ -23,9 +24,14 @@ class OpenedFile(io.BufferedReader):
     """
 
     def __init__(
-        self, item: Any, buffer_bytes: int = 1 << 20, takes_archive: bool = False, is_ahead: bool = False
+        self,
+        item: Any,
+        buffer_bytes: int = 1 << 20,
+        takes_archive: bool = False,
+        is_ahead: bool = False,
+        is_whole: bool = True,
     ) -> None:
-        self._bytes = stored_bytes(item)
+        self._bytes = stored_bytes(item, is_whole)
         try:
             self._content, self.compression = unpacked(self._bytes)
             if is_ahead and self.compression is not None:
@@ -53,29 +59,66 @@ class OpenedFile(io.BufferedReader):
 
 
 def open_file(
-    item: Any, buffer_bytes: int = 1 << 20, takes_archive: bool = False, is_ahead: bool = False
+    item: Any,
+    buffer_bytes: int = 1 << 20,
+    takes_archive: bool = False,
+    is_ahead: bool = False,
+    is_whole: bool = True,
 ) -> OpenedFile:
-    """Opens a file to read it from its start to its end, whatever its store and compression. Raises `IsArchive` for one of
-    which the members are to be read, unless it is taken as it is. `is_ahead`: a thread of its own undoes the compression.
+    """Opens a file to read it from its start on (`is_whole`: to its end), whatever its store and compression. Raises
+    `IsArchive` for one of which the members are to be read, unless it is taken as it is. `is_ahead`: a thread of its own
+    undoes the compression.
     """
-    return OpenedFile(item, buffer_bytes, takes_archive, is_ahead)
+    return OpenedFile(item, buffer_bytes, takes_archive, is_ahead, is_whole)
 
 
-def open_seekable(item: Any) -> IO[bytes]:
-    """Opens a file to seek in. A compressed one is unpacked first, to memory or a temporary file."""
-    file = seekable(item)
+class SeekableFile(io.BufferedReader):
+    """A file to seek in. `name` is its path if it is local and as it is stored."""
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__(raw, _BUFFER_BYTES)
+
+    def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """What will be read, in this order: a remote file is asked for it ahead."""
+        if isinstance(self.raw, RemoteBytes):
+            self.raw.expect(ranges)
+
+    def check_unchanged(self) -> None:
+        """Raises `FileChanged` if the file became another one since it was opened. To be called at its end."""
+        self.raw.check_unchanged()  # type: ignore[attr-defined]
+
+
+def open_seekable(item: Any) -> SeekableFile:
+    """Opens a file to seek in. A compressed one, and one of a server without ranges, goes to memory or a temporary file first."""
+    raw = seekable_bytes(item)
     try:
+        file = SeekableFile(raw)
         start = file.read(MAGIC_BYTES)
-        file.seek(0)
-        if compression_of(start) is None:
+        if raw.seekable() and compression_of(start) is None:
+            file.seek(0)
             return file
     except BaseException:
-        file.close()
+        raw.close()
         raise
     file.close()
-    spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - the caller's
     with open_file(item, takes_archive=True) as opened:
-        shutil.copyfileobj(opened, spool, 1 << 20)
-        opened.check_unchanged()
-    spool.seek(0)
-    return spool
+        spool = spooled(opened)
+        try:
+            opened.check_unchanged()
+        except BaseException:
+            spool.close()
+            raise
+    return SeekableFile(spool)
+
+
+@contextmanager
+def unchanged(file: SeekableFile) -> Iterator[None]:
+    """Around the reading of a file: an error of one that became another while it was read is told as that."""
+    try:
+        yield
+    except FileChanged:
+        raise
+    except Exception:
+        file.check_unchanged()
+        raise
+    file.check_unchanged()

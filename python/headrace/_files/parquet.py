@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 import dlt
 import pyarrow as pa
@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from dlt.common.configuration import configspec
 from dlt.extract.extractors import with_file_import
 
+from headrace._files.opened import SeekableFile
 from headrace._files.skips import Position
 from headrace._files.stores import local_path
-from headrace._files.tables import Configured, batch_rows, checked_nested, marked, read_tables, size_of
+from headrace._files.tables import Configured, batch_rows, checked_nested, marked, path_of, read_tables, size_of
 from headrace._nested.arrow import Mark
 from headrace.config import settings
 
@@ -64,11 +65,11 @@ def _read_parquet(
     expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
     is_whole = columns is None and expression is None and chunksize is None
 
-    def read(file: IO[bytes], position: Position, item: Any) -> Iterator[Any]:
+    def read(file: SeekableFile, position: Position, item: Any) -> Iterator[Any]:
         path = local_path(item)
         with _opened(file, path) as parquet:
             # a compressed file is not the one that lies at the path
-            if nested == "keep" and is_whole and path == getattr(file, "name", None) and path and _is_last_step():
+            if nested == "keep" and is_whole and path is not None and path == path_of(file) and _is_last_step():
                 n_rows = parquet.metadata.num_rows
                 yield with_file_import(path, "parquet", n_rows, marked(parquet.schema_arrow.empty_table(), nested))
                 position.read += n_rows
@@ -79,7 +80,7 @@ def _read_parquet(
     yield from read_tables(items, "read_parquet", on_error, read)
 
 
-def _opened(file: IO[bytes], path: str | None) -> pq.ParquetFile:
+def _opened(file: SeekableFile, path: str | None) -> pq.ParquetFile:
     """The file with its footer read. Raises `ValueError` for what is no Parquet file."""
     size = size_of(file)
     if size == 0:
@@ -96,7 +97,7 @@ def _opened(file: IO[bytes], path: str | None) -> pq.ParquetFile:
     if end != _MAGIC:
         raise ValueError(f"the file is cut: expected PAR1 at byte {max(size - 4, 0)}, its end, found {end!r}")
     file.seek(0)
-    is_local = path is not None and path == getattr(file, "name", None)
+    is_local = path is not None and path == path_of(file)
     return pq.ParquetFile(pa.OSFile(path) if is_local else file, pre_buffer=not is_local)
 
 
@@ -110,7 +111,7 @@ def _is_last_step() -> bool:
 
 
 def _tables(
-    file: IO[bytes],
+    file: SeekableFile,
     parquet: pq.ParquetFile,
     position: Position,
     columns: Sequence[str] | None,
@@ -129,6 +130,8 @@ def _tables(
     if not groups:
         yield _empty(parquet, columns)
         return
+    if path_of(file) is None:
+        file.expect(_column_ranges(metadata, groups, columns if expression is None else needed))
     if expression is not None:
         for number in groups:
             position.place = f"row group {number}, row {before[number]}"
@@ -152,6 +155,19 @@ def _tables(
                 position.place = _place(before, before[number])
                 for batch in _batches(parquet, [number], columns, chunksize):
                     yield pa.Table.from_batches([batch])
+
+
+def _column_ranges(
+    metadata: pq.FileMetaData, groups: list[int], columns: Sequence[str] | None
+) -> Iterator[tuple[int, int]]:
+    """Where the bytes of these row groups' columns are, in the order in which they are read."""
+    for number in groups:
+        group = metadata.row_group(number)
+        for chunk in map(group.column, range(group.num_columns)):
+            path = chunk.path_in_schema
+            if columns is None or any(path == name or path.startswith(f"{name}.") for name in columns):
+                start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+                yield start, start + chunk.total_compressed_size
 
 
 def _place(before: list[int], row: int) -> str:
@@ -191,14 +207,14 @@ def _check_columns(parquet: pq.ParquetFile, columns: Sequence[str] | None) -> No
             raise ValueError(f"no column `{name}`; the file has {', '.join(known[:20])}{', ...' * (len(known) > 20)}")
 
 
-def _fragment(file: IO[bytes]) -> Any:
+def _fragment(file: SeekableFile) -> Any:
     import pyarrow.dataset as ds
 
     file.seek(0)
     return ds.ParquetFileFormat().make_fragment(file)
 
 
-def _wanted_groups(file: IO[bytes], expression: pc.Expression) -> list[int]:
+def _wanted_groups(file: SeekableFile, expression: pc.Expression) -> list[int]:
     """Row groups whose statistics do not rule such rows out."""
     groups = _fragment(file).subset(filter=expression).row_groups
     return [group.id for group in groups]

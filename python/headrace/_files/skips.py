@@ -127,9 +127,13 @@ class Skips:
 
         where = f", {place}" if place else ""
         before = f" {read} records of the file were read before." if read > 0 else ""
+        advice = (
+            ""
+            if isinstance(error, FileChanged)
+            else " Mend or move the file, or set on_error to `skip_file` or `skip_row`."
+        )
         text = (
-            f"decode: resource `{self.resource}`, {url_of(item)}{where}: {_words(error)}.{before} Mend or move the file, or"
-            " set on_error to `skip_file` or `skip_row`."
+            f"decode: resource `{self.resource}`, {url_of(item)}{where}: {_words(error).rstrip('.')}.{before}{advice}"
         )
         transient = isinstance(error, (FileChanged, ConnectionError, TimeoutError))
         return (ResourceFailedTransient if transient else ResourceFailed)(text)

@@ -1,24 +1,55 @@
-"""The bytes of a file as they are stored: a local path, an fsspec filesystem, or content that came with the item."""
+"""The bytes of a file as they are stored: a local path, an fsspec filesystem, or content that came with the item.
+
+A remote file is read in ranges, whether from its start on or here and there. What is read next is asked for ahead:
+
+    readinto -> [pieces: ranges asked for, at most 16 MiB that nobody has read yet] <- a thread a range, `cat_file`
+                  done pieces are held against the store's size, time and ETag before they are given out
+
+so that no byte of another version is, and a file that was replaced is told as that, not as one that is corrupt.
+"""
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
-import shutil
 import tempfile
+import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.specs import RuntimeConfiguration
 
 from headrace._files.skips import FileChanged
 
 RANGE_BYTES = 4 << 20  # of a remote file that are asked for at once: a round trip costs little beside them
 _RANGES_AHEAD = 4
 _IN_MEMORY_BYTES = 8 << 20  # of what is made to be sought in; more goes to a temporary file
+_FIRST_BYTES = 256 << 10  # that are asked for where a file is read here and there
+_KEPT_BYTES = 16 << 20  # of a file that were read and may be read again
+_SAME_BYTES = 64 << 10  # between two ranges: they are asked for as one
+_MODIFIED = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modified", "modify")
+_ETAGS = ("ETag", "etag", "md5Hash", "content_hash")
+_TRY_AGAIN_THEMSELVES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}  # their clients do
+_NOT_AGAIN = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotImplementedError,
+    ValueError,
+    TypeError,
+    KeyError,
+)
+
+_locks: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
+_locks_lock = threading.Lock()
 
 
 class Version(NamedTuple):
@@ -58,18 +89,35 @@ def local_path(item: Any) -> str | None:
     return str(item.local_file_path)
 
 
+def is_shared(item: Any) -> bool:
+    """Whether files of the store may be read side by side. FTP, SFTP and the like have one connection a filesystem."""
+    fs = item.fsspec
+    return getattr(fs, "async_impl", False) or "memory" in fs.protocol or local_path(item) is not None
+
+
+def _turn(item: Any) -> AbstractContextManager[Any]:
+    """Held while a store is asked that answers one at a time."""
+    if is_shared(item):
+        return nullcontext()
+    with _locks_lock:
+        return _locks.setdefault(item.fsspec, threading.Lock())
+
+
 def remote_version(item: Any) -> Version:
     """What the store says of the file now. Asks the store."""
+    with _turn(item):
+        return _version(item)
+
+
+def _version(item: Any) -> Version:
     fs, path = item.fsspec, item.fsspec._strip_protocol(item["file_url"])
     fs.invalidate_cache(fs._parent(path))
-    try:
-        info = fs.info(path, refresh=True)
-    except TypeError:  # not every filesystem knows the word
-        info = fs.info(path)
-    modified = next((info[key] for key in ("LastModified", "last_modified", "updated", "mtime") if info.get(key)), None)
+    knows_refresh = "refresh" in inspect.signature(getattr(fs, "_info", fs.info)).parameters
+    info = fs.info(path, **({"refresh": True} if knows_refresh else {}))
+    modified = next((info[key] for key in _MODIFIED if info.get(key)), None)
     if isinstance(modified, datetime):
         modified = modified.isoformat()
-    etag = next((info[key] for key in ("ETag", "etag", "md5Hash", "content_hash") if info.get(key)), None)
+    etag = next((info[key] for key in _ETAGS if info.get(key)), None)
     size = info.get("size")
     return Version(None if size is None else int(size), modified, None if etag is None else str(etag).strip('"'))
 
@@ -131,83 +179,349 @@ class GivenBytes(io.BytesIO):
         """It cannot change."""
 
 
-class RemoteBytes(io.RawIOBase):
-    """A file of an fsspec filesystem: several ranges asked for at once where the store takes that, else one stream."""
+class LocalFile(io.FileIO):
+    """A file on this machine to seek in."""
 
-    def __init__(self, item: Any, pool: ThreadPoolExecutor | None = None) -> None:
+    def __init__(self, path: str, url: str) -> None:
+        super().__init__(path, "rb")
+        self._path = path
+        self._url = url
+        self._stat = os.fstat(self.fileno())
+
+    def check_unchanged(self) -> None:
+        """Raises `FileChanged` if another file is at the path than when it was opened: libraries open it by its path."""
+        try:
+            now = os.stat(self._path)
+        except FileNotFoundError:
+            raise FileChanged(self._url, f"{self._stat.st_size} bytes", "it is gone") from None
+        if any(getattr(now, key) != getattr(self._stat, key) for key in ("st_size", "st_mtime_ns", "st_ino")):
+            raise FileChanged(
+                self._url, f"{self._stat.st_size} bytes", f"{now.st_size} bytes, modified {now.st_mtime_ns} ns"
+            )
+
+
+class _Whole(Exception):
+    """The server gave more than was asked for: it knows no ranges."""
+
+
+class _Piece:
+    """A range of a file that was asked for."""
+
+    def __init__(self, start: int, end: int, found: Future[bytes]) -> None:
+        self.start = start
+        self.end = end
+        self.found = found
+        self.is_checked = False
+        self.is_read = False
+
+
+class _FtpStream:
+    """A file of an FTP server from its start on, over a connection of its own."""
+
+    def __init__(self, fs: Any, path: str) -> None:
+        self._fs = type(fs)(**fs.storage_options)  # which FTP's filesystem does not share
+        self._fs.ftp.voidcmd("TYPE I")
+        self._socket = self._fs.ftp.transfercmd(f"RETR {path}")
+        self._file = self._socket.makefile("rb")
+        self._is_ended = False
+
+    def read(self, most: int) -> bytes:
+        """The next bytes; b"" at the end. Raises what the server says of a file that it broke off."""
+        found: bytes = self._file.read(most)
+        if not found and most and not self._is_ended:
+            self._is_ended = True
+            self._fs.ftp.voidresp()
+        return found
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._file.close()
+        self._socket.close()
+        self._fs.ftp.close()
+
+
+class RemoteBytes(io.RawIOBase):
+    """A file of an fsspec filesystem. One of up to RANGE_BYTES is one request; where a server knows no ranges, one stream.
+
+    Attributes:
+        size: Bytes of the file; None: the store does not say.
+    """
+
+    def __init__(self, item: Any, is_in_order: bool = True) -> None:
         self._item = item
         self._fs = item.fsspec
         self._path = self._fs._strip_protocol(item["file_url"])
+        self._protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
+        self._is_async = bool(getattr(self._fs, "async_impl", False))
         size = item.get("size_in_bytes")
         self.size: int | None = None if size is None else int(size)
         self.position = 0
-        self._ranges: deque[Future[bytes]] = deque()
-        self._asked = 0
-        self._chunk = memoryview(b"")
-        self._stream: IO[bytes] | None = None
-        self._version: Version | None = None
+        self._pieces: list[_Piece] = []  # the last ones were touched last
+        self._wanted: deque[tuple[int, int]] = deque()  # to be asked for, in this order
+        self._is_guess = False  # whether that is only what may come next
+        self._read_to = 0 if is_in_order else -1
         self._pool: ThreadPoolExecutor | None = None
-        self._owns_pool = False
-        is_small = self.size is not None and self.size <= RANGE_BYTES
-        if self.size is None or not getattr(self._fs, "async_impl", False):
-            self._stream = self._fs.open(self._path, mode="rb")
-        elif not is_small:
-            self._version = remote_version(item)
+        self._handle: Any = None  # of a store that is read through an open file; used by the thread of the pool
+        self._stream: Any = None
+        self._version: Version | None = None
+        self._most_kept = 0 if is_in_order else _KEPT_BYTES
+        if self.size is None:
+            self._version = self._version_now()
             self.size = self._version.size
-            self._owns_pool = pool is None
-            self._pool = pool or ThreadPoolExecutor(_RANGES_AHEAD, thread_name_prefix="headrace-range")
+        if self.size is not None and self.size <= RANGE_BYTES and self._is_one_range(self.size):
+            self._version = None
+            return
+        self._version = self._version or self._version_now()
+        self.size = self._version.size
+        if self.size is None or "ftp" in self._protocols:  # fsspec's FTP waits for ever after a range
+            self._stream = self._opened_stream()
+        elif is_in_order:
+            self.expect([(0, self.size)])
+
+    def _is_one_range(self, size: int) -> bool:
+        """Reads a small file whole: one answer is of one version. A byte more is asked for, which a file that grew has."""
+        found = self._tried(lambda: self._asked(0, size + 1)) if size else b""
+        if len(found) > size:
+            return False
+        self.size = len(found)
+        done: Future[bytes] = Future()
+        done.set_result(found)
+        self._pieces.append(_Piece(0, self.size, done))
+        return True
+
+    def _opened_stream(self) -> Any:
+        if "ftp" in self._protocols:
+            return _FtpStream(self._fs, self._path)
+        options = {"block_size": 0} if self._protocols & {"http", "https"} else {}
+        return self._fs.open(self._path, mode="rb", **options)
 
     def readable(self) -> bool:
         """True."""
         return True
 
+    def seekable(self) -> bool:
+        """Whether it can be read in ranges. Known once something was read."""
+        return self._stream is None
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Where the next byte is read."""
+        if self._stream is not None:
+            raise io.UnsupportedOperation("the server gives no ranges of this file")
+        assert self.size is not None
+        at = offset + (0, self.position, self.size)[whence]
+        if at < 0:
+            raise ValueError(f"seek to byte {at}")
+        self.position = at
+        return at
+
+    def tell(self) -> int:
+        """Where the next byte is read."""
+        return self.position
+
+    def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """What will be read, from where to where, in this order: it is asked for ahead."""
+        self._wanted.clear()
+        for piece in self._pieces:
+            piece.is_read = True
+        for start, end in ranges:
+            if self._wanted and 0 <= start - self._wanted[-1][1] <= _SAME_BYTES:
+                self._wanted[-1] = (self._wanted[-1][0], end)
+            elif start < end:
+                self._wanted.append((start, end))
+        self._is_guess = False
+
     def readinto(self, into: Any) -> int:
         """Reads up to the buffer's size; 0 at the end."""
+        if self._stream is None and len(into):
+            try:
+                found = self._some(len(into))
+            except _Whole:
+                if self._read_to > 0:
+                    raise FileChanged(self._url, "a file of ranges", "the whole of one") from None
+                self._stream = self._opened_stream()
         if self._stream is not None:
-            found = self._stream.read(len(into))
-            into[: len(found)] = found
-            self.position += len(found)
-            return len(found)
-        if not self._chunk:
-            self._chunk = memoryview(self._next_range())
-        n = min(len(into), len(self._chunk))
-        into[:n] = self._chunk[:n]
-        self._chunk = self._chunk[n:]
-        self.position += n
-        return n
+            found = memoryview(self._stream.read(len(into)))
+            if not found and len(into) and self.size is not None and self.position < self.size:
+                self._check_version()
+                raise OSError(f"the store gave {self.position} of {self.size} bytes")
+        into[: len(found)] = found
+        self.position += len(found)
+        return len(found)
 
-    def _next_range(self) -> bytes:
+    def _some(self, most: int) -> memoryview:
+        """Bytes at the position."""
         assert self.size is not None
-        if self._pool is None:  # small: one request for all of it
-            if self._asked:
-                return b""
-            self._asked = 1
-            return bytes(self._fs.cat_file(self._path))
-        while self._asked < self.size and len(self._ranges) < _RANGES_AHEAD:
-            end = min(self._asked + RANGE_BYTES, self.size)
-            self._ranges.append(self._pool.submit(self._range, self._asked, end))
-            self._asked = end
-        return self._ranges.popleft().result() if self._ranges else b""
-
-    def _range(self, start: int, end: int) -> bytes:
-        found = bytes(self._fs.cat_file(self._path, start=start, end=end))
-        if len(found) != end - start:
-            raise FileChanged(url_of(self._item), f"{end - start} bytes at {start}", f"{len(found)} bytes")
+        at = self.position
+        if at >= self.size:
+            return memoryview(b"")
+        self._ask_ahead()
+        piece = self._covering(at)
+        if piece is None:
+            self._ask(at, most)
+            piece = self._covering(at)
+            assert piece is not None
+        piece.is_read = True
+        self._ask_ahead()
+        content = self._content(piece)
+        self._pieces.remove(piece)
+        self._pieces.append(piece)
+        self._forget()
+        found = memoryview(content)[at - piece.start :][:most]
+        self._read_to = at + len(found)
         return found
 
+    def _covering(self, at: int) -> _Piece | None:
+        return next((piece for piece in self._pieces if piece.start <= at < piece.end), None)
+
+    def _ask(self, at: int, most: int) -> None:
+        """Asks for what nobody expected: all that follows, if it goes on where the last reading ended."""
+        assert self.size is not None
+        if self._is_guess:
+            self._wanted.clear()
+            for piece in self._pieces:
+                piece.is_read = True
+        if at == self._read_to and not self._wanted:
+            self._wanted.append((at, self.size))
+            self._is_guess = True
+        else:
+            self._without(at, end := min(at + max(most, _FIRST_BYTES), self.size))
+            self._wanted.appendleft((at, end))
+        self._ask_next()
+
+    def _without(self, start: int, end: int) -> None:
+        """Takes a range out of what is wanted: it is asked for now."""
+        rest = ((a, min(b, start), max(a, end), b) for a, b in self._wanted)
+        parts = (part for a, b, c, d in rest for part in ((a, b), (c, d)))
+        self._wanted = deque((a, b) for a, b in parts if a < b)
+
+    def _ask_ahead(self) -> None:
+        most = RANGE_BYTES * (_RANGES_AHEAD if self._is_async else 1)
+        while self._wanted and sum(one.end - one.start for one in self._pieces if not one.is_read) < most:
+            self._ask_next()
+
+    def _ask_next(self) -> None:
+        start, end = self._wanted.popleft()
+        if end - start > RANGE_BYTES:
+            self._wanted.appendleft((start + RANGE_BYTES, end))
+            end = start + RANGE_BYTES
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_RANGES_AHEAD if self._is_async else 1, thread_name_prefix="headrace-range")
+        self._pieces.append(_Piece(start, end, self._pool.submit(self._range, start, end)))
+
+    def _forget(self) -> None:
+        """Drops what was read longest ago."""
+        n_kept = sum(one.end - one.start for one in self._pieces if one.is_read)
+        for piece in [one for one in self._pieces if one.is_read][:-1]:
+            if n_kept <= self._most_kept:
+                break
+            self._pieces.remove(piece)
+            n_kept -= piece.end - piece.start
+
+    def _content(self, piece: _Piece) -> bytes:
+        """The piece's bytes, of the version that the file had when it was opened. Raises `FileChanged`."""
+        try:
+            found = piece.found.result()
+        except _Whole:
+            raise
+        except Exception:
+            self._check_version()
+            raise
+        if not piece.is_checked and self._version is not None:
+            done = [one for one in self._pieces if one.found.done()]
+            self._check_version()  # asked after them: they are of no later version
+            for one in done:
+                one.is_checked = True
+        return found
+
+    # ---- requests
+
+    def _range(self, start: int, end: int) -> bytes:
+        found: bytes = self._tried(lambda: self._asked(start, end))
+        if len(found) > end - start:
+            raise _Whole
+        if len(found) < end - start:
+            raise OSError(f"the store gave {len(found)} of {end - start} bytes at byte {start}")
+        return found
+
+    def _tried(self, ask: Callable[[], Any]) -> Any:
+        """What the store says; tried again by `[runtime] request_max_attempts` where its client does not do that itself."""
+        n_tried = 0
+        while True:
+            try:
+                return ask()
+            except _NOT_AGAIN:
+                raise
+            except Exception as error:
+                status = getattr(error, "status", 0)
+                is_refused = 400 <= status < 500 and status not in (408, 429)
+                if is_refused or self._protocols & _TRY_AGAIN_THEMSELVES:
+                    raise
+                n_tried += 1
+                config = resolve_configuration(RuntimeConfiguration())
+                if n_tried >= config.request_max_attempts:
+                    raise
+                time.sleep(min(config.request_backoff_factor * 2 ** (n_tried - 1), config.request_max_retry_delay))
+                self._connect_again()
+
+    def _asked(self, start: int, end: int) -> bytes:
+        if self._is_async:
+            options: dict[str, Any] = {}
+            if self._protocols & {"http", "https"}:  # a packed answer has no ranges
+                options["headers"] = {**self._fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
+            return bytes(self._fs.cat_file(self._path, start=start, end=end, **options))
+        with _turn(self._item):
+            return self._by_handle(start, end)
+
+    def _connect_again(self) -> None:
+        """SFTP and FTP: the connection may be gone."""
+        if not self._is_async:
+            with _turn(self._item):
+                handle, self._handle = self._handle, None
+                for do in (getattr(handle, "close", None), getattr(self._fs, "_connect", None)):
+                    with suppress(Exception):  # it is tried again
+                        do and do()
+
+    def _by_handle(self, start: int, end: int) -> bytes:
+        """From a file that stays open: stores of one connection."""
+        if self._handle is None:
+            self._handle = self._fs.open(self._path, mode="rb")
+        if hasattr(self._handle, "readv"):  # SFTP: requests of 32 KiB, many in flight
+            return b"".join(self._handle.readv([(start, end - start)]))
+        self._handle.seek(start)
+        return bytes(self._handle.read(end - start))
+
+    @property
+    def _url(self) -> str:
+        return url_of(self._item)
+
+    def _version_now(self) -> Version:
+        return self._tried(lambda: remote_version(self._item))  # type: ignore[no-any-return]
+
+    def _check_version(self) -> None:
+        if self._version is None:
+            return
+        try:
+            now = self._version_now()
+        except FileNotFoundError:
+            raise FileChanged(self._url, self._version.text(), "it is gone") from None
+        if now != self._version:
+            raise FileChanged(self._url, self._version.text(), now.text())
+
     def check_unchanged(self) -> None:
-        """Raises `FileChanged` if the store has another file now than when reading began (a file of one range: never)."""
-        if self._version is not None and (now := remote_version(self._item)) != self._version:
-            raise FileChanged(url_of(self._item), self._version.text(), now.text())
+        """Raises `FileChanged` if the store has another file now than when a stream of it began. What came in ranges was
+        held against the version of the file before it was given out.
+        """
+        if self._stream is not None:
+            self._check_version()
 
     def close(self) -> None:
         """Drops what is under way."""
         if not self.closed:
-            for future in self._ranges:
-                future.cancel()
-            self._ranges.clear()
-            if self._owns_pool and self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
+            if self._pool is not None:
+                self._pool.shutdown(wait=not self._is_async, cancel_futures=True)
+            if self._handle is not None:
+                with _turn(self._item):
+                    self._handle.close()
             if self._stream is not None:
                 self._stream.close()
         super().close()
@@ -216,8 +530,10 @@ class RemoteBytes(io.RawIOBase):
 Bytes = LocalBytes | GivenBytes | RemoteBytes
 
 
-def stored_bytes(item: Any) -> Bytes:
-    """The file's bytes as they are stored, from its start on. An item that makes its content of another has `stored`."""
+def stored_bytes(item: Any, is_whole: bool = True) -> Bytes:
+    """The file's bytes as they are stored, from its start on (`is_whole`: to its end). An item that makes its content of
+    another has `stored`.
+    """
     stored = getattr(item, "stored", None)
     if stored is not None:
         return stored()  # type: ignore[no-any-return]
@@ -225,7 +541,7 @@ def stored_bytes(item: Any) -> Bytes:
     if content is not None:
         return GivenBytes(content)
     path = local_path(item)
-    return LocalBytes(path, url_of(item)) if path is not None else RemoteBytes(item)
+    return LocalBytes(path, url_of(item)) if path is not None else RemoteBytes(item, is_whole)
 
 
 @contextmanager
@@ -243,18 +559,61 @@ def open_stored(item: Any) -> Iterator[tuple[Any, Any]]:
         yield stored, content
 
 
-def seekable(item: Any) -> IO[bytes]:
-    """The stored bytes as a file to seek in: for formats that are not read from their start to their end."""
-    if hasattr(item, "stored"):
-        spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - the caller's
-        with item.stored() as stored:
-            shutil.copyfileobj(stored, spool, 1 << 20)
+class Spool(io.FileIO):
+    """A temporary file of our own: it cannot change."""
+
+    def __init__(self) -> None:
+        handle, path = tempfile.mkstemp(prefix="headrace-")
+        super().__init__(handle, "r+b")
+        os.unlink(path)
+
+    def check_unchanged(self) -> None:
+        """It cannot."""
+
+
+def spooled(source: Any) -> GivenBytes | Spool:
+    """All that is read from the source, to seek in."""
+    content = bytearray()
+    while len(content) < _IN_MEMORY_BYTES and (found := source.read(1 << 20)):
+        content += found
+    if len(content) < _IN_MEMORY_BYTES:
+        return GivenBytes(bytes(content))
+    spool = Spool()
+    try:
+        spool.write(content)
+        while found := source.read(1 << 20):
+            spool.write(found)
         spool.seek(0)
-        return spool
+    except BaseException:
+        spool.close()
+        raise
+    return spool
+
+
+def seekable(item: Any) -> io.BufferedReader:
+    """The stored bytes to seek in, also where the server gives no ranges of them."""
+    raw: Any = seekable_bytes(item)
+    try:
+        file = io.BufferedReader(raw, _SAME_BYTES)
+        file.peek(1)  # then it is known whether there are ranges
+    except BaseException:
+        raw.close()
+        raise
+    if raw.seekable():
+        return file
+    file.close()
+    with stored_bytes(item) as stored:
+        made: Any = spooled(stored)
+    return io.BufferedReader(made, _SAME_BYTES)
+
+
+def seekable_bytes(item: Any) -> LocalFile | GivenBytes | RemoteBytes | Spool:
+    """The stored bytes to seek in: for formats that are not read from their start to their end."""
+    if hasattr(item, "stored"):
+        with item.stored() as stored:
+            return spooled(stored)
     content = item.get("file_content")
     if content is not None:
-        return io.BytesIO(content)
+        return GivenBytes(content)
     path = local_path(item)
-    if path is not None:
-        return Path(path).open("rb")
-    return item.fsspec.open(item["file_url"], mode="rb")  # type: ignore[no-any-return]
+    return LocalFile(path, url_of(item)) if path is not None else RemoteBytes(item, is_in_order=False)

@@ -11,7 +11,7 @@ from dlt.common.configuration import configspec
 from dlt.common.configuration.specs import BaseConfiguration
 
 from headrace._files.archives import ARCHIVE_BYTES, Files, IsArchive, archive_of
-from headrace._files.opened import open_seekable
+from headrace._files.opened import SeekableFile, open_seekable, unchanged
 from headrace._files.skips import Position, Skips, current_resource
 from headrace._nested.arrow import KEEP
 from headrace.config import settings
@@ -29,7 +29,7 @@ class Configured(BaseConfiguration):
     on_error: str = "raise"
 
 
-Reader = Callable[[IO[bytes], Position, Any], Iterator[Any]]
+Reader = Callable[[SeekableFile, Position, Any], Iterator[Any]]
 
 
 def read_tables(items: Iterable[Any], name: str, on_error: str, read: Reader) -> Iterator[Any]:
@@ -44,7 +44,7 @@ def read_tables(items: Iterable[Any], name: str, on_error: str, read: Reader) ->
     skips = Skips(current_resource(name), on_error)
     files = Files(items)
     for item in files.taken():
-        with skips.guard(item, files) as position, open_seekable(item) as file:
+        with skips.guard(item, files) as position, open_seekable(item) as file, unchanged(file):
             if name != "read_excel" and archive_of(file.read(ARCHIVE_BYTES)) is not None:
                 raise IsArchive("it is an archive")
             file.seek(0)
@@ -98,6 +98,12 @@ def is_empty(file: IO[bytes]) -> bool:
     start = file.read(1)
     file.seek(0)
     return not start
+
+
+def path_of(file: SeekableFile) -> str | None:
+    """Where the file lies on this machine as it is read; None: it is remote, or was unpacked."""
+    name = getattr(file, "name", None)
+    return name if isinstance(name, str) else None
 
 
 def size_of(file: IO[bytes]) -> int:

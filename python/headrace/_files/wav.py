@@ -120,7 +120,7 @@ class _File:
         """Goes through the samples, block by block."""
         np = self._numpy
         self._file.seek(0)
-        file: Any = _AsRf64(self._file) if self._wave.container == "BW64" else self._file
+        file = _ForLibsndfile(self._file, self._wave.container == "BW64")
         try:
             with self._soundfile.SoundFile(file) as sound:
                 row["frames"] = sound.frames
@@ -128,6 +128,7 @@ class _File:
                 peak, energy, n_frames = np.zeros(sound.channels), np.zeros(sound.channels), 0
                 blocks = []
                 for block in sound.blocks(_BLOCK, dtype="float64", always_2d=True):
+                    file.raise_failure()
                     self._position.place = f"frame {n_frames}"
                     peak = np.maximum(peak, np.abs(block).max(axis=0, initial=0.0))
                     energy += np.square(block).sum(axis=0)
@@ -137,7 +138,9 @@ class _File:
                         yield from self._frames(block, n_frames)
                     n_frames += len(block)
         except self._soundfile.SoundFileError as error:
+            file.raise_failure()
             raise ValueError(f"libsndfile cannot read it: {error}") from error
+        file.raise_failure()
         if n_frames != row["frames"]:
             raise ValueError(f"the file is cut: it has {n_frames} of {row['frames']} frames")
         row["levels"] = _levels(np, peak, energy, n_frames)
@@ -161,11 +164,20 @@ class _File:
             yield dlt.mark.with_table_name(piece, f"{current_resource('read_wav')}_frames")
 
 
-class _AsRf64(io.RawIOBase):
-    """A BW64 file under the name that libsndfile knows: the chunks are the same (ITU-R BS.2088, 7)."""
+class _ForLibsndfile(io.RawIOBase):
+    """A file as libsndfile reads it. An error of its store, which libsndfile would take for the file's end, is kept. A BW64 file
+    has the name that libsndfile knows: the chunks are the same (ITU-R BS.2088, 7).
+    """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], is_bw64: bool) -> None:
         self._file = file
+        self._is_bw64 = is_bw64
+        self._failure: Exception | None = None
+
+    def raise_failure(self) -> None:
+        """Raises what reading raised."""
+        if self._failure is not None:
+            raise self._failure
 
     def readable(self) -> bool:
         """True."""
@@ -184,10 +196,14 @@ class _AsRf64(io.RawIOBase):
         return self._file.tell()
 
     def readinto(self, into: Any) -> int:
-        """Reads; the first four bytes are RF64."""
+        """Reads; the first four bytes of a BW64 file are RF64."""
         at = self._file.tell()
-        found = self._file.read(len(into))
-        if at < 4:
+        try:
+            found = self._file.read(len(into))
+        except Exception as error:
+            self._failure = self._failure or error
+            return 0
+        if at < 4 and self._is_bw64:
             found = (b"RF64"[at:4] + found[4 - at :])[: len(found)]
         into[: len(found)] = found
         return len(found)
