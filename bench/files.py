@@ -4,7 +4,7 @@ run; load files are Parquet, and the tables are compared row by row.
 parquet: nested records as Parquet.  xlsx: 20 columns; dlt's side reads with openpyxl.
 jsonl: one file of nested records.  csv: one file of 12 mixed columns; beside it, pyarrow's and DuckDB's own reader and Parquet
 writer, without ids.  small: many small JSONL files.  volume: one big JSONL file, headrace alone, for its memory.
-s3: bytes of an object store, see s3.py; `--records` are its 1000 bytes.
+s3: bytes of an object store, see s3.py; `--records` are its 1000 bytes.  tracked: files that are listed and remembered, see tracked.py.
 Each side runs in a process of its own, step by step (extract, normalize).
 """
 
@@ -216,7 +216,7 @@ def compare_files(folder: str, key: str) -> dict[str, int]:
 def main() -> None:
     """Runs both sides and prints the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=[*CASES, "s3"])
+    parser.add_argument("case", choices=[*CASES, "s3", "tracked"])
     parser.add_argument("--records", type=int, default=0)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -227,6 +227,11 @@ def main() -> None:
         import s3
 
         s3.run((options.records or 500_000) * 1000, 5, options.json)
+        return
+    if options.case == "tracked":
+        import tracked
+
+        tracked.run(options.records or 1_000_000, options.json)
         return
     case = CASES[options.case]
     if options.side:
