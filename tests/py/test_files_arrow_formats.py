@@ -424,6 +424,36 @@ def test_random_bytes_in_a_file_are_an_error_or_values(tmp_path):
                 assert "/x" in str(error)
 
 
+@pytest.mark.parametrize("codec", ["null", "deflate", "bzip2", "xz"])
+def test_avro_frames_that_are_changed_are_values_or_an_error(tmp_path, codec):
+    """Header, schema, counts, sizes and sync markers of fastavro's files, changed: nothing but `ResourceFailed`."""
+    from headrace.exceptions import ResourceFailed
+
+    random.seed(9)
+    types = ["null", "string", {"type": "map", "values": "long"}]
+    fields = [{"name": "a", "type": "long"}, {"name": "b", "type": {"type": "array", "items": types}}]
+    records = [{"a": i, "b": ["x" * (i % 9), None, {"k": i}]} for i in range(300)]
+    avro(tmp_path, {"type": "record", "name": "r", "fields": fields}, records, codec=codec, sync_interval=1000)
+    content = (tmp_path / "a.avro").read_bytes()
+    sync = content.rindex(content[-16:], 0, -16)
+    outcomes = set()
+    for _ in range(120):
+        broken = bytearray(content)
+        for _ in range(random.choice([1, 2, 4])):
+            near = random.choice([0, sync - 8, sync + 8])  # the header, or between two blocks
+            at = near + random.randrange(400 if near == 0 else 24)
+            broken[at % len(broken)] = random.choice([0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)])
+        (tmp_path / "a.avro").write_bytes(broken)
+        try:
+            for table in read(files._read_avro, tmp_path):
+                table.validate(full=True)
+            outcomes.add("values")
+        except ResourceFailed as error:
+            assert "/a.avro" in str(error)
+            outcomes.add("error")
+    assert outcomes == {"values", "error"}
+
+
 def test_a_library_that_is_not_there_is_named_with_its_extra(tmp_path, monkeypatch):
     import sys
 

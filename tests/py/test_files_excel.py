@@ -222,6 +222,79 @@ def test_ods_is_read(tmp_path):
     assert read(files._read_excel, tmp_path)[0].to_pydict() == {"name": ["x"], "n": [5]}
 
 
+CELLS = [
+    ["id", "name", "price", "paid", "at"],
+    [1, "Ada", 1.5, True, DAY],
+    [2, "ç, \u4e2d", -2.25e10, False, DAY],
+    [3, None, None, None, None],
+]
+
+
+def by_xlwt(path):
+    xlwt = pytest.importorskip("xlwt")
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("S")
+    for r, row in enumerate(CELLS):
+        for c, value in enumerate(row):
+            style = xlwt.easyxf(num_format_str="yyyy-mm-dd hh:mm") if value is DAY else xlwt.Style.default_style
+            if value is not None:
+                sheet.write(r, c, value, style)
+    book.save(str(path))
+
+
+def by_pyxlsbwriter(path):
+    with pytest.importorskip("pyxlsbwriter").XlsbWriter(str(path)) as writer:
+        writer.add_sheet("S")
+        writer.write_sheet(CELLS)
+
+
+def by_openpyxl_with_macros(path):
+    book = openpyxl.Workbook()
+    for row in CELLS:
+        book.active.append(row)
+    book.save(path)
+    book = openpyxl.load_workbook(path, keep_vba=True)
+    book.save(path)
+
+
+def by_odfpy(path):
+    pytest.importorskip("odf")
+    from odf import table
+    from odf.opendocument import OpenDocumentSpreadsheet
+    from odf.text import P
+
+    book = OpenDocumentSpreadsheet()
+    sheet = table.Table(name="S")
+    for row in CELLS:
+        made = table.TableRow()
+        for value in row:
+            kinds = {
+                type(None): {},
+                str: {"valuetype": "string"},
+                bool: {"valuetype": "boolean", "booleanvalue": str(value).lower()},
+                datetime.datetime: {"valuetype": "date", "datevalue": value.isoformat() if value is DAY else None},
+            }
+            cell = table.TableCell(**kinds.get(type(value), {"valuetype": "float", "value": value}))
+            if value is not None:
+                cell.addElement(P(text=str(value)))
+            made.addElement(cell)
+        sheet.addElement(made)
+    book.spreadsheet.addElement(sheet)
+    book.save(str(path))
+
+
+WRITERS = {"xls": by_xlwt, "xlsb": by_pyxlsbwriter, "xlsm": by_openpyxl_with_macros, "ods": by_odfpy}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_workbooks_of_other_writers_have_their_cells(tmp_path, kind):
+    WRITERS[kind](tmp_path / f"a.{kind}")
+    (table,) = read(files._read_excel, tmp_path, sheets="S" if kind != "xlsm" else 0)
+    assert [table.column_names, *(list(row.values()) for row in table.to_pylist())] == CELLS
+    kinds = [str(field.type).partition("[")[0] for field in table.schema]
+    assert kinds == ["int64", "string", "double", "bool", "timestamp"]
+
+
 def xlsx_bytes(folder):
     book(folder, {"s": SALES}, "tmp.xlsx")
     content = (folder / "tmp.xlsx").read_bytes()
