@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[2] / "examples" / "files"
 
 
@@ -12,7 +14,7 @@ def printed(name, *args, cwd, **environment):
     """What an example prints."""
     command = [sys.executable, str(EXAMPLES / name), *map(str, args)]
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=290
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -36,3 +38,15 @@ def test_every_format_is_loaded(tmp_path):
     assert (rows["from_excel"], rows["from_text"], rows["sounds"], rows["sounds__levels"]) == ("2", "2", "1", "1")
     assert rows["from_csv"] == "2"
     assert rows["from_any"] == "16"  # of all but the text
+
+
+@pytest.mark.timeout(300)
+def test_every_format_comes_from_every_store(tmp_path):
+    found = printed("stores.py", tmp_path, cwd=tmp_path)
+    rows = dict(line.split(" ") for line in found.splitlines() if line.startswith(("orders_", "sounds_")))
+    stores = {name.partition("_")[2] for name in rows if name.startswith("sounds_") and "__" not in name}
+    assert stores >= {"local", "s3", "http", "ftp"}
+    for store in stores:
+        tables = {name.replace(f"_{store}", ""): n for name, n in rows.items() if f"_{store}" in name}
+        expected = {"orders": "16", "orders__line": "3", "orders__lines": "15", "sounds": "1", "sounds__levels": "1"}
+        assert tables == expected, store

@@ -22,6 +22,7 @@ from headrace.exceptions import ConfigurationError
 
 WAYS = ("name", "version", "etag")
 MOST_FILES = 1_000_000  # that are remembered; beyond it those that are gone are forgotten, then it is an error
+_MOST_HELD = 100_000  # files of earlier extractions that are held in memory
 _MOST_NAMED = 100  # removed files that are named
 _GONE = "-"  # before the version of a file that is no longer there
 _STATE = "headrace_files"
@@ -59,7 +60,7 @@ class Tracker:
                 for path in self._state.get("again", []):
                     known.pop(path, None)
                 _known[(load_id, key)] = known
-                while len(_known) > 8:
+                while len(_known) > 1 and (len(_known) > 8 or sum(map(len, _known.values())) > _MOST_HELD):
                     _known.popitem(last=False)
         self._before = known
         self._now = dict(known)
