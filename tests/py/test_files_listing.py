@@ -3,6 +3,7 @@
 import json
 import os
 import random
+from collections import OrderedDict
 from pathlib import Path
 
 import dlt
@@ -159,6 +160,15 @@ def test_two_readers_of_the_same_files_both_get_the_new_ones(tmp_path, run):
             "first": ids, "second": ids
         }  # fmt: skip
         write(run.folder / "b.jsonl", 2)
+
+
+def test_what_earlier_extractions_knew_is_dropped(monkeypatch):
+    held = OrderedDict({(f"load {n}", "key"): dict.fromkeys(map(str, range(40)), "") for n in range(3)})
+    held["load 3", "one"] = held["load 3", "two"] = dict.fromkeys(map(str, range(200)), "")
+    monkeypatch.setattr(tracking, "_known", held)
+    monkeypatch.setattr(tracking, "_MOST_HELD", 450)
+    tracking._forget_earlier("load 3")
+    assert list(held) == [("load 2", "key"), ("load 3", "one"), ("load 3", "two")]
 
 
 def test_etags_must_be_there(run):

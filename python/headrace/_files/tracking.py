@@ -22,7 +22,8 @@ from headrace.exceptions import ConfigurationError
 
 WAYS = ("name", "version", "etag")
 MOST_FILES = 1_000_000  # that are remembered; beyond it those that are gone are forgotten, then it is an error
-_MOST_HELD = 100_000  # files of earlier extractions that are held in memory
+_MOST_EXTRACTIONS = 8  # of which is held what they knew
+_MOST_HELD = 100_000  # files that these have together, but for the one that is under way
 _MOST_NAMED = 100  # removed files that are named
 _GONE = "-"  # before the version of a file that is no longer there
 _STATE = "headrace_files"
@@ -60,8 +61,7 @@ class Tracker:
                 for path in self._state.get("again", []):
                     known.pop(path, None)
                 _known[(load_id, key)] = known
-                while len(_known) > 1 and (len(_known) > 8 or sum(map(len, _known.values())) > _MOST_HELD):
-                    _known.popitem(last=False)
+                _forget_earlier(load_id)
         self._before = known
         self._now = dict(known)
         self._seen: set[str] = set()
@@ -139,6 +139,14 @@ class Tracker:
             )
         for path in gone[:too_many]:
             del self._now[path]
+
+
+def _forget_earlier(load_id: str) -> None:
+    """Drops what the oldest of other extractions knew. Under `_lock`."""
+    for key in [one for one in _known if one[0] != load_id]:
+        if len(_known) <= _MOST_EXTRACTIONS and sum(map(len, _known.values())) <= _MOST_HELD:
+            break
+        del _known[key]
 
 
 def pack(files: dict[str, str]) -> str:
