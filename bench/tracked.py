@@ -59,8 +59,12 @@ def run(n_files: int, as_json: bool) -> None:
     assert listed == [n_files, 0, 1], listed
     assert kept["removed"] == ["00000/orders-00000000.jsonl"], kept["removed"]
     if as_json:
-        print(json.dumps({"machine": MACHINE, "commit": commit(), "files": n_files, "state": n_bytes, "results": results}))
+        print(
+            json.dumps({"machine": MACHINE, "commit": commit(), "files": n_files, "state": n_bytes, "results": results})
+        )
         return
-    print(f"tracked: {n_files} files, state {n_bytes / 1e6:.1f} MB ({n_bytes / n_files:.1f} bytes a file), commit {commit()}")
+    print(
+        f"tracked: {n_files} files, state {n_bytes / 1e6:.1f} MB ({n_bytes / n_files:.1f} bytes a file), commit {commit()}"
+    )
     for name, one in results.items():
         print(f"  {name:20} {one['wall_s']:7.2f} s wall {one['cpu_s']:7.2f} s CPU {one['peak_rss_mb']:6} MB")
