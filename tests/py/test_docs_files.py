@@ -64,6 +64,8 @@ def test_block(
     write_orders(files)
     monkeypatch.chdir(files)
     monkeypatch.setenv("PIPELINES_DIR", str(tmp_path / "pipelines"))
+    # else where the process' first pipeline ran
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", f"duckdb:///{tmp_path / 'block.duckdb'}")
     monkeypatch.setenv("TOKEN", "told")
     code = re.sub(r'"(s3://bucket/orders|/data/orders|/data)"', json.dumps(str(files)), text)
     code = code.replace("https://api.example.com/v1", f"{api(api_of_issues).url}/v1")
