@@ -35,8 +35,8 @@ _FEW_FILES = 200  # waiting; below it dlt may list more before these are read
 # Rows that leave together become a row group: of larger ones, Parquet gives up dictionaries of values that hardly repeat
 # sooner (a twentieth of the CPU of reading and writing, measured); the last of larger ones is written when nothing is left
 # to be read.
-_BATCH_BYTES = 32 << 20
-_AHEAD_BYTES = 16 << 20  # of chunks that wait for workers
+_BATCH_BYTES = 48 << 20
+_AHEAD_BYTES = 4 << 20  # of chunks that wait for workers, which are still in the caches then
 _AHEAD_CHUNKS = 2 * (os.cpu_count() or 1)  # are waiting at least
 _SURE = 0.9  # an encoding that was found with less confidence is told as a warning
 
