@@ -1,4 +1,4 @@
-"""`./dev bench volume`: memory of dlt's normalize step in the engine over many records (13 GB of JSON by default), as files.
+"""`./dev bench volume`: memory of dlt's normalize step in the engine over many records (10 million: 10.9 GB of JSON by default), as files.
 
 A file of `--records` records is extracted once and stands `--files` times in the load package (hard links). Resident memory is
 sampled each second: anonymous (what the process holds) and in all (with mapped file pages, which the kernel may drop).
