@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -120,36 +121,38 @@ class _Lines(logging.Handler):
             self.lines.append(record.getMessage())
 
 
+@contextmanager
+def _listening(*words: str) -> Iterator[list[str]]:
+    """The lines of dlt's logger with one of the words."""
+    handler, logger = _Lines(*words), logging.getLogger("dlt")
+    level = logger.level
+    logger.addHandler(handler)
+    yield handler.lines
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
     """What dlt's logger says."""
-    handler = _Lines("")
-    logging.getLogger("dlt").addHandler(handler)
-    yield handler.lines
-    logging.getLogger("dlt").removeHandler(handler)
+    with _listening("") as lines:
+        yield lines
 
 
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     """The lines that say that a resource takes dlt's path."""
-    handler = _Lines("takes dlt's path")
-    logging.getLogger("dlt").addHandler(handler)
-    yield handler.lines
-    logging.getLogger("dlt").removeHandler(handler)
+    with _listening("takes dlt's path") as lines:
+        yield lines
 
 
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The lines that say which way a resource takes, other than the fastest."""
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
-    handler = _Lines("takes dlt's path", "become Python objects", "in dlt's normalize step")
-    logger = logging.getLogger("dlt")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield handler.lines
-    logger.setLevel(level)
-    logger.removeHandler(handler)
+    with _listening("takes dlt's path", "become Python objects", "in dlt's normalize step") as lines:
+        logging.getLogger("dlt").setLevel(logging.INFO)
+        yield lines
 
 
 @pytest.fixture

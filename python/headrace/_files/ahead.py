@@ -9,14 +9,13 @@ bounded by its queue.
 from __future__ import annotations
 
 import os
-import queue
-import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from headrace._files.compression import MAGIC_BYTES, compression_of
+from headrace._files.handed import HandedBlocks
 from headrace._files.opened import open_file
 from headrace._files.stores import LocalBytes, is_shared, local_path, url_of
 
@@ -25,7 +24,6 @@ _LOOK_BYTES = 8 << 10  # for a line's end
 _QUEUE_BLOCKS = 8  # 2 MiB a file
 _MOST_BYTES = 32 << 20  # of stored files that are read ahead together; the first is always
 _MOST_REMOTE = 16  # files at once
-_POLL_S = 0.1
 
 
 class Fetch:
@@ -36,8 +34,7 @@ class Fetch:
         self.stored_position = 0
         self.stored_size: int | None = None
         self.compression: str | None = None
-        self._blocks: queue.Queue[bytes | BaseException] = queue.Queue(_QUEUE_BLOCKS)
-        self._is_stopped = threading.Event()
+        self._blocks = HandedBlocks(_QUEUE_BLOCKS)
 
     def run(self) -> None:
         """Reads the file. Its own thread."""
@@ -46,36 +43,21 @@ class Fetch:
                 self.stored_size, self.compression = file.stored_size, file.compression
                 while block := file.read(BLOCK_BYTES):
                     self.stored_position = file.stored_position
-                    if not self._put(block):
+                    if not self._blocks.put(block):
                         return
                 self.stored_position = file.stored_position
                 file.check_unchanged()
-            self._put(b"")
+            self._blocks.put(b"")
         except BaseException as ex:
-            self._put(ex)
-
-    def _put(self, block: bytes | BaseException) -> bool:
-        while not self._is_stopped.is_set():
-            try:
-                self._blocks.put(block, timeout=_POLL_S)
-                return True
-            except queue.Full:
-                continue
-        return False
+            self._blocks.put(ex)
 
     def block(self) -> bytes | None:
         """The next bytes; b"": that was all; None: none yet. Raises what reading raised."""
-        try:
-            found = self._blocks.get_nowait()
-        except queue.Empty:
-            return None
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        return self._blocks.take(waits=False)
 
     def close(self) -> None:
         """No more blocks are wanted."""
-        self._is_stopped.set()
+        self._blocks.stop()
 
 
 class Ranges:

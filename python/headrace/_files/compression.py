@@ -10,7 +10,6 @@ import bz2
 import io
 import lzma
 import os
-import queue
 import threading
 import zlib
 from collections import deque
@@ -20,6 +19,8 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+
+from headrace._files.handed import HandedBlocks
 
 MAGIC_BYTES = 18  # that must be seen to tell
 _INPUT_BYTES = 256 << 10
@@ -33,7 +34,6 @@ _ZSTD_BLOCK = 128 << 10  # that a block makes at most (RFC 8878, 3.1.1.2.4)
 _MOST_MADE = 32 << 20  # that parts undone side by side may make, one part at least
 _AHEAD_BYTES = 1 << 20
 _AHEAD_BLOCKS = 4
-_POLL_S = 0.1
 _XZ_MEMORY = 256 << 20  # for a dictionary: a file may ask for 4 GiB
 
 
@@ -382,31 +382,22 @@ class ReadAhead(io.RawIOBase):
 
     def __init__(self, content: Any) -> None:
         self._content = content
-        self._blocks: queue.Queue[bytes | BaseException] = queue.Queue(_AHEAD_BLOCKS)
-        self._is_stopped = threading.Event()
+        self._blocks = HandedBlocks(_AHEAD_BLOCKS)
         self._found = memoryview(b"")
-        self._end: bytes | BaseException | None = None
+        self._is_ended = False
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="headrace-ahead", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         reader = io.BufferedReader(self._content, _AHEAD_BYTES)
         try:
-            while self._put(block := reader.read1(_AHEAD_BYTES)) and block:
+            while self._blocks.put(block := reader.read1(_AHEAD_BYTES)) and block:
                 pass
         except BaseException as ex:
-            self._put(ex)
+            self._blocks.put(ex)
         finally:
             reader.detach()
-
-    def _put(self, block: bytes | BaseException) -> bool:
-        while not self._is_stopped.is_set():
-            try:
-                self._blocks.put(block, timeout=_POLL_S)
-                return True
-            except queue.Full:
-                continue
-        return False
 
     def readable(self) -> bool:
         """True."""
@@ -414,13 +405,16 @@ class ReadAhead(io.RawIOBase):
 
     def readinto(self, into: Any) -> int:
         """Reads up to the buffer's size; 0 at the end. Raises what reading raised."""
-        if not self._found:
-            block = self._blocks.get() if self._end is None else self._end
-            if isinstance(block, BaseException) or not block:
-                self._end = block
-            if isinstance(block, BaseException):
-                raise block
-            self._found = memoryview(block)
+        if self._error is not None:
+            raise self._error
+        if not self._found and not self._is_ended:
+            try:
+                block = self._blocks.take(waits=True)
+            except BaseException as ex:
+                self._error = ex
+                raise
+            self._is_ended = not block
+            self._found = memoryview(block or b"")
         n = min(len(into), len(self._found))
         into[:n] = self._found[:n]
         self._found = self._found[n:]
@@ -429,7 +423,7 @@ class ReadAhead(io.RawIOBase):
     def close(self) -> None:
         """Ends the thread and closes what it reads from."""
         if not self.closed:
-            self._is_stopped.set()
+            self._blocks.stop()
             self._thread.join()
             self._content.close()
         super().close()
