@@ -122,7 +122,9 @@ static int seed_column(PyObject *column, hr_schema *schema, int32_t table) {
                      hr_code_text((hr_code)rc));
         return -1;
     }
-    if (precision > 0) {
+    if (hr == HR_TYPE_BIGINT || hr == HR_TYPE_TIMESTAMP || hr == HR_TYPE_BINARY) {
+        schema->tables[table].columns[at].limit = precision > 0 ? (uint32_t)precision : 0;
+    } else if (precision > 0) {
         schema->tables[table].columns[at].precision = (uint8_t)precision;
         schema->tables[table].columns[at].scale = (uint8_t)scale;
     }

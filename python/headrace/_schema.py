@@ -22,6 +22,7 @@ from headrace._normalize import dlt_versions as _dlt_versions
 ENGINE_TYPES = ("text", "bigint", "double", "bool", "timestamp", "json", "date", "time", "decimal", "binary")
 _SPECIAL_PROPS = ("precision", "scale", "timezone", "x-nested-type")
 _MAX_PRECISION = 38
+_MICROSECONDS = 6  # digits of a second that the engine's timestamps have
 
 
 def capabilities() -> DestinationCapabilitiesContext:
@@ -104,8 +105,23 @@ def decimal_precision(column: TColumnSchema) -> tuple[int, int]:
     return precision, scale or 0
 
 
-def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
-    """The chain as the engine takes it."""
+def parquet_limit(column: TColumnSchema) -> int:
+    """Of a column whose Parquet type holds fewer values than the engine's: bits of a bigint, digits of a timestamp's second,
+    bytes of a binary. 0: it holds all.
+    """
+    data_type, precision = column.get("data_type"), column.get("precision")
+    if data_type == "timestamp":
+        digits = capabilities().timestamp_precision if precision is None else precision
+        return digits if digits > _MICROSECONDS else 0
+    if precision is None:
+        return 0
+    if data_type == "bigint":
+        return next((bits for bits in (8, 16, 32) if precision <= bits), 0)
+    return precision if data_type == "binary" else 0
+
+
+def seed_tables(schema: Schema, root: str, for_parquet: bool = False) -> list[_core.Table]:
+    """The chain as the engine takes it. `for_parquet`: values that a column's Parquet type does not hold are refused."""
     out: list[_core.Table] = []
     for table in tables_below(schema, root):
         columns: list[_core.Column] = []
@@ -119,6 +135,8 @@ def seed_tables(schema: Schema, root: str) -> list[_core.Table]:
                 flags |= _core.COL_PRIMARY_KEY
             data_type = column.get("data_type") or ""
             precision, scale = decimal_precision(column) if data_type in ("decimal", "wei") else (0, 0)
+            if for_parquet and data_type in ("bigint", "timestamp", "binary"):
+                precision = parquet_limit(column)
             columns.append((name, data_type, flags, precision, scale))
         nesting = (table.get("x-normalizer") or {}).get("max_nesting")
         name, parent = str(table["name"]), table.get("parent")

@@ -309,6 +309,7 @@ int hr__schema_sync(hr_schema *dst, const hr_schema *src) {
             HR_TRY(hr__schema_add_column(dst, (int32_t)t, column->name, column->type, column->flags, &at));
             dst->tables[t].columns[at].precision = column->precision;
             dst->tables[t].columns[at].scale = column->scale;
+            dst->tables[t].columns[at].limit = column->limit;
         }
     }
     dst->version = src->version;

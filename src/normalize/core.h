@@ -27,7 +27,7 @@ struct entry {      /* what the walk reads comes first: one cache line */
     entry *next;    /* what came after this key last time */
     uint64_t stamp; /* the object this key was last seen in */
     int32_t column; /* in the table's schema; -1: none yet */
-    uint8_t type;   /* of the column */
+    uint8_t type;   /* of the column; UNSET: one with a limit */
     bool not_null;
     uint8_t rules;     /* HR_RULE_ of its column's name */
     bool as_json;      /* objects and lists stay JSON text (nesting limit, or a json column) */

@@ -446,7 +446,7 @@ void hr__entry_resolve(hr_normalizer *norm, const node *nd, entry *e) {
     e->discard = (spec->flags & HR_COL_DISCARD_VALUE) != 0;
     if (type != HR_TYPE_UNSET) {
         e->column = column;
-        e->type = type;
+        e->type = spec->limit == 0 ? type : HR_TYPE_UNSET; /* each value is looked at */
     }
 }
 
@@ -748,6 +748,23 @@ static bool is_json_scalar(const hr_tok *tok) {
     return i == tok->len || (tok->as.str[i] != '[' && tok->as.str[i] != '{');
 }
 
+/* Nanoseconds in 64 bits: 1677-09-21T00:12:43.145225 to 2262-04-11T23:47:16.854775, in microseconds. */
+#define NANOS_MAX_MICROS ((int64_t)9223372036854775)
+
+/* Whether a cell is one that its column's load file holds. */
+static bool is_within(const hr_column *column, hr_cell cell, uint32_t size) {
+    int64_t most;
+    switch (column->type) {
+    case HR_TYPE_BIGINT:
+        most = (int64_t)1 << (column->limit - 1);
+        return cell.i >= -most && cell.i < most;
+    case HR_TYPE_TIMESTAMP:
+        return cell.i >= -NANOS_MAX_MICROS && cell.i <= NANOS_MAX_MICROS;
+    default:
+        return size == column->limit;
+    }
+}
+
 int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type, const hr_doc *doc, size_t at,
                       hr_cell *cell_out, uint32_t *size_out, hr_error *err) {
     hr_arena *arena = &norm->batch->arena;
@@ -773,6 +790,10 @@ int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type
                                   is_new ? HR_DECIMAL_SCALE : column->scale, arena, cell_out, err);
     }
     int rc = hr__coerce(doc, at, type, arena, cell_out, size_out, err);
+    if (HR_UNLIKELY(rc == HR_OK && column != NULL && column->limit != 0) && !is_within(column, *cell_out, *size_out)) {
+        return hr__error_set(err, HR_RANGE, HR_STAGE_NORMALIZE, "a %s value does not fit its column's precision",
+                             hr__type_name(type));
+    }
     if (HR_UNLIKELY(type == HR_TYPE_JSON && norm->schema->for_text) && rc == HR_OK && is_json_scalar(&doc->toks[at])) {
         return hr__error_set(err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE, "JSON text of a scalar is left to the caller");
     }

@@ -48,7 +48,8 @@ static int put_coerced(walk *w, const node *nd, entry *e, uint32_t row, const hr
     uint32_t size = 0;
     int32_t table = nd->shape->table;
     const hr_column *columns = w->norm->schema->tables[table].columns;
-    int rc = hr__column_coerce(w->norm, &columns[e->column], (hr_type)e->type, doc, at, &cell, &size, NULL);
+    const hr_column *own = &columns[e->column];
+    int rc = hr__column_coerce(w->norm, own, (hr_type)own->type, doc, at, &cell, &size, NULL);
     if (rc == HR_OK) {
         return put(w, table, e->column, row, cell, size);
     }

@@ -4,6 +4,7 @@ the engine is the oracle.
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import json
 import os
@@ -12,11 +13,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import dlt
 import headrace
+import pyarrow.parquet as pq
 import pytest
 from dlt.common.schema.utils import generate_version_hash
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -164,6 +167,115 @@ def test_100_000_columns(tmp_path: Path) -> None:
     columns = list(pipeline.default_schema.get_table_columns("t"))
     assert [name for name in columns if name.startswith("c")] == names
     assert _of_tables(pipeline.default_schema, "t") == "table `t` has more than 20000 columns"
+
+
+# ---------------------------------------------------------------------------------------------------- Parquet's types
+
+
+def moment(year: int) -> datetime.datetime:
+    """The first of January."""
+    return datetime.datetime(year, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+# hints of column x, values that fit, one that does not, its text in the message and the Arrow type
+UNHELD: dict[str, tuple[dict[str, Any], list[Any], Any, str, str]] = {
+    "bigint of 8 bits": ({"data_type": "bigint", "precision": 8}, [-128, "127", 5.0], 128, "128", "int8"),
+    "text for a bigint of 16 bits": ({"data_type": "bigint", "precision": 16}, [32767], "-32769", "-32769", "int16"),
+    "bigint of 32 bits": ({"data_type": "bigint", "precision": 20}, [2**31 - 1], 2**31, "2147483648", "int32"),
+    "bigint beyond 63 bits": ({"data_type": "bigint"}, [2**63 - 1, -(2**63)], 2**63, "9223372036854775808", "int64"),
+    "inferred bigint": ({}, [1], 2**64 - 1, "18446744073709551615", "int64"),
+    "double for a bigint": ({"data_type": "bigint"}, [1e18], 1e19, "10000000000000000000", "int64"),
+    "decimal of too many digits": ({}, [Decimal("1.5")], Decimal("1E+30"), "Decimal('1E+30')", "decimal128(38, 9)"),
+    "decimal of too many places": (
+        {"data_type": "decimal", "precision": 10, "scale": 2},
+        [Decimal("99999999.99"), 5],
+        1.125,
+        "Decimal('1.125')",
+        "decimal128(10, 2)",
+    ),
+    "decimal that is no number": ({}, [Decimal(1)], Decimal("NaN"), "Decimal('NaN')", "decimal128(38, 9)"),
+    "wide decimal": (
+        {"data_type": "decimal", "precision": 60, "scale": 10},
+        [Decimal("9" * 50)],
+        Decimal("9" * 51),
+        "Decimal('9999",
+        "decimal256(60, 10)",
+    ),
+    "timestamp in nanoseconds": (
+        {"data_type": "timestamp", "precision": 9},
+        [moment(1678), "2262-04-11T23:47:16.854775Z", 0],
+        "2262-04-11T23:47:16.854776Z",
+        "854776",
+        "timestamp[ns, tz=UTC]",
+    ),
+    "early timestamp in nanoseconds": (
+        {"data_type": "timestamp", "precision": 9},
+        ["1677-09-21T00:12:43.145225Z"],
+        moment(1),
+        "datetime.datetime(1, 1, 1, 0, 0",
+        "timestamp[ns, tz=UTC]",
+    ),
+    "bytes of a fixed number": (
+        {"data_type": "binary", "precision": 3},
+        [b"abc", b"\0\0\0"],
+        b"abcd",
+        "b'abcd'",
+        "fixed_size_binary[3]",
+    ),
+}
+
+
+@pytest.mark.every_dlt
+@pytest.mark.parametrize("place", ["root", "child"])
+@pytest.mark.parametrize("case", UNHELD)
+def test_values_that_parquet_does_not_hold_are_named(case: str, place: str, tmp_path: Path) -> None:
+    """dlt's exception class; table, column, value, record, file and advice. What fits is loaded as by dlt."""
+    hints, good, bad, shown, arrow_type = UNHELD[case]
+    table = "t" if place == "root" else "t__l"
+
+    def record(value: Any) -> dict[str, Any]:
+        return {"x": value} if place == "root" else {"l": [{}, {"x": value}]}
+
+    def run(name: str, values: list[Any]) -> tuple[dlt.Pipeline, str, str]:
+        pipeline = make_pipeline(tmp_path / name, "p")
+        items = dlt.resource([record(value) for value in values], name="t")
+        if hints and place == "root":
+            items.apply_hints(columns={"x": hints})  # type: ignore[dict-item]
+        elif hints:
+            items.apply_hints(nested_hints={"l": dlt.mark.make_nested_hints(columns={"x": hints})})  # type: ignore[dict-item]
+        pipeline.extract(items, loader_file_format="parquet")
+        try:
+            pipeline.normalize()
+        except PipelineStepFailed as ex:
+            cause = ex.__cause__
+            assert cause is not None
+            return pipeline, type(cause.__cause__ or cause.__context__).__name__, str(ex)
+        return pipeline, "", ""
+
+    def column_x(pipeline: dlt.Pipeline) -> Any:
+        (file,) = (Path(pipeline.working_dir) / "load" / "normalized").rglob(f"{table}.*.parquet")
+        return pq.read_table(file)["x"].combine_chunks()
+
+    by_dlt, none, _ = run("dlt", good)
+    assert none == ""
+    _, failed_by_dlt, _ = run("dlt bad", [*good, bad, *good])
+    assert failed_by_dlt != ""
+    headrace.install()
+    ours, none, _ = run("ours", good)
+    assert none == ""
+    assert schema_of(by_dlt) == schema_of(ours)
+    assert column_x(ours).equals(column_x(by_dlt))
+    load_id = ours.last_trace.last_normalize_info.loads_ids[-1]
+    assert headrace.status()[load_id]["tables"]["t"]["native"]
+    pipeline, failed, message = run("ours bad", [*good, bad, *good])
+    assert failed == failed_by_dlt
+    assert f"`{table}.x` = " in message
+    assert shown in message
+    assert f"does not fit the Parquet column's type {arrow_type}" in message
+    (file,) = (Path(pipeline.working_dir) / "normalize" / "extracted").rglob("t.*.typed-jsonl.gz")
+    assert f"(record {len(good)} of line 1 of {file.name})" in message
+    assert "`columns` hints" in message
+    assert len(pipeline.list_extracted_load_packages()) == 1
 
 
 # ---------------------------------------------------------------------------------------------------- the schema's file

@@ -177,14 +177,16 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         """Normalizes the file's records into load files. Returns the tables and columns that were added."""
         self._root, self._n_received, self._n_rows = root_table_name, 0, 0
         why = _normalize_reasons.reason(self.schema, root_table_name, self.item_storage, self.settings().native)
+        name = os.path.basename(extracted_items_file)
         if why is not None:
+            vars(self.item_storage)["origin"] = lambda: f"in {name}"  # if its writers were those of a native file before
             updates = super().__call__(extracted_items_file, root_table_name)
             _status.note(self.load_id, root_table_name, why, received=self._n_received, rows=self._n_rows)
             return updates
         self._maybe_cancel()
         with self.normalize_storage.extracted_packages.storage.open_file(extracted_items_file, "rb") as file:
             pieces = _Pieces(_lines(file))
-            work = _File(self, root_table_name, pieces)
+            work = _File(self, root_table_name, pieces, name)
             work.run()
         if pieces.n == 0:
             return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
@@ -259,7 +261,7 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
 class _File:
     """The records of one file on their way through the engine."""
 
-    def __init__(self, owner: NativeItemsNormalizer, root: str, pieces: _Pieces) -> None:
+    def __init__(self, owner: NativeItemsNormalizer, root: str, pieces: _Pieces, name: str) -> None:
         self.owner = owner
         self.schema: Schema = owner.schema
         self.root = root
@@ -274,7 +276,9 @@ class _File:
         self._ended = False
         self._caps = owner.config.destination_capabilities
         self._max_fed_bytes = max(owner.settings().memory_limit // 32, 1 << 20)
-        take_tables(owner.item_storage)
+        self._at: tuple[_Piece, int] | None = None  # the record that dlt is given
+        self._name = name
+        take_tables(owner.item_storage, self._origin)
 
     def run(self) -> None:
         """Works through the file."""
@@ -316,9 +320,12 @@ class _File:
         self._fed.clear()
         self._n_committed = 0
         owner = self.owner
+        for_text = owner.item_storage.writer_spec.file_format != "parquet"
         return owner.engine().stream(
             table=self.root,
-            tables=_seed(self.schema, self.root, owner._filtered_tables, owner._filtered_tables_columns),
+            tables=_seed(
+                self.schema, self.root, owner._filtered_tables, owner._filtered_tables_columns, not for_text
+            ),
             load_id=owner.load_id,
             selector=[],
             batch_bytes=owner.settings().batch_bytes,
@@ -328,7 +335,7 @@ class _File:
             fixed_schema=_normalize_reasons.leaves_schema_to_dlt(self.schema, self.root),
             stop_at_record=True,
             leave_double_decimals=not _dlt_versions.DECIMALS_OF_DOUBLES_BY_TEXT,
-            for_text=owner.item_storage.writer_spec.file_format != "parquet",
+            for_text=for_text,
             leave_typed_moments=_dlt_versions.KEEPS_OFFSETS,
             leave_typed_timestamps=_dlt_versions.KEEPS_OFFSETS
             and owner.item_storage.writer_spec.file_format in ("jsonl", "csv"),
@@ -409,6 +416,7 @@ class _File:
     def _normalize(self, piece: _Piece, items: list[Any], first: int, end: int) -> None:
         has_pua = may_have_pua(bytes(piece.text))
         for index in range(first, end):
+            self._at = (piece, index)
             try:
                 update = self.owner._normalize_chunk(self.root, [items[index]], has_pua, skip_write=False)
             except DataValidationError as ex:
@@ -417,11 +425,18 @@ class _File:
             except Exception as ex:
                 if self._violations:
                     raise told_together(self._violations) from ex
-                ex.args = (f"{ex} ({piece.origin(index)})", *ex.args[1:])
+                if not vars(ex).get("is_told"):
+                    ex.args = (f"{ex} ({piece.origin(index)})", *ex.args[1:])
                 raise
             if update:
                 self.updates.append(update)
         self.n_by_dlt += end - first
+
+    def _origin(self) -> str:
+        """Of the record that dlt is given."""
+        assert self._at is not None
+        piece, index = self._at
+        return f"{piece.origin(index)} of {self._name}"
 
     def _is_too_much(self) -> bool:
         return self.n_by_dlt > max(_PATIENCE_RECORDS, _PATIENCE_SHARE * self.n_records)
@@ -438,10 +453,10 @@ class _File:
 
 
 def _seed(
-    schema: Schema, root: str, left_out: set[str], left_out_columns: dict[str, dict[str, Any]]
+    schema: Schema, root: str, left_out: set[str], left_out_columns: dict[str, dict[str, Any]], for_parquet: bool
 ) -> list[_core.Table]:
     """The chain as the engine takes it, with what contracts leave out."""
-    tables = _schema.seed_tables(schema, root)
+    tables = _schema.seed_tables(schema, root, for_parquet)
     flags = {"discard_value": _core.COL_DISCARD_VALUE, "discard_row": _core.COL_DISCARD_ROW}
     for name, _, _, columns, *_ in tables:
         assert columns is not None

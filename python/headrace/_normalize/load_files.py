@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import groupby
 from typing import Any
@@ -17,6 +17,7 @@ from dlt.common.storages.data_item_storage import DataItemStorage
 
 from headrace import _core
 from headrace._normalize import text_layouts as _text_layouts
+from headrace._normalize.parquet_rows import RowCheck
 
 # What `ParquetDataWriter._create_writer` of dlt 1.31 hands to pyarrow.
 _WRITER_SETTINGS = (
@@ -34,8 +35,12 @@ _FIRST_WITH_CHUNKING = 21  # of pyarrow
 _SAMPLE_ROWS = 400
 
 
-def take_tables(storage: DataItemStorage) -> None:
-    """Makes the storage's writers take Arrow tables among the rows. For writers of the format "object"."""
+def take_tables(storage: DataItemStorage, origin: Callable[[], str]) -> None:
+    """Makes the storage's writers take Arrow tables among the rows. For writers of the format "object".
+
+    `origin`: says of the row that is written next where its record stands.
+    """
+    vars(storage)["origin"] = origin
     if "_get_writer" not in vars(storage):
         storage._get_writer = partial(_get_writer, storage, storage._get_writer)  # type: ignore[method-assign]
 
@@ -43,10 +48,21 @@ def take_tables(storage: DataItemStorage) -> None:
 def _get_writer(storage: DataItemStorage, get: Any, *args: str) -> BufferedDataWriter[DataWriter]:
     writer: BufferedDataWriter[DataWriter] = get(*args)
     if writer.writer_cls is storage.writer_cls:
-        writer.writer_cls = partial(_open, _with_tables(storage.writer_cls), writer)  # type: ignore[assignment]
-        if not issubclass(storage.writer_cls, ParquetDataWriter) and (writer.file_max_items or writer.file_max_bytes):
+        check = None
+        if issubclass(storage.writer_cls, ParquetDataWriter):
+            check = RowCheck(args[-1], writer._caps, lambda: vars(storage)["origin"]())
+            writer.write_data_item = partial(_looked_at, writer.write_data_item, check)  # type: ignore[method-assign]
+        elif writer.file_max_items or writer.file_max_bytes:
             writer.write_data_item = partial(_in_slices, writer.write_data_item, writer.buffer_max_items)  # type: ignore[method-assign]
+        writer.writer_cls = partial(_open, _with_tables(storage.writer_cls), writer, check)  # type: ignore[assignment]
     return writer
+
+
+def _looked_at(write: Any, check: RowCheck, item: Any, columns: Any) -> int:
+    """Writes a table or a row."""
+    if isinstance(item, dict):
+        check.look(item, columns)
+    return int(write(item, columns))
 
 
 def _in_slices(write: Any, n_rows: int, item: Any, columns: Any) -> int:
@@ -56,10 +72,14 @@ def _in_slices(write: Any, n_rows: int, item: Any, columns: Any) -> int:
     return sum(write(item.slice(start, n_rows), columns) for start in range(0, item.num_rows, n_rows))
 
 
-def _open(cls: type[DataWriter], buffered: BufferedDataWriter[DataWriter], file: Any, caps: Any) -> DataWriter:
+def _open(
+    cls: type[DataWriter], buffered: BufferedDataWriter[DataWriter], check: RowCheck | None, file: Any, caps: Any
+) -> DataWriter:
     writer = cls(file, caps=caps)
     if isinstance(writer, _Tables):
         writer.buffered = buffered
+    if isinstance(writer, _ParquetTables):
+        writer.check = check
     return writer
 
 
@@ -94,13 +114,19 @@ class _ParquetTables(_Tables):
     schema: pa.Schema
     writer: Any
     parquet_format: Any
+    check: RowCheck | None = None  # of rows
 
     def write_data(self, items: Sequence[Any]) -> None:
         """Writes rows and tables."""
         if self.writer is None:
             first = next((item for item in items if isinstance(item, pa.Table)), None)
             self._open(None if first is None else _repeating_columns(first))
-        super().write_data(items)
+        try:
+            super().write_data(items)
+        except (ArithmeticError, ValueError, TypeError) as ex:
+            if self.check is not None:
+                self.check.tell(ex)
+            raise
 
     def write_footer(self) -> None:
         """Ends the file; an empty one too."""

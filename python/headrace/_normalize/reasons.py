@@ -43,6 +43,8 @@ def leaves_schema_to_dlt(schema: Schema, root: str) -> bool:
         return True
     if tuple(_schema.capabilities().decimal_precision or ()) != _ENGINE_DECIMAL:
         return True
+    if _schema.parquet_limit({"data_type": "timestamp"}):
+        return True
     for table in _schema.tables_below(schema, root):
         if not _all_evolve(table.get("schema_contract")):
             return True
