@@ -1,6 +1,8 @@
 """`filesystem(...) | read_csv()` against dlt's: the same files through both, tables and schemas equal."""
 
 import gzip
+import subprocess
+import sys
 
 import dlt.sources.filesystem as dlts
 import headrace.sources.filesystem as ours
@@ -161,6 +163,59 @@ def test_rows_go_to_a_file_a_core(tmp_path, files, monkeypatch, cores):
     n_files = sum(job.job_file_info.table_name == "_read_csv" for job in jobs)
     assert cores < n_files <= 2 * cores  # a file that has the column and one that does not, of each
     assert not list(tmp_path.rglob("headrace-*.parquet"))
+
+
+def test_last_tables_are_cut_for_all_files(tmp_path, files, monkeypatch):
+    few_rows_at_once(monkeypatch)
+    monkeypatch.setattr(_writer.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(_writer, "_END_BYTES", 1 << 10)
+    sizes = []
+    write = _writer._RootFile.write
+    monkeypatch.setattr(
+        _writer._RootFile, "write", lambda file, table: (sizes.append(table.nbytes), write(file, table))
+    )
+    (files / "a.csv").write_bytes(orders(0, 3000))
+    pipeline = run(tmp_path, files, chunksize=100)
+    assert sorted(row["id"] for row in read_tables(pipeline)["_read_csv"]) == list(range(3000))
+    assert max(sizes[:2]) > 1 << 12 and sizes[-1] < 1 << 11
+
+
+def test_dictionaries_are_of_columns_that_repeat(tmp_path, files, monkeypatch):
+    monkeypatch.setattr(_writer, "_DICTIONARY_BYTES", 1 << 10)
+    columns = {
+        "number": range(20_000),
+        "name": [f"name {i}" for i in range(20_000)],
+        "runs": [i // 4 for i in range(20_000)],
+        "cycle": [i % 5000 for i in range(20_000)],
+        "few": ["" if i % 100 else i for i in range(20_000)],
+        "flag": [i % 2 == 0 for i in range(20_000)],
+        "at": [f"2024-01-01T00:{i // 60 % 60:02}:{i % 60:02}" for i in range(20_000)],
+    }
+    rows = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    (files / "a.csv").write_text("\n".join(rows))
+    make_pipeline(tmp_path, "ours").extract(read(ours, str(files)), loader_file_format="parquet")
+    (path,) = tmp_path.rglob("_read_csv.*.parquet")
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    with_dictionary = {chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page}
+    assert with_dictionary == {"runs", "cycle", "few", "at", "_dlt_load_id"}  # Parquet has none of booleans
+    table = pq.read_table(path)
+    assert table["number"].to_pylist() == list(range(20_000)) and table["name"][-1].as_py() == "name 19999"
+
+
+def test_reading_does_not_load_pandas(tmp_path, files):
+    pytest.importorskip("pandas")  # pyarrow imports it for some conversions where it is installed: 0.2 s
+    (files / "a.csv").write_bytes(orders(0, 20))
+    (files / "a.jsonl").write_bytes(b'{"id": 1, "list": [1]}')
+    code = (
+        "import sys, dlt, headrace.sources.filesystem as files;"
+        " p = dlt.pipeline('p', pipelines_dir='.', destination='duckdb');"
+        f" listed = lambda glob: files.filesystem({str(files)!r}, file_glob=glob);"
+        " p.extract([listed('*.csv') | files.read_csv(), listed('*.jsonl') | files.read_jsonl()], loader_file_format='parquet');"
+        " assert 'pandas' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
 
 
 def test_files_of_rows_that_were_not_given_are_removed(tmp_path, files, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from docgen import record
 from files_reading import both, served
+from headrace import _writer
 from headrace._files import ahead, lines, progress
 from oracle import make_pipeline, read_tables
 
@@ -83,6 +84,26 @@ def test_pieces_are_cut_at_any_line(tmp_path, files, monkeypatch):
     rows = read_tables(pipeline)
     assert [row["id"] for row in rows["_read_jsonl"]] == [*range(200), 1000, 1001]
     assert len(rows["_read_jsonl__lines"]) == sum(i % 4 for i in range(200))
+
+
+def test_rows_go_to_a_file_a_core(tmp_path, files, monkeypatch):
+    monkeypatch.setattr(_writer.os, "cpu_count", lambda: 2)
+    monkeypatch.setenv("HEADRACE__BATCH_BYTES", "16384")
+    monkeypatch.setenv("HEADRACE__MEMORY_LIMIT", str(32 << 20))  # of which 1 MiB is fed at once
+    text = "x" * 2000
+    write(files / "a.jsonl", [{"id": i, "text": text, "list": [i], "a": i} for i in range(2000)])
+    write(
+        files / "b.jsonl", [{"id": i, "text": text, "b": i} for i in range(2000, 4000)]
+    )  # the second's files begin anew
+    in_order = {"file_glob": "*.jsonl"}  # dlt's own listing for both
+    _, mine = both(tmp_path, files, lambda module, url, _: dlts.filesystem(url, **in_order) | module.read_jsonl())
+    assert served(mine, "_read_jsonl")["counts"]["rows"] == 4000
+    extracted = mine.last_trace.last_extract_info
+    assert extracted.metrics[extracted.loads_ids[0]][0]["table_metrics"]["_read_jsonl"].items_count == 4000
+    jobs = mine.last_trace.last_load_info.load_packages[0].jobs["completed_jobs"]
+    n_files = sum(job.job_file_info.table_name == "_read_jsonl" for job in jobs)
+    assert 2 < n_files <= 4
+    assert not list(tmp_path.rglob("headrace-*.parquet"))
 
 
 @pytest.mark.parametrize("way", ["append", "replace", "merge", {"disposition": "merge", "strategy": "upsert"}])

@@ -25,7 +25,7 @@ from headrace._files.opened import OpenedFile, open_file
 from headrace._files.progress import Progress
 from headrace._files.skips import Position, Skips
 from headrace._files.stores import url_of
-from headrace._nested.arrow import is_marked, is_set
+from headrace._files.way import root_writer
 from headrace._rest_api.run import Run
 from headrace._writer import PackageWriter, RootWriter, root_tables
 from headrace.config import settings
@@ -47,6 +47,7 @@ class CsvFiles:
     def __init__(self, at: Extraction, skips: Skips, options: dict[str, Any]) -> None:
         self.is_open = True
         self._at = at
+        self._settings = settings()
         self._skips = skips
         self._options = options
         self._schema: Schema = dlt.current.source_schema()
@@ -59,6 +60,7 @@ class CsvFiles:
         self._roots: RootWriter | None = None
         self._is_dropped = False  # the file at work, as rows of it failed
         self._chunk_bytes = 0  # of the file at work, about
+        self._n_tables = 0  # of rows, from the engine
         self._is_known = False  # whether dlt's schema has our table: as in dlt, with the first rows
         self._counts = dict.fromkeys(("files", "bytes", "records", "rows", "short_rows", "left_out"), 0)
 
@@ -70,11 +72,9 @@ class CsvFiles:
 
     def items(self) -> Iterator[Any]:
         """What the transformer yields: tables, or None to let dlt list more files."""
-        run = Run.join(self._at.key, settings())
+        run = Run.join(self._at.key, self._settings)
         self._writer = PackageWriter()  # a CSV file has no child tables; it keeps the memory low
-        if RootWriter.is_wanted() and not is_marked(self._at.resource) and not is_set():
-            root = _schema.prepare_root(self._schema.clone(), self._at.resource)
-            self._roots = RootWriter(self._schema, self._caps, root)
+        self._roots = root_writer(self._at, self._schema, self._caps)
         is_done = False
         try:
             yield None
@@ -101,7 +101,7 @@ class CsvFiles:
             run.leave()
 
     def _new_stream(self, engine: _core.Engine) -> None:
-        config = settings()
+        config = self._settings
         planned = self._schema.clone()
         root = _schema.prepare_root(planned, self._at.resource)
         self._fed.clear()
@@ -141,11 +141,20 @@ class CsvFiles:
                     position.read = reader.info()["rows"]
             self._counts["bytes"] = before + file.stored_position
             self._chunk_bytes = (self._counts["bytes"] - before) // max(self._stream.n_accepted, 1)
+            self._look_for_end(file, position.read)
             yield from self._due(engine)
         while not self._is_dropped and reader.finish(self._stream, tag):
             position.read = reader.info()["rows"]
             yield from self._due(engine)
         self._tell(item, reader.info())
+
+    def _look_for_end(self, file: OpenedFile, n_read: int) -> None:
+        """Tells who writes rows when what is left of the last file, n_read rows of which are read, makes about two tables."""
+        if self._roots is None or self._waiting or not n_read or not file.stored_size:
+            return
+        n_rows = self._counts["records"] + n_read * file.stored_size // max(file.stored_position, 1)
+        n_given = self._counts["rows"]
+        self._roots.is_at_end = (n_rows - n_given) * self._n_tables < 2 * n_given
 
     def _options_of(self, item: Any, file: OpenedFile) -> dict[str, Any]:
         """The reader's options, with what is to be found in the file."""
@@ -242,6 +251,7 @@ class CsvFiles:
         if not self._is_known:
             _schema.prepare_root(self._schema, self._at.resource)
             self._is_known = True
+        self._n_tables += 1
         self._counts["rows"] += sum(batch.n_rows for batch in batches if batch.parent is None)
         yield from root_tables(self._schema, self._caps, self._writer, batches, self._roots)
 

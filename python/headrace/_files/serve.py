@@ -26,9 +26,10 @@ from headrace._files.lines import FileState, Part, Piece, Pieces
 from headrace._files.progress import Progress
 from headrace._files.skips import FileChanged, Skips
 from headrace._files.stores import url_of
+from headrace._files.way import root_writer
 from headrace._normalize import loads as _normalize_loads
 from headrace._rest_api.run import Run
-from headrace._writer import PackageWriter, root_tables
+from headrace._writer import PackageWriter, RootWriter, root_tables
 from headrace.config import settings
 from headrace.exceptions import page_error
 
@@ -44,11 +45,11 @@ class Lines:
     def __init__(self, at: Extraction, skips: Skips, pieces: Pieces) -> None:
         self.key = at.key
         self.is_open = True
-        config = settings()
+        self._settings = settings()
         self._at = at
         self._skips = skips
         self._pieces = pieces
-        self._max_fed_bytes = max(config.memory_limit // 32, 1 << 20)
+        self._max_fed_bytes = max(self._settings.memory_limit // 32, 1 << 20)
         self._schema: Schema = dlt.current.source_schema()
         self._caps = _schema.capabilities()
         self._progress = Progress(at.resource.name)
@@ -58,6 +59,7 @@ class Lines:
         self._n_committed = 0  # of the stream
         self._n_rows = 0
         self._n_by_dlt = 0
+        self._roots: RootWriter | None = None
         self._is_known = False  # whether dlt's schema has our table: as in dlt, with the first rows
         self._was_idle = False
 
@@ -69,13 +71,16 @@ class Lines:
 
     def items(self) -> Iterator[Any]:
         """What the transformer yields: tables, now and then records for dlt, or None to let dlt list more files."""
-        run = Run.join(self.key, settings())
+        run = Run.join(self.key, self._settings)
         writer = PackageWriter()
+        self._roots = root_writer(self._at, self._schema, self._caps)
         is_done = False
         try:
             yield None
             while not self._is_at_end():
                 yield from self._stream(run.engine, writer)
+            if self._roots is not None:
+                yield from self._roots.files()
             writer.close()
             is_done = True
             self._show(is_last=True)
@@ -84,6 +89,8 @@ class Lines:
             self.is_open = False
             if not is_done:
                 writer.abort()
+                if self._roots is not None:
+                    self._roots.abort()
             self._pieces.close()
             run.leave()
 
@@ -134,7 +141,7 @@ class Lines:
             tables=_schema.seed_tables(planned, root),
             load_id=self._at.load_id,
             selector=[],
-            batch_bytes=settings().batch_bytes,
+            batch_bytes=self._settings.batch_bytes,
             stop_at_record=True,
             **_schema.normalizer_options(planned, root),
         )
@@ -180,10 +187,8 @@ class Lines:
         if not self._is_known:
             _schema.prepare_root(self._schema, self._at.resource)
             self._is_known = True
-        for table in root_tables(self._schema, self._caps, writer, batches):
-            self._n_rows += table.num_rows
-            yield table
-            del table
+        self._n_rows += sum(batch.n_rows for batch in batches if batch.parent is None)
+        yield from root_tables(self._schema, self._caps, writer, batches, self._roots)
 
     # ---- what is wrong
 

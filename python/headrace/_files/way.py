@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from dlt.common import logger
+from dlt.common.destination.capabilities import DestinationCapabilitiesContext
+from dlt.common.schema import Schema
 from dlt.extract.incremental import IncrementalResourceWrapper
 from dlt.extract.resource import DltResource
 
-from headrace import _status
+from headrace import _schema, _status
 from headrace._extraction import Extraction
-from headrace._nested.arrow import Mark
+from headrace._nested.arrow import Mark, is_marked, is_set
 from headrace._normalize import loads as _normalize_loads
 from headrace._rest_api.reasons import (
     children_of,
@@ -22,6 +24,7 @@ from headrace._rest_api.reasons import (
     of_siblings,
     of_tables,
 )
+from headrace._writer import RootWriter
 
 NO_EXTRACTION = "it is read outside of an extraction, or by another resource only"
 
@@ -54,6 +57,13 @@ def tell(at: Extraction, why: str | None) -> None:
     if of_settings() is None:
         _normalize_loads.take(at.load_id)
     logger.info(f"headrace: resource `{name}`: its records become Python objects: {why}; the engine normalizes them")
+
+
+def root_writer(at: Extraction, schema: Schema, caps: DestinationCapabilitiesContext) -> RootWriter | None:
+    """Who writes the resource's rows; None: dlt, as it is to see them or to count them."""
+    if not RootWriter.is_wanted() or is_marked(at.resource) or is_set():
+        return None
+    return RootWriter(schema, caps, _schema.prepare_root(schema.clone(), at.resource))
 
 
 def _of_steps(resource: DltResource) -> str | None:
