@@ -1,7 +1,8 @@
 """`./dev bench files CASE`: flat files through dlt's `filesystem` and readers at its best settings, and through headrace's, in one
 run; load files are Parquet, and the tables are compared row by row.
 
-parquet: nested records as Parquet.  xlsx: 20 columns; dlt's side reads with openpyxl.
+parquet: nested records as Parquet.  xlsx: 20 columns; dlt's side reads with openpyxl.  xml: nested orders; dlt's side reads with
+xml.etree.
 jsonl: one file of nested records.  csv: one file of 12 mixed columns; beside it, pyarrow's and DuckDB's own reader and Parquet
 writer, without ids.  small: many small JSONL files.  volume: one big JSONL file, headrace alone, for its memory.
 s3: bytes of an object store, see s3.py; `--records` are its 1000 bytes.  tracked: files that are listed and remembered, see tracked.py.
@@ -38,6 +39,38 @@ def read_with_openpyxl(items: Any) -> Any:
                 yield batch
 
 
+def read_with_etree(items: Any) -> Any:
+    """What dlt's users write for XML: elements as they end become dicts, 10,000 at a time."""
+    import xml.etree.ElementTree as ET
+
+    def value(element: Any) -> Any:
+        members: dict[str, Any] = dict(element.attrib)
+        for child in element:
+            one = value(child)
+            if child.tag not in members:
+                members[child.tag] = one
+            elif isinstance(members[child.tag], list):
+                members[child.tag].append(one)
+            else:
+                members[child.tag] = [members[child.tag], one]
+        text = (element.text or "").strip()
+        if members and text:
+            members["text"] = text
+        return members or text or None
+
+    for item in items:
+        with item.open() as file:
+            batch: list[Any] = []
+            for _, element in ET.iterparse(file):
+                if element.tag == "order":
+                    batch.append(value(element))
+                    element.clear()
+                if len(batch) == 10_000:
+                    yield batch
+                    batch = []
+            yield batch
+
+
 class Case(NamedTuple):
     """A benchmark.
 
@@ -49,6 +82,7 @@ class Case(NamedTuple):
         key: Column of the root table that tells rows apart.
         theirs: A reader for dlt's side, where dlt has none.
         peers: Who else reads the file and writes Parquet.
+        options: Of headrace's reader.
     """
 
     make: Callable[[Path, int], None]
@@ -58,6 +92,7 @@ class Case(NamedTuple):
     key: str = "id"
     theirs: Callable[[Any], Any] | None = None
     peers: tuple[str, ...] = ()
+    options: dict[str, Any] = {}  # noqa: RUF012
 
 
 def make_parquet(folder: Path, n_records: int) -> None:
@@ -127,9 +162,28 @@ def make_csv(folder: Path, n_records: int) -> None:
             file.write(f"{number},{rows[number % len(rows)]}\n")
 
 
+def make_xml(folder: Path, n_records: int) -> None:
+    """One file of orders of three lines each, 0.5 KB."""
+    rng = random.Random(1)
+    with (folder / "orders.xml").open("w", encoding="utf-8") as file:
+        file.write('<?xml version="1.0" encoding="UTF-8"?>\n<orders>\n')
+        for number in range(n_records):
+            lines = "".join(
+                f'\n   <line no="{n}"><sku>SKU-{rng.randrange(10**6)}</sku><price currency="EUR">{rng.random():.2f}</price></line>'
+                for n in range(3)
+            )
+            customer = f"<customer><name>Name {number} &amp; Sons</name><city>Köln</city></customer>"
+            note = f"<note>a text that is a bit longer, number {rng.randrange(10**9)}</note>"
+            file.write(
+                f' <order id="{number}" status="open">\n  {customer}\n  {note}\n  <lines>{lines}\n  </lines>\n </order>\n'
+            )
+        file.write("</orders>\n")
+
+
 CASES = {
     "parquet": Case(make_parquet, "*.parquet", "read_parquet", 100_000),
     "xlsx": Case(make_xlsx, "*.xlsx", "read_excel", 100_000, "c0", read_with_openpyxl),
+    "xml": Case(make_xml, "*.xml", "read_xml", 100_000, "id", read_with_etree, (), {"record": "orders/order"}),
     "csv": Case(make_csv, "*.csv", "read_csv", 2_000_000, peers=("pyarrow", "duckdb")),
     "jsonl": Case(make_jsonl, "*.jsonl", "read_jsonl", 100_000),
     "small": Case(make_small, "**/*.jsonl", "read_jsonl", 1_000_000),
@@ -154,7 +208,8 @@ def one_side(side: str, case: Case, folder: str) -> dict[str, Any]:
     if case.theirs is not None and side != "headrace":
         made = dlt.transformer(name="theirs")(case.theirs)
     else:
-        made = getattr(module, case.reader)()
+        made = getattr(module, case.reader)
+        made = made(**case.options) if case.options else made()
     reader = listed | made.with_name("rows")
     steps: dict[str, Any] = {
         "extract": lambda: pipeline.extract(reader, loader_file_format="parquet"),

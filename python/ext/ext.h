@@ -10,6 +10,7 @@
  *   batch.c   TableBatch, columns
  *   records.c Records
  *   csv.c     CsvReader
+ *   xml.c     XmlReader
  *   text.c    write_text
  *   stages.c  the stages without fetch and run, for tests
  *   nested.c  ids and links of rows of nested Arrow tables
@@ -93,6 +94,7 @@ int ext_add_page(PyObject *module, ext_state *state);
 int ext_add_records(PyObject *module);
 int ext_add_batch(PyObject *module, ext_state *state);
 int ext_add_csv(PyObject *module);
+int ext_add_xml(PyObject *module);
 PyObject *ext_page_new(ext_state *state, EngineObject *owner, hr_page *page); /* takes page, also on failure */
 
 /* module functions of stages.c */
@@ -110,7 +112,6 @@ PyObject *ext_nested_ids(PyObject *module, PyObject *args);
 PyObject *ext_text_ids(PyObject *module, PyObject *args);
 PyObject *ext_csv_lines(PyObject *module, PyObject *args);
 PyObject *ext_sse_lines(PyObject *module, PyObject *args);
-PyObject *ext_xml_text(PyObject *module, PyObject *args);
 PyObject *ext_random_ids(PyObject *module, PyObject *arg);
 /* Fills options' id kind from "random", "key_hash", "row_hash". -1 with an exception set. */
 int ext_id_kind(const char *name, hr_id_kind *kind_out);

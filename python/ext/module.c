@@ -107,7 +107,7 @@ static int module_exec(PyObject *module) {
     }
     if (ext_add_route(module, state) < 0 || ext_add_engine(module, state) < 0 || ext_add_records(module) < 0 ||
         ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0 || ext_add_csv(module) < 0 ||
-        ext_add_pager(module) < 0) {
+        ext_add_xml(module) < 0 || ext_add_pager(module) < 0) {
         return -1;
     }
     return 0;
@@ -155,7 +155,6 @@ static PyMethodDef module_methods[] = {
     {"nested_ids", ext_nested_ids, METH_VARARGS, PyDoc_STR("Ids of rows nested under others.")},
     {"text_ids", ext_text_ids, METH_VARARGS, PyDoc_STR("Row ids that are hashes of texts.")},
     {"random_ids", ext_random_ids, METH_O, PyDoc_STR("Random row ids.")},
-    {"xml_text", ext_xml_text, METH_VARARGS, PyDoc_STR("A document of XML as JSON text.")},
     {"csv_lines", ext_csv_lines, METH_VARARGS, PyDoc_STR("A body of CSV as JSON lines.")},
     {"sse_lines", ext_sse_lines, METH_VARARGS, PyDoc_STR("Server-sent events as JSON lines.")},
     {"iso_parse", ext_iso_parse, METH_O, PyDoc_STR("What dlt reads a text as: datetime, date, time or None.")},

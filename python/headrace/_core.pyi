@@ -422,6 +422,32 @@ class Records:
     def finish(self) -> None:
         """No more bytes. Raises `Error` if the document is not complete."""
 
+class XmlReader:
+    """XML as JSON text, as it arrives: a line a record (src/decode/xml.h)."""
+
+    n_records: int  # so far
+    root: str  # name of the first element, "" before it
+    def __init__(
+        self,
+        path: tuple[str, ...],
+        lists: tuple[str, ...],
+        attribute_prefix: str,
+        text_key: str,
+        namespaces: bool,
+        refuse_doctype: bool,
+        encoding: str | None,
+        max_record_bytes: int,
+    ) -> None:
+        """`path`: names of elements from the root to the records, "*" for any; ("", name): that name at any depth; (): the document
+        is the record, `{root: value}`. `lists`: names of elements that are lists, also of one. `namespaces`: names are local
+        ones, `{uri}name` in the path; else as they stand. `encoding`: whatever the document declares; None: as it declares.
+        Raises `Error` ARGUMENT.
+        """
+    def feed(self, data: bytes | bytearray | memoryview, is_last: bool = False) -> tuple[bytes, Error | None]:
+        """Lines of the records that end in the next bytes, and what is wrong behind them: SYNTAX, UNSUPPORTED (entities, a
+        document type), LIMIT, with `offset` and, if there is a path, `record`. Nothing is to be fed after an error.
+        """
+
 def normalize_json(
     body: bytes,
     *,
@@ -474,12 +500,6 @@ def nested_ids(table: str, offsets: Any, data: Any, indices: Any) -> bytes:
 def text_ids(offsets: Any, data: Any) -> bytes:
     """Row ids that are hashes of texts, 14 characters each (int32 offsets into the text, one more than rows). Raises
     `ValueError`.
-    """
-
-def xml_text(body: bytes, attribute_prefix: str, lists: tuple[str, ...]) -> bytes:
-    """A document of XML (UTF-8, whatever it declares) as JSON text, as xmltodict reads it: `{root: value}`. `lists`: names of
-    elements that are lists, also where there is one. Raises `Error`: SYNTAX with the byte, UNSUPPORTED for a document type
-    declaration, LIMIT for more than 20,000,000 elements or 512 levels.
     """
 
 def csv_lines(

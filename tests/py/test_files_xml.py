@@ -5,12 +5,13 @@ import io
 import json
 import random
 import xml.etree.ElementTree as ET
-from collections import deque
 
 import dlt
 import pytest
 from files_reading import read, run
-from headrace._files.xml import JsonOfXml, Options, _read_xml, _Records
+from headrace import _core
+from headrace._files.xml import JsonOfXml, _path, _read_xml
+from headrace._files.xml_text import Options, XmlText
 from headrace.sources import filesystem as files
 from oracle import make_pipeline, read_tables, trees
 
@@ -25,14 +26,18 @@ BOOKS = """<?xml version="1.0" encoding="UTF-8"?>
 
 def records(text, record, **options):
     """The records of a document."""
-    lines = deque()
-    made = Options(record, frozenset(options.get("lists", ())), options.get("attribute_prefix", ""), "text")
-    parser = _Records(made, lines)
+    path = () if record is None else _path(record)
+    made = Options(path, tuple(options.get("lists", ())), options.get("attribute_prefix", ""))
+    parser = XmlText(made, options.get("limit", 1 << 20))
     content = text if isinstance(text, bytes) else text.encode()
-    for start in range(0, len(content), options.get("block", 7)):
-        parser.feed(content[start : start + options.get("block", 7)])
-    parser.feed(b"")
-    return [json.loads(line) for line in lines]
+    size = options.get("block", 7)
+    lines = []
+    for start in range(0, len(content) + size, size):
+        found, error = parser.feed(content[start : start + size], start >= len(content))
+        lines.append(found)
+        if error is not None:
+            raise error
+    return [json.loads(line) for line in b"".join(lines).splitlines()]
 
 
 def test_elements_become_what_json_has_for_them():
@@ -73,6 +78,34 @@ def test_encodings(encoding):
     assert records(text.encode(encoding), "/r")[0]["a"].startswith("é")
 
 
+@pytest.mark.parametrize("block", [1, 50, 100_000])
+@pytest.mark.parametrize("encoding", ["shift_jis", "gb18030", "koi8-r", "utf-16-le", "latin1", "utf8", "ascii"])
+def test_encodings_that_python_has(encoding, block):
+    text = {"shift_jis": "日本", "gb18030": "中文😀", "koi8-r": "мир", "latin1": "é"}.get(encoding, "x")
+    document = f'<?xml version="1.0" encoding="{encoding}"?><r><a>{text * 200}</a></r>'
+    assert records(document.encode(encoding), "/r", block=block) == [{"a": text * 200}]
+
+
+def test_a_byte_order_mark_counts_for_more_than_what_is_declared():
+    text = '<?xml version="1.0" encoding="koi8-r"?><r>é</r>'
+    for encoding in ("utf-8-sig", "utf-16"):
+        assert records(text.encode(encoding), "/r") == [{"text": "é"}]
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (b"<?xml version='1.0' encoding='shift_jis'?><r>\x81</r>", "the text is not shift_jis: 'shift_jis' codec"),
+        (b"<?xml version='1.0' encoding='hex'?><r>00</r>", "declares an encoding that is not known: hex"),
+        (b"<?xml version='1.0' encoding='none'?><r>00</r>", "declares an encoding that is not known: none"),
+    ],
+)
+def test_text_that_is_not_in_its_encoding(document, message):
+    with pytest.raises(_core.Error, match=message) as raised:
+        records(document, "r")
+    assert raised.value.code == "ENCODING"
+
+
 def as_dict(element):
     """The oracle: what the rules say of an element of xml.etree."""
     members = {}
@@ -84,10 +117,10 @@ def as_dict(element):
             members[key] = value
 
     for key, value in element.attrib.items():
-        add(key, value)
+        add(key.rpartition("}")[2], value)
     text = element.text or ""
     for child in element:
-        add(child.tag, as_dict(child))
+        add(child.tag.rpartition("}")[2], as_dict(child))
         text += child.tail or ""
     text = text.strip()
     if members and text:
@@ -97,12 +130,15 @@ def as_dict(element):
 
 def random_element(depth):
     element = ET.Element(
-        random.choice("abc"),
-        {key: random.choice(["", "x", "<&\"'>"]) for key in random.sample("kl", random.randrange(3))},
+        random.choice(["a", "b", "c", "{u}a", "{v}d", "text"]),
+        {
+            key: random.choice(["", "x", "<&\"'>"])
+            for key in random.sample(["k", "l", "{u}k", "a"], random.randrange(3))
+        },
     )
     for _ in range(random.randrange(4) if depth else 0):
         element.append(random_element(depth - 1))
-    element.text = random.choice([None, "t", " é\n"])
+    element.text = random.choice([None, "t", " é\n", "\u00a0 \u3000x\u2028"])
     element.tail = random.choice([None, "u", "\n"])
     return element
 
@@ -156,7 +192,7 @@ def test_a_large_file_is_streamed(tmp_path):
         out.write("</r>")
     item = files.FileItemDict({"file_url": f"file://{tmp_path}/a.xml", "file_name": "a.xml"})
     tracemalloc.start()
-    content = JsonOfXml(item, Options("rec", frozenset(), "", "text"))
+    content = JsonOfXml(item, Options(_path("rec")))
     n_lines = sum(1 for _ in io.BufferedReader(content))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -166,10 +202,10 @@ def test_a_large_file_is_streamed(tmp_path):
 
 LAUGHS = '<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><r><rec>&b;</rec></r>'
 BAD = {
-    "empty": ("", "no well-formed XML: the file is empty at line 1"),
+    "empty": ("", "the XML is not well-formed: it is empty at line 1"),
     "misnamed": (
         "a,b\n1,2\n",
-        "no well-formed XML: syntax error at line 1, column 1, byte 0; 0 records stand before it",
+        "the XML is not well-formed: syntax error at line 1, column 1, byte 0; 0 records stand before it",
     ),
     "cut": (
         "<r><rec>1</rec><rec>2</rec><rec>3",
@@ -179,7 +215,7 @@ BAD = {
         "<r>\n<rec>1</rec><rec>2</r>",
         "mismatched tag at line 2, column [0-9]+, byte 24; 1 records stand before it",
     ),
-    "entities": (LAUGHS, "the document declares the entity `a`: entities are refused, at line 1"),
+    "entities": (LAUGHS, "the XML declares the entity `a`: entities are refused, at line 1"),
     "external": (
         '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><r><rec>&x;</rec></r>',
         "declares the entity `x`",
@@ -189,7 +225,7 @@ BAD = {
         '<!DOCTYPE r SYSTEM "x.dtd"><r><rec>&y;</rec></r>',
         "uses the entity `y`, which it does not declare",
     ),
-    "deep": ("<r>" + "<a>" * 300, "elements are nested deeper than 256, at line 1, byte 768"),
+    "deep": ("<r>" + "<a>" * 600, "the XML has elements nested deeper than 512, at line 1, byte 1536"),
     "encoding": (
         b'<?xml version="1.0" encoding="utf-8"?><r><rec>\xff</rec></r>',
         r"not well-formed \(invalid token\) at line 1",
@@ -213,15 +249,18 @@ def test_records_before_an_error_stay_with_skip_file(tmp_path):
     assert [row["a"] for row in read_tables(pipeline)["t"]] == ["1", "1", "1", "2"]
 
 
-def test_a_record_has_a_largest_size(monkeypatch):
+def test_a_record_has_a_largest_size(tmp_path, monkeypatch):
     monkeypatch.setenv("HEADRACE__MAX_BODY_BYTES", "1000")
-    with pytest.raises(ValueError, match="a record is larger than max_body_bytes, 1000 bytes, at line 1"):
-        records("<r><rec>" + "<a>x</a>" * 200 + "</rec></r>", "rec")
-    assert len(records("<r>" + "<rec><a>x</a></rec>" * 200 + "</r>", "rec")) == 200
+    path = tmp_path / "a.xml"
+    path.write_text("<r><rec>" + "<a>x</a>" * 200 + "</rec></r>")
+    with pytest.raises(Exception, match="a record that is larger than max_body_bytes, 1000 bytes, at line 1"):
+        read(files._read_xml, tmp_path, "*.xml", record="rec")
+    path.write_text("<r>" + "<rec><a>x</a></rec>" * 200 + "</r>")
+    assert [len(page) for page in read(files._read_xml, tmp_path, "*.xml", record="rec")] == [200]
 
 
 def test_random_bytes_are_records_or_an_error():
-    """Nothing but `ValueError` comes of a broken document."""
+    """Nothing but `Error` comes of a broken document."""
     random.seed(4)
     for _ in range(1_000):
         content = bytearray(BOOKS.encode())
@@ -232,7 +271,7 @@ def test_random_bytes_are_records_or_an_error():
             )
         try:
             records(bytes(content), "book", block=1000)
-        except ValueError:
+        except _core.Error:
             continue
 
 

@@ -15,6 +15,7 @@ import pytest
 import xmltodict
 from dlt.pipeline.exceptions import PipelineStepFailed
 from headrace import _core
+from headrace._rest_api.xml_text import XmlRules
 from headrace.exceptions import ConfigurationError
 from oracle import assert_equal, make_pipeline, read_tables
 from servers import Answer, Request
@@ -29,6 +30,8 @@ TEXTS = [
     "<![CDATA[<raw> & ]]>",
     "\n  two\n lines\n",
     "日本",
+    "\u00a0y\u3000\u2028",
+    "\u0085",
     "&#65;&lt;",
     "1",
     "<!-- no -->",
@@ -59,7 +62,7 @@ def test_documents_are_as_xmltodict_reads_them(seed: int) -> None:
     expected = xmltodict.parse(body, force_list=lists or None)
     if "root" in lists and not isinstance(expected["root"], list):
         expected = {"root": [expected["root"]]}
-    found = _core.xml_text(body, "@", lists)
+    found = XmlRules(lists=lists).text(body, 1 << 30)
     assert json.loads(found) == expected
     assert list(walk(json.loads(found))) == list(walk(expected))
 
@@ -134,10 +137,10 @@ BAD = {
         '<?xml version="1.0"?><!-- -->\n<!DOCTYPE r SYSTEM "file:///etc/passwd"><r/>',
         "a document type decl",
     ),
-    "an unknown entity": ("<r><i>&nope;</i></r>", "not well-formed: undefined entity at byte 6"),
-    "a cut document": ("<r>\n<ü>x</ü><i>", "not well-formed: no element found at byte 17"),
-    "tags that do not pair": ("<r>\n<i></j></r>", "not well-formed: mismatched tag at byte 9"),
-    "nothing": ("", "not well-formed: no element found"),
+    "an unknown entity": ("<r><i>&nope;</i></r>", "not well-formed: undefined entity at line 1, column 7, byte 6"),
+    "a cut document": ("<r>\n<ü>x</ü><i>", "not well-formed: no element found at line 2, column 12, byte 17"),
+    "tags that do not pair": ("<r>\n<i></j></r>", "not well-formed: mismatched tag at line 2, column 6, byte 9"),
+    "nothing": ("", "not well-formed: it is empty"),
     "a deep document": ("<a>" * 600 + "</a>" * 600, "elements nested deeper than 512"),
     "JSON": ('{"a": 1}', "not well-formed"),
     "an encoding nobody knows": (
@@ -164,7 +167,7 @@ def test_damaged_documents_end_in_an_error_or_a_document(seed: int) -> None:
         at = pick.randrange(len(body))
         body[at : at + pick.choice((0, 1, 3))] = pick.choice((b"", b"<", b"&", b"\x00", b"\xff", b"]]>", b"<!--", b"'"))
     try:
-        json.loads(_core.xml_text(bytes(body), "@", ()))
+        json.loads(XmlRules().text(bytes(body), 1 << 30))
     except _core.Error as error:
         assert error.code == "SYNTAX" and 0 <= error.offset <= len(body)
 

@@ -6,13 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from headrace import _core
-from headrace._rest_api.body_text import utf8
+from headrace._files.xml_text import Options, XmlText
 from headrace._rest_api.option_values import known, text, texts
 from headrace.exceptions import ConfigurationError
 
 _KEYS = ("record_path", "attribute_prefix", "lists")
-_DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.:-]*)["']""")
 _PLAIN_NAME = re.compile(r"^[A-Za-z_]\w*$")
 
 
@@ -46,9 +44,10 @@ class XmlRules:
         quoted = [name if _PLAIN_NAME.match(name) else f"'{name}'" for name in self.record_path]
         return ".".join(quoted) or None
 
-    def text(self, body: bytes) -> bytes:
+    def text(self, body: bytes, max_body_bytes: int) -> bytes:
         """The document as JSON text. Raises `Error`."""
-        declared = _DECLARED.match(body[:300])
-        return _core.xml_text(
-            utf8(body, declared[1].decode() if declared else "utf-8"), self.attribute_prefix, self.lists
-        )
+        reader = XmlText(Options((), self.lists, self.attribute_prefix, "#text", False, True), max_body_bytes)
+        text, error = reader.feed(body, True)
+        if error is not None:
+            raise error
+        return text
