@@ -29,13 +29,14 @@ from dlt.extract.extractors import with_file_import
 from headrace import _core, _schema
 from headrace.exceptions import write_error
 
-_MAX_PENDING = 2  # tables waiting to be written; each is at most a batch
+_PENDING_BYTES = 16 << 20  # of tables that wait to be written, beside one: about two batches
 _MAX_LANES = 4  # files of a root table at once: two of them write more than four cores read
 _PARQUET_OPTIONS = (
     *("flavor", "version", "compression", "data_page_size", "coerce_timestamps", "allow_truncated_timestamps"),
     *("use_compliant_nested_type", "write_page_index", "use_content_defined_chunking"),
 )
 _DICTIONARY_COLUMNS = ("_dlt_load_id",)
+_TURN_BYTES = 2 << 20  # at least go to a file before the next one's turn: what is small stays in order
 _END_BYTES = 12 << 20  # of the last tables: a core that is done waits for no more than another's piece (guessed)
 _DICTIONARY_BYTES = 1 << 20  # what Parquet's writers let a dictionary have
 # Of a column, rows that are looked at: among 2048 of 128 Ki different values some repeat, but for one time in 10^7.
@@ -55,14 +56,22 @@ class PackageWriter:
         self._load_id = context.load_id
         self._writers: dict[str, tuple[pa.Schema, pq.ParquetWriter]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="headrace-writer")
-        self._pending: deque[Future[None]] = deque()
+        self._pending: deque[tuple[Future[None], int]] = deque()  # with the bytes of the table
+        self._pending_bytes = 0
         self._n_unreleased = 0  # bytes; two threads add to it, one sum lost matters little
 
     def write(self, name: str, table: pa.Table) -> None:
         """Queues rows of a table. Raises what an earlier write raised."""
-        while len(self._pending) >= _MAX_PENDING:
-            self._pending.popleft().result()
-        self._pending.append(self._pool.submit(self._try_write, name, table))
+        n_bytes = table.nbytes
+        while self._pending and self._pending_bytes + n_bytes > _PENDING_BYTES:
+            self._wait()
+        self._pending.append((self._pool.submit(self._try_write, name, table), n_bytes))
+        self._pending_bytes += n_bytes
+
+    def _wait(self) -> None:
+        written, n_bytes = self._pending.popleft()
+        self._pending_bytes -= n_bytes
+        written.result()
 
     def _path(self, name: str) -> str:
         file_name = PackageStorage.build_job_file_name(name, uniq_id(5)) + ".parquet"
@@ -101,7 +110,7 @@ class PackageWriter:
         """Waits for all writes and completes the files."""
         try:
             while self._pending:
-                self._pending.popleft().result()
+                self._wait()
             for name, (_, writer) in self._writers.items():
                 try:
                     writer.close()
@@ -199,7 +208,8 @@ class RootWriter:
         self._n_lanes = min(max(os.cpu_count() or 1, 1), _MAX_LANES)
         self._lanes: list[_RootFile | None] = [None] * self._n_lanes
         self._writes: list[Future[None] | None] = [None] * self._n_lanes
-        self._next = 0
+        self._lane = 0  # whose turn it is
+        self._turn_bytes = 0  # that it got in this turn
         self._files: list[_RootFile] = []
         self._pool = ThreadPoolExecutor(self._n_lanes, thread_name_prefix="headrace-root")
 
@@ -219,8 +229,13 @@ class RootWriter:
             self._write(table.slice(first, n_rows), columns)
 
     def _write(self, table: pa.Table, columns: Any) -> None:
-        lane = self._free_lane() if self.is_at_end else self._next
-        self._next = (lane + 1) % self._n_lanes
+        if self._turn_bytes >= _TURN_BYTES:
+            self._turn_bytes = 0
+            self._lane = (self._lane + 1) % self._n_lanes
+            if self.is_at_end:
+                self._lane = self._free_lane()
+        self._turn_bytes += table.nbytes
+        lane = self._lane
         self._wait(lane)
         file = self._lanes[lane]
         most = self._caps.recommended_file_size
@@ -240,7 +255,7 @@ class RootWriter:
         writes = [write for write in self._writes if write is not None]
         if len(writes) == self._n_lanes:
             wait(writes, return_when=FIRST_COMPLETED)
-        by_turns = sorted(range(self._n_lanes), key=lambda lane: (lane - self._next) % self._n_lanes)
+        by_turns = sorted(range(self._n_lanes), key=lambda lane: (lane - self._lane) % self._n_lanes)
         return next(lane for lane in by_turns if (write := self._writes[lane]) is None or write.done())
 
     def _try_write(self, file: _RootFile, table: pa.Table) -> None:

@@ -143,6 +143,7 @@ def test_many_small_files(tmp_path, files):
 
 def few_rows_at_once(monkeypatch):
     """Tables of a few hundred rows leave the engine, before more is read."""
+    monkeypatch.setattr(_writer, "_TURN_BYTES", 1)
     monkeypatch.setattr(csv_serve, "_BATCH_BYTES", 1 << 14)
     monkeypatch.setattr(csv_serve, "_BLOCK_BYTES", 1 << 12)
     monkeypatch.setattr(csv_serve, "_AHEAD_BYTES", 0)

@@ -88,6 +88,7 @@ def test_pieces_are_cut_at_any_line(tmp_path, files, monkeypatch):
 
 def test_rows_go_to_a_file_a_core(tmp_path, files, monkeypatch):
     monkeypatch.setattr(_writer.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(_writer, "_TURN_BYTES", 1)
     monkeypatch.setenv("HEADRACE__BATCH_BYTES", "16384")
     monkeypatch.setenv("HEADRACE__MEMORY_LIMIT", str(32 << 20))  # of which 1 MiB is fed at once
     text = "x" * 2000

@@ -363,6 +363,48 @@ def test_only_the_columns_that_are_wanted_are_fetched(formats, s3, small_ranges,
     )  # its start, its end and the footer, by 64 KiB
 
 
+def test_answers_of_s3_tell_the_version(formats, s3, small_ranges, monkeypatch):
+    (item,) = ours.filesystem("s3://formats", credentials(s3), file_glob="*.wav")
+    versions = []
+    real = stores._version
+    monkeypatch.setattr(stores, "_version", lambda item: versions.append(1) or real(item))
+    ranges = asked(monkeypatch)
+    with open_file(item) as file:
+        assert file.read() == (formats / "a.wav").read_bytes()
+        file.check_unchanged()
+    assert len(ranges) > 4 and len(versions) == 1  # at the opening
+
+
+def test_ranges_of_all_files_are_bounded(formats, s3, monkeypatch):
+    monkeypatch.setattr(stores, "RANGE_BYTES", size := 1 << 14)
+    monkeypatch.setattr(stores, "_room", room := stores._Room(6 * size))
+    listing = list(ours.filesystem("s3://formats", credentials(s3), file_glob="*.wav"))
+    assert listing[0]["size_in_bytes"] > 20 * size
+    ranges = asked(monkeypatch)
+    files, ahead = [], []
+    for _ in range(3):
+        files.append(stores.stored_bytes(listing[0]))
+        files[-1].readinto(bytearray(10))
+        ahead.append([one for one in files[-1]._pieces if not one.is_read])
+    # the range at work, and ahead of it as many as any file has, and more as long as there is room
+    assert [len(one) for one in ahead] == [8, 6, 4] and not room.take(1)
+    contents = [b"".join(iter(lambda file=file: file_read(file), b"")) for file in files]
+    assert contents == [(formats / "a.wav").read_bytes()[10:]] * 3
+    assert room.take(6 * size)
+    room.give_back(6 * size)
+    again = stores.stored_bytes(listing[0])
+    again.readinto(bytearray(10))
+    again.close()  # gives back what it had
+    assert room.take(6 * size) and max(end - start for start, end in ranges) <= size
+    for file in files:
+        file.close()
+
+
+def file_read(file):
+    found = bytearray(100_000)
+    return bytes(found[: file.readinto(found)])
+
+
 @pytest.mark.parametrize("kind", READERS)
 def test_a_file_replaced_between_two_ranges_is_told(formats, s3, small_ranges, monkeypatch, kind):
     store = fsspec.filesystem("s3", **credentials(s3).to_s3fs_credentials(), skip_instance_cache=True)

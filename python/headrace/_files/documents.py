@@ -109,7 +109,8 @@ class Documents(Pieces):
         file, finder = self._file, self._finder
         assert file is not None and finder is not None
         self._parts.append(Part(file, 0, self._carry_at, self._n_given))
-        self._buffer += text
+        self._texts.append(text)
+        self._size += len(text)
         file.offset = self._carry_at + len(text)
         file.counted(finder.n_commas - self._n_given)
         self._n_given = finder.n_commas

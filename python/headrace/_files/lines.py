@@ -93,7 +93,7 @@ class Piece(NamedTuple):
     """
 
     tag: int
-    text: bytes | bytearray | None
+    text: bytes | None
     size: int
     parts: tuple[Part, ...]
     skip: int = 0
@@ -102,7 +102,7 @@ class Piece(NamedTuple):
     def loaded(self) -> Piece:
         """The piece with its text."""
         if self.text is not None:
-            return self._replace(text=bytes(self.text))
+            return self
         part = self.parts[0]
         text = part.file.read(part.offset, part.offset + self.size)
         if len(text) != self.size:
@@ -112,7 +112,7 @@ class Piece(NamedTuple):
     @property
     def loaded_text(self) -> bytes:
         """The text of a piece that is `loaded`."""
-        assert isinstance(self.text, bytes)
+        assert self.text is not None
         return self.text
 
     def bounds(self, number: int) -> tuple[int, int]:
@@ -180,7 +180,8 @@ class Pieces:
         self._open: Open | None = None
         self._carry: list[bytes] = []  # the start of a line whose end was not seen yet
         self._carry_bytes = 0
-        self._buffer = bytearray()
+        self._texts: list[bytes] = []  # of the piece that is being put together
+        self._size = 0  # of them
         self._parts: list[Part] = []
         self._tag = 0
         self._enough_bytes = _ENOUGH_BYTES
@@ -197,7 +198,7 @@ class Pieces:
     @property
     def is_empty(self) -> bool:
         """Whether all that was added has been given out."""
-        return self._file is None and not self._buffer and not len(self._ahead)
+        return self._file is None and not self._size and not len(self._ahead)
 
     @property
     def stored_position(self) -> int:
@@ -209,11 +210,11 @@ class Pieces:
         while True:
             if self._file is None:
                 if not len(self._ahead):
-                    return self._take() if self._buffer else None
+                    return self._take() if self._size else None
                 self._begin()
                 continue
             if isinstance(self._open, Ranges):
-                if self._buffer:  # of files before it
+                if self._size:  # of files before it
                     return self._take()
                 if (piece := self._range(self._open)) is not None:
                     return piece
@@ -225,7 +226,7 @@ class Pieces:
                 self._put(block)
             else:
                 self._end()
-            if len(self._buffer) >= self._enough_bytes:
+            if self._size >= self._enough_bytes:
                 return self._take()
 
     def _begin(self) -> None:
@@ -305,8 +306,9 @@ class Pieces:
             text = text[len(BOM) :]
             file.offset = len(BOM)
         if not self._parts or self._parts[-1].file is not file:
-            self._parts.append(Part(file, len(self._buffer), file.offset, file.lines_before(0)))
-        self._buffer += text
+            self._parts.append(Part(file, self._size, file.offset, file.lines_before(0)))
+        self._texts.append(text)
+        self._size += len(text)
         file.offset += len(text)
         file.counted(_core.count_lines(text))
 
@@ -323,9 +325,11 @@ class Pieces:
         self._open = self._file = None
 
     def _take(self) -> Piece:
-        piece = Piece(self._tag, self._buffer, len(self._buffer), tuple(self._parts))
+        text = self._texts[0] if len(self._texts) == 1 else b"".join(self._texts)
+        piece = Piece(self._tag, text, self._size, tuple(self._parts))
         self._tag += 1
-        self._buffer = bytearray()
+        self._texts.clear()
+        self._size = 0
         self._parts = []
         return piece
 

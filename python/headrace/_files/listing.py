@@ -6,8 +6,9 @@ import glob
 import inspect
 import os
 import posixpath
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from dlt.common.storages.fsspec_filesystem import (
 )
 
 _MODIFIED = ("modified", "mtime", "modify", "last_modified", "LastModified")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")  # names that are the same in a URL
 _KNOWS_FILE_INFO = "fetch_file_info" in inspect.signature(glob_files).parameters
 
 
@@ -108,27 +110,45 @@ def _local(bucket_url: str, file_glob: str) -> Iterator[FileItem]:
     if FilesystemConfiguration.is_local_path(bucket_url):
         bucket_url = FilesystemConfiguration.make_file_url(bucket_url)
     root = FilesystemConfiguration.make_local_path(bucket_url)
+    modified_at = _modified_at()
     for path in sorted(glob.glob(str(Path(root).joinpath(file_glob)), recursive=True)):
         info = os.lstat(path)
         is_link = stat.S_ISLNK(info.st_mode)
         info = os.stat(path) if is_link else info
         if not stat.S_ISREG(info.st_mode):
             continue
-        folder, name = os.path.split(path)
+        cut = path.rfind("/") + 1
+        folder, name = path[:cut], path[cut:]
         mime_type, encoding = _mime(name.partition(".")[2])
-        url = f"{_folder_url(folder)}/{quote(os.fsencode(name))}"
-        modified: Any = MTIME_DISPATCH["file"]({"mtime": info.st_mtime})
+        url = f"{_folder_url(folder)}/{name if _PLAIN.fullmatch(name) else quote(os.fsencode(name))}"
         item = FileItem(
             file_name=name,
             relative_path=Path(path).relative_to(root).as_posix() if ".." in path else path[len(root) :].lstrip("/"),
             file_url=FilesystemConfiguration.make_file_url(path) if is_link else url,
             mime_type=mime_type,
-            modification_date=modified,
+            modification_date=modified_at(info.st_mtime),
             size_in_bytes=info.st_size,
         )
         if encoding is not None:
             item["encoding"] = encoding
         yield item
+
+
+def _modified_at() -> Callable[[float], Any]:
+    """What makes a local file's time of seconds as dlt does; dlt's own way takes 30 us a file."""
+    dlts = MTIME_DISPATCH["file"]
+    like = dlts({"mtime": 0.0})
+    if not isinstance(like, datetime) or str(like.tzinfo) != "UTC":
+        return lambda seconds: dlts({"mtime": seconds})
+
+    def made(seconds: float) -> datetime:
+        at = datetime.fromtimestamp(seconds, timezone.utc)
+        at = at.replace(tzinfo=like.tzinfo)
+        if type(like) is datetime:
+            return at
+        return type(like)(*at.timetuple()[:6], at.microsecond, tzinfo=like.tzinfo)  # pendulum's, before dlt 1.31
+
+    return made
 
 
 @lru_cache(1000)

@@ -26,11 +26,14 @@ from weakref import WeakKeyDictionary
 
 from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
+from fsspec.asyn import sync
 
 from headrace._files.skips import FileChanged
 
 RANGE_BYTES = 4 << 20  # of a remote file that are asked for at once: a round trip costs little beside them
-_RANGES_AHEAD = 4
+_RANGES_AHEAD = 4  # of any file
+_MOST_AHEAD = 8  # of a file: more, as far as there is room for all
+_ROOM_BYTES = 16 << 20  # for ranges beyond the first of their files, of all files together
 _IN_MEMORY_BYTES = 8 << 20  # of what is made to be sought in; more goes to a temporary file
 _FIRST_BYTES = 256 << 10  # that are asked for where a file is read here and there
 _KEPT_BYTES = 16 << 20  # of a file that were read and may be read again
@@ -122,6 +125,29 @@ def _version(item: Any) -> Version:
     return Version(None if size is None else int(size), modified, None if etag is None else str(etag).strip('"'))
 
 
+async def _s3_range(fs: Any, path: str, start: int, end: int) -> _Found:
+    """A range as `S3FileSystem._cat_file` fetches it, with the version that the answer tells: asking for that is a tenth of
+    the CPU of reading an object.
+    """
+    from s3fs.core import _error_wrapper  # type: ignore[import-untyped]
+
+    bucket, key, version_id = fs.split_path(path)
+    wanted = {"Bucket": bucket, "Key": key, "Range": f"bytes={start}-{end - 1}"}
+    if version_id:
+        wanted["VersionId"] = version_id
+
+    async def fetched() -> _Found:
+        answer = await fs._call_s3("get_object", fs.req_kw, **wanted)
+        try:
+            content = await answer["Body"].read()
+        finally:
+            answer["Body"].close()
+        size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(content)
+        return content, Version(size, answer["LastModified"].isoformat(), answer["ETag"].strip('"'))
+
+    return await _error_wrapper(fetched, retries=fs.retries)  # type: ignore[no-any-return]
+
+
 class LocalBytes(io.RawIOBase):
     """A file on this machine. Reading releases the GIL. It is not mapped: a mapped file that is cut kills the process."""
 
@@ -200,14 +226,45 @@ class LocalFile(io.FileIO):
             )
 
 
+_Found = tuple[bytes, Version | None]
+
+
 class _Whole(Exception):
     """The server gave more than was asked for: it knows no ranges."""
 
 
-class _Piece:
-    """A range of a file that was asked for."""
+class _Room:
+    """Bytes that many may have for a while, together no more than there are."""
 
-    def __init__(self, start: int, end: int, found: Future[bytes]) -> None:
+    def __init__(self, n_bytes: int) -> None:
+        self._left = n_bytes
+        self._lock = threading.Lock()
+
+    def take(self, n_bytes: int) -> bool:
+        """Whether so many were left, which are the caller's then."""
+        with self._lock:
+            if n_bytes > self._left:
+                return False
+            self._left -= n_bytes
+            return True
+
+    def give_back(self, n_bytes: int) -> None:
+        """Others may have them."""
+        with self._lock:
+            self._left += n_bytes
+
+
+_room = _Room(_ROOM_BYTES)
+
+
+class _Piece:
+    """A range of a file that was asked for.
+
+    Attributes:
+        found: Its bytes, and which version they are of, where the store says that with them.
+    """
+
+    def __init__(self, start: int, end: int, found: Future[_Found]) -> None:
         self.start = start
         self.end = end
         self.found = found
@@ -253,12 +310,14 @@ class RemoteBytes(io.RawIOBase):
         self._path = self._fs._strip_protocol(item["file_url"])
         self._protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
         self._is_async = bool(getattr(self._fs, "async_impl", False))
+        self._is_s3 = bool(self._protocols & {"s3", "s3a"}) and hasattr(self._fs, "_call_s3")
         size = item.get("size_in_bytes")
         self.size: int | None = None if size is None else int(size)
         self.position = 0
         self._pieces: list[_Piece] = []  # the last ones were touched last
         self._wanted: deque[tuple[int, int]] = deque()  # to be asked for, in this order
         self._is_guess = False  # whether that is only what may come next
+        self._room_bytes = 0  # of `_room` that are its own
         self._read_to = 0 if is_in_order else -1
         self._pool: ThreadPoolExecutor | None = None
         self._handle: Any = None  # of a store that is read through an open file; used by the thread of the pool
@@ -280,12 +339,12 @@ class RemoteBytes(io.RawIOBase):
 
     def _is_one_range(self, size: int) -> bool:
         """Reads a small file whole: one answer is of one version. A byte more is asked for, which a file that grew has."""
-        found = self._tried(lambda: self._asked(0, size + 1)) if size else b""
+        found: bytes = self._tried(lambda: self._asked(0, size + 1))[0] if size else b""
         if len(found) > size:
             return False
         self.size = len(found)
-        done: Future[bytes] = Future()
-        done.set_result(found)
+        done: Future[_Found] = Future()
+        done.set_result((found, None))
         self._pieces.append(_Piece(0, self.size, done))
         return True
 
@@ -395,9 +454,26 @@ class RemoteBytes(io.RawIOBase):
         self._wanted = deque((a, b) for a, b in parts if a < b)
 
     def _ask_ahead(self) -> None:
+        """Asks for what is wanted: some ranges, and more where they are side by side and there is room."""
         most = RANGE_BYTES * (_RANGES_AHEAD if self._is_async else 1)
-        while self._wanted and sum(one.end - one.start for one in self._pieces if not one.is_read) < most:
+        while True:
+            n_ahead = sum(one.end - one.start for one in self._pieces if not one.is_read)
+            unused = self._room_bytes - max(n_ahead - most, 0)
+            if unused > 0:
+                self._leave_room(unused)
+            if not self._wanted or (n_ahead >= most and not self._has_room(n_ahead)):
+                return
             self._ask_next()
+
+    def _has_room(self, n_ahead: int) -> bool:
+        if not self._is_async or n_ahead >= RANGE_BYTES * _MOST_AHEAD or not _room.take(RANGE_BYTES):
+            return False
+        self._room_bytes += RANGE_BYTES
+        return True
+
+    def _leave_room(self, n_bytes: int) -> None:
+        self._room_bytes -= n_bytes
+        _room.give_back(n_bytes)
 
     def _ask_next(self) -> None:
         start, end = self._wanted.popleft()
@@ -405,7 +481,7 @@ class RemoteBytes(io.RawIOBase):
             self._wanted.appendleft((start + RANGE_BYTES, end))
             end = start + RANGE_BYTES
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(_RANGES_AHEAD if self._is_async else 1, thread_name_prefix="headrace-range")
+            self._pool = ThreadPoolExecutor(_MOST_AHEAD if self._is_async else 1, thread_name_prefix="headrace-range")
         self._pieces.append(_Piece(start, end, self._pool.submit(self._range, start, end)))
 
     def _forget(self) -> None:
@@ -420,28 +496,28 @@ class RemoteBytes(io.RawIOBase):
     def _content(self, piece: _Piece) -> bytes:
         """The piece's bytes, of the version that the file had when it was opened. Raises `FileChanged`."""
         try:
-            found = piece.found.result()
+            found, version = piece.found.result()
         except _Whole:
             raise
         except Exception:
             self._check_version()
             raise
         if not piece.is_checked and self._version is not None:
-            done = [one for one in self._pieces if one.found.done()]
-            self._check_version()  # asked after them: they are of no later version
+            done = [piece] if version is not None else [one for one in self._pieces if one.found.done()]
+            self._check_version(version)  # asked after them: they are of no later version
             for one in done:
                 one.is_checked = True
         return found
 
     # ---- requests
 
-    def _range(self, start: int, end: int) -> bytes:
-        found: bytes = self._tried(lambda: self._asked(start, end))
+    def _range(self, start: int, end: int) -> _Found:
+        found, version = self._tried(lambda: self._asked(start, end))
         if len(found) > end - start:
             raise _Whole
         if len(found) < end - start:
             raise OSError(f"the store gave {len(found)} of {end - start} bytes at byte {start}")
-        return found
+        return found, version
 
     def _tried(self, ask: Callable[[], Any]) -> Any:
         """What the store says; tried again by `[runtime] request_max_attempts` where its client does not do that itself."""
@@ -463,14 +539,16 @@ class RemoteBytes(io.RawIOBase):
                 time.sleep(min(config.request_backoff_factor * 2 ** (n_tried - 1), config.request_max_retry_delay))
                 self._connect_again()
 
-    def _asked(self, start: int, end: int) -> bytes:
+    def _asked(self, start: int, end: int) -> _Found:
+        if self._is_s3:
+            return sync(self._fs.loop, _s3_range, self._fs, self._path, start, end)  # type: ignore[no-any-return]
         if self._is_async:
             options: dict[str, Any] = {}
             if self._protocols & {"http", "https"}:  # a packed answer has no ranges
                 options["headers"] = {**self._fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
-            return bytes(self._fs.cat_file(self._path, start=start, end=end, **options))
+            return bytes(self._fs.cat_file(self._path, start=start, end=end, **options)), None
         with _turn(self._item):
-            return self._by_handle(start, end)
+            return self._by_handle(start, end), None
 
     def _connect_again(self) -> None:
         """SFTP and FTP: the connection may be gone."""
@@ -497,11 +575,11 @@ class RemoteBytes(io.RawIOBase):
     def _version_now(self) -> Version:
         return self._tried(lambda: remote_version(self._item))  # type: ignore[no-any-return]
 
-    def _check_version(self) -> None:
+    def _check_version(self, now: Version | None = None) -> None:
         if self._version is None:
             return
         try:
-            now = self._version_now()
+            now = now or self._version_now()
         except FileNotFoundError:
             raise FileChanged(self._url, self._version.text(), "it is gone") from None
         if now != self._version:
@@ -517,6 +595,7 @@ class RemoteBytes(io.RawIOBase):
     def close(self) -> None:
         """Drops what is under way."""
         if not self.closed:
+            self._leave_room(self._room_bytes)
             if self._pool is not None:
                 self._pool.shutdown(wait=not self._is_async, cancel_futures=True)
             if self._handle is not None:

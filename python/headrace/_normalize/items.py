@@ -179,7 +179,9 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         why = _normalize_reasons.reason(self.schema, root_table_name, self.item_storage, self.settings().native)
         name = os.path.basename(extracted_items_file)
         if why is not None:
-            vars(self.item_storage)["origin"] = lambda: f"in {name}"  # if its writers were those of a native file before
+            vars(self.item_storage)["origin"] = lambda: (
+                f"in {name}"
+            )  # if its writers were those of a native file before
             updates = super().__call__(extracted_items_file, root_table_name)
             _status.note(self.load_id, root_table_name, why, received=self._n_received, rows=self._n_rows)
             return updates
@@ -323,9 +325,7 @@ class _File:
         for_text = owner.item_storage.writer_spec.file_format != "parquet"
         return owner.engine().stream(
             table=self.root,
-            tables=_seed(
-                self.schema, self.root, owner._filtered_tables, owner._filtered_tables_columns, not for_text
-            ),
+            tables=_seed(self.schema, self.root, owner._filtered_tables, owner._filtered_tables_columns, not for_text),
             load_id=owner.load_id,
             selector=[],
             batch_bytes=owner.settings().batch_bytes,
