@@ -349,12 +349,6 @@ def test_records_that_dlt_takes(tmp_path, files):
     assert served(pipeline, "_read_jsonl")["counts"]["rows"] == 5
 
 
-def test_an_unknown_policy_is_told(tmp_path, files):
-    write(files / "a.jsonl", orders(0, 5))
-    with pytest.raises(PipelineStepFailed, match="expected one of raise, skip_file, skip_row, found `ignore`"):
-        run_bad(tmp_path, files, "ignore")
-
-
 def test_a_line_that_is_cut_is_the_bad_one(tmp_path, files):
     (files / "a.jsonl").write_bytes(b'{"id": 1}\n{"id": 2, "x": \n{"id": 3}\n{"id": 4}\n')
     pipeline = run_bad(tmp_path, files, "skip_row")

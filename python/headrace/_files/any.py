@@ -10,14 +10,12 @@ import pyarrow as pa
 from dlt.common import logger
 
 from headrace._files.archives import Files, IsArchive, archive_of
+from headrace._files.arguments import check_arguments
 from headrace._files.opened import open_file, open_seekable
 from headrace._files.skips import Skips, current_resource
 from headrace._files.sniff import HEAD_BYTES, Found, sniff
 from headrace._files.stores import url_of
 from headrace._files.tables import marked
-from headrace.exceptions import ConfigurationError
-
-FORMATS = ("avro", "csv", "excel", "json", "jsonl", "orc", "parquet", "text", "wav", "xml")
 
 
 def _read_any(
@@ -31,11 +29,7 @@ def _read_any(
         on_error: `raise`, `skip_file` or `skip_row`: what happens with a file of no known format, or that its reader cannot read.
     """
     options = options or {}
-    unknown = [name for name in options if name not in FORMATS]
-    if unknown:
-        raise ConfigurationError(
-            f"`options` of `read_any`: no format `{unknown[0]}`: expected some of {', '.join(FORMATS)}"
-        )
+    check_arguments("read_any", {"options": options})
     skips = Skips(current_resource("read_any"), on_error)
     left = Files(items)
     told = ((item, _format(item, skips, left)) for item in left.taken())
@@ -80,8 +74,6 @@ def _read(name: str, files: list[Any], arguments: dict[str, Any]) -> Iterator[An
     from headrace.sources import filesystem as readers
 
     reader: Any = getattr(readers, f"_read_{name}")
-    if name == "wav" and arguments.get("samples") == "frames":
-        raise ConfigurationError('`options` of `read_any`: samples="frames" makes another table: take `read_wav`')
     for made in reader(files, **arguments) or ():
         # the tables of lines have their ids and links already
         yield marked(made, "keep") if name in ("json", "jsonl", "csv", "xml") and isinstance(made, pa.Table) else made

@@ -17,9 +17,10 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 from dlt.common.json import json
 
+from headrace._files.arguments import check_arguments
 from headrace._files.avro_schema import Type, Types
 from headrace._files.skips import Position
-from headrace._files.tables import checked_nested, library, marked, read_tables
+from headrace._files.tables import library, marked, read_tables
 from headrace.config import settings
 
 _MAGIC = b"Obj\x01"
@@ -37,7 +38,7 @@ def _read_avro(items: Iterable[Any], *, nested: str = "tables", on_error: str = 
         nested: "tables": records within records become columns, arrays and maps child tables; "keep": they stay Arrow's.
         on_error: `raise` or `skip_file` (`skip_row` is the same here): what happens with a file that is no Avro, or corrupt.
     """
-    checked_nested(nested, "read_avro")
+    check_arguments("read_avro", {"nested": nested})
     fastavro = library("fastavro", "read_avro", "avro")
     polars = library("polars", "read_avro", "avro")
 

@@ -11,6 +11,7 @@ from dlt.common import logger
 
 from headrace._extraction import Extraction, current_extraction
 from headrace._files.archives import Files
+from headrace._files.arguments import check_arguments
 from headrace._files.csv_options import NotNative, native_options
 from headrace._files.csv_serve import CsvFiles
 from headrace._files.opened import open_file
@@ -52,6 +53,7 @@ def _read_csv(
             out; empty: as in pandas, the short ones end in nulls.
         **pandas_kwargs: Of `pandas.read_csv`. Those that docs/csv.md does not name make pandas read the files.
     """
+    check_arguments("read_csv", {"chunksize": chunksize, "ragged": ragged})
     at = current_extraction()
     for_pandas = {"header": "infer", "chunksize": chunksize, **pandas_kwargs}
     if for_pandas.get("dialect") == "sniff":  # of what that finds, pandas knows the delimiter

@@ -219,3 +219,7 @@ _EACH: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "dtype": _dtype,
     "on_bad_lines": _bad_lines,
 }
+# options that are native, for some values at least
+NAMES = frozenset(
+    (*_EACH, *_NO_MATTER, *_ONLY, "na_values", "keep_default_na", "na_filter", "names", "header", "usecols")
+)

@@ -14,11 +14,11 @@ from typing import Any
 from dlt.common.json import json
 
 from headrace import _core
+from headrace._files.arguments import check_arguments
 from headrace._files.jsonl import serve
 from headrace._files.lines import Part, Piece, Pieces
 from headrace._files.skips import Skips
 from headrace.config import settings
-from headrace.exceptions import ConfigurationError
 
 _PAUSE_S = 0.005
 
@@ -183,11 +183,8 @@ def _read_json(items: Iterable[Any], /, record_path: str = "", chunksize: int = 
         chunksize: Records that go at once to steps in Python behind the reader; without such steps it has no meaning.
         on_error: `raise`, `skip_file` or `skip_row`: what happens with a record that is no JSON, or a file that is corrupt.
     """
+    check_arguments("read_json", {"record_path": record_path, "chunksize": chunksize})
     keys = tuple(_as_written(key) for key in record_path.split(".")) if record_path else ()
-    if any(not key for key in keys):
-        raise ConfigurationError(
-            f"`record_path` of `read_json`: expected keys with dots between them, found `{record_path}`"
-        )
 
     def pieces(skips: Skips) -> Documents:
         return Documents(skips, settings().max_body_bytes, keys)

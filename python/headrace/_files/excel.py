@@ -17,12 +17,12 @@ import dlt
 import pyarrow as pa
 from dlt.common import logger
 
+from headrace._files.arguments import check_arguments
 from headrace._files.excel_cells import column_letters, fill_merged, typed
 from headrace._files.opened import SeekableFile
 from headrace._files.skips import Position
 from headrace._files.tables import library, path_of, read_tables, size_of
 from headrace.config import settings
-from headrace.exceptions import ConfigurationError
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAX_UNPACKED = 4 << 30  # bytes of a workbook's parts together
@@ -80,11 +80,9 @@ def _read_excel(
         errors: What becomes of cells like #DIV/0!: "null" (told by a warning), or "raise" with their addresses.
         on_error: `raise` or `skip_file` (`skip_row` is the same here): what happens with a file that is no spreadsheet.
     """
-    for name, value, known in (("merged", merged, ("first", "fill")), ("errors", errors, ("null", "raise"))):
-        if value not in known:
-            raise ConfigurationError(f"`{name}` of `read_excel`: expected one of {', '.join(known)}, found `{value}`")
-    if isinstance(header_row, str) and header_row != "auto":
-        raise ConfigurationError(f"`header_row` of `read_excel`: expected a row, None or `auto`, found `{header_row}`")
+    where = {"sheets": sheets, "table": table, "range": range, "header_row": header_row}
+    how = {"each_sheet_a_table": each_sheet_a_table, "merged": merged, "errors": errors}
+    check_arguments("read_excel", {**where, **how, "columns": columns, "dtypes": dtypes})
     fastexcel = library("fastexcel", "read_excel", "excel")
     logging.getLogger("fastexcel").setLevel(logging.ERROR)  # it warns of each column without a value
     calamine = library("python_calamine", "read_excel", "excel") if merged == "fill" else None

@@ -12,6 +12,7 @@ from dlt.common.json import json
 
 from headrace._extraction import Extraction, current_extraction
 from headrace._files.archives import Files
+from headrace._files.arguments import check_arguments
 from headrace._files.lines import Pieces
 from headrace._files.opened import open_file
 from headrace._files.serve import Lines
@@ -59,6 +60,7 @@ def _read_jsonl(items: Iterable[Any], /, chunksize: int = 1000, on_error: str = 
         chunksize: Records that go at once to steps in Python behind the reader; without such steps it has no meaning.
         on_error: `raise`, `skip_file` or `skip_row`: what happens with a line that is no JSON, or a file that is corrupt.
     """
+    check_arguments("read_jsonl", {"chunksize": chunksize})
     return serve(
         items,
         "read_jsonl",

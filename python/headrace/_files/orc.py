@@ -7,8 +7,9 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from headrace._files.arguments import check_arguments
 from headrace._files.skips import Position
-from headrace._files.tables import batch_rows, checked_nested, library, marked, read_tables, size_of
+from headrace._files.tables import batch_rows, library, marked, read_tables, size_of
 
 _MAGIC = b"ORC"
 
@@ -28,7 +29,7 @@ def _read_orc(
         nested: "tables": nested columns become columns and child tables; "keep": they stay as they are.
         on_error: `raise` or `skip_file` (`skip_row` is the same here): what happens with a file that is no ORC, or corrupt.
     """
-    checked_nested(nested, "read_orc")
+    check_arguments("read_orc", {"columns": columns, "nested": nested})
     orc = library("pyarrow.orc", "read_orc", "orc")
 
     def read(file: IO[bytes], position: Position, item: Any) -> Iterator[pa.Table]:

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 from dlt.common.configuration import configspec
 from dlt.extract.extractors import with_file_import
 
+from headrace._files.arguments import check_arguments
 from headrace._files.opened import SeekableFile
 from headrace._files.skips import Position
 from headrace._files.stores import local_path
-from headrace._files.tables import Configured, batch_rows, checked_nested, marked, path_of, read_tables, size_of
+from headrace._files.tables import Configured, batch_rows, marked, path_of, read_tables, size_of
 from headrace._nested.arrow import Mark
 from headrace.config import settings
 
@@ -60,7 +61,9 @@ def _read_parquet(
             they stay what they are, without ids. None: "tables", but "keep" with `use_pyarrow`.
         on_error: `raise` or `skip_file` (`skip_row` is the same here): what happens with a file that is no Parquet, or corrupt.
     """
-    nested = checked_nested(nested or ("keep" if use_pyarrow else "tables"), "read_parquet")
+    given = {"chunksize": chunksize, "use_pyarrow": use_pyarrow, "columns": columns, "filters": filters}
+    check_arguments("read_parquet", {**given, "nested": nested})
+    nested = nested or ("keep" if use_pyarrow else "tables")
     needed = _needed(columns, filters)
     expression = pq.filters_to_expression(filters) if isinstance(filters, list) else filters
     is_whole = columns is None and expression is None and chunksize is None

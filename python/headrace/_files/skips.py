@@ -18,14 +18,14 @@ from dlt.common import logger
 from dlt.common.exceptions import DltException
 
 from headrace import _status
+from headrace._files.arguments import check_arguments
 from headrace._rest_api.isolation import Skipped
-from headrace.exceptions import ConfigurationError, HeadraceError, ResourceFailed, ResourceFailedTransient
+from headrace.exceptions import HeadraceError, ResourceFailed, ResourceFailedTransient
 
 STATE_KEY = "headrace_skipped_files"  # in dlt's state of the resource: what the last run that skipped left out
 MOST_LISTED = 1000  # of a resource in a run; further ones are counted
 _MOST_LOGGED = 3
 _SHOWN = 300  # characters of an error
-_WAYS = ("raise", "skip_file", "skip_row")
 
 
 class FileChanged(HeadraceError, OSError):
@@ -72,10 +72,7 @@ class Skips:
     """The policy of one reader in one run, and what it left out."""
 
     def __init__(self, resource: str, on_error: str = "raise") -> None:
-        if on_error not in _WAYS:
-            raise ConfigurationError(
-                f"`on_error` of `{resource}`: expected one of {', '.join(_WAYS)}, found `{on_error}`"
-            )
+        check_arguments(resource, {"on_error": on_error})
         self.resource = resource
         self.way = on_error
         self.n_rows = self.n_files = 0

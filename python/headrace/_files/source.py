@@ -12,6 +12,7 @@ from dlt.sources.filesystem.helpers import FilesystemConfigurationResource
 from dlt.sources.filesystem.settings import DEFAULT_CHUNK_SIZE
 from fsspec import AbstractFileSystem
 
+from headrace._files.arguments import FilesystemResource, check_arguments
 from headrace._files.listing import ListedFile, listed
 from headrace._files.tracking import Tracker
 
@@ -19,7 +20,7 @@ __source_name__ = "filesystem"
 # No postponed annotations here: dlt looks for the incremental among those of the function.
 
 
-@decorators.resource(primary_key="file_url", spec=FilesystemConfigurationResource)
+@decorators.resource(primary_key="file_url", spec=FilesystemConfigurationResource, _impl_cls=FilesystemResource)
 def filesystem(
     bucket_url: str = dlt.secrets.value,
     credentials: FileSystemCredentials | AbstractFileSystem = dlt.secrets.value,
@@ -47,6 +48,7 @@ def filesystem(
         only_new: Leaves out files that earlier runs loaded: by `name`, or unless they changed by `version` (size or
             modification time) or `etag`. Unlike a cursor it sees files that come late with an old time.
     """
+    check_arguments("filesystem", {"files_per_page": files_per_page, "only_new": only_new})
     fs = credentials
     if not isinstance(credentials, AbstractFileSystem):
         fs = fsspec_filesystem(bucket_url, credentials, kwargs=kwargs, client_kwargs=client_kwargs)[0]

@@ -17,8 +17,6 @@ from headrace._nested.arrow import KEEP
 from headrace.config import settings
 from headrace.exceptions import ConfigurationError
 
-NESTED = ("tables", "keep")
-
 
 @configspec
 class Configured(BaseConfiguration):
@@ -52,13 +50,6 @@ def read_tables(items: Iterable[Any], name: str, on_error: str, read: Reader) ->
                 yield table
                 position.read += getattr(table, "num_rows", 0)
     skips.note()
-
-
-def checked_nested(nested: str, reader: str) -> str:
-    """The option `nested` of a reader: "tables" or "keep"."""
-    if nested not in NESTED:
-        raise ConfigurationError(f'`nested` of `{reader}`: expected "tables" or "keep", found `{nested}`')
-    return nested
 
 
 def marked(table: pa.Table, nested: str) -> pa.Table:

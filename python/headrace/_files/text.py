@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace._files.archives import Files
+from headrace._files.arguments import check_arguments
 from headrace._files.opened import open_file
 from headrace._files.skips import Position, Skips, current_resource
 from headrace._nested.tables import row_numbers
 from headrace.config import settings
-from headrace.exceptions import ConfigurationError
 
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -22,7 +22,6 @@ _BOMS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
-_MOST_FIELDS = 10_000
 
 Field = tuple[str | None, int]
 
@@ -49,7 +48,8 @@ def _read_text(
         skip_lines: So many lines at the start of each file are left out.
         on_error: `raise` or `skip_file` (`skip_row` is the same here): what happens with a file that is not in its encoding.
     """
-    _check(mode, fields, encoding)
+    given = {"mode": mode, "fields": fields, "encoding": encoding, "skip_lines": skip_lines}
+    check_arguments("read_text", given)
     skips = Skips(current_resource("read_text"), on_error)
     files = Files(items)
     for item in files.taken():
@@ -65,23 +65,6 @@ def _read_text(
                     position.read += table.num_rows
             file.check_unchanged()
     skips.note()
-
-
-def _check(mode: str, fields: Sequence[Field] | None, encoding: str | None) -> None:
-    if mode not in ("lines", "file"):
-        raise ConfigurationError(f'`mode` of `read_text`: expected "lines" or "file", found `{mode}`')
-    if encoding is not None:
-        try:
-            codecs.lookup(encoding)
-        except LookupError as error:
-            raise ConfigurationError(f"`encoding` of `read_text`: {error}") from error
-    if fields is None:
-        return
-    names = [name for name, _ in fields if name is not None]
-    if not names or len(set(names)) < len(names) or len(fields) > _MOST_FIELDS:
-        raise ConfigurationError(f"`fields` of `read_text`: expected at most {_MOST_FIELDS} with names of their own")
-    if any(width < 1 for _, width in fields):
-        raise ConfigurationError("`fields` of `read_text`: widths are characters, at least 1")
 
 
 def _blocks(file: IO[bytes], position: Position, encoding: str | None, is_whole: bool = False) -> Iterator[str]:

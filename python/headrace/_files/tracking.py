@@ -17,10 +17,10 @@ from typing import Any
 import dlt
 from dlt.common import logger
 
+from headrace._files.arguments import check_arguments
 from headrace._files.listing import ListedFile
 from headrace.exceptions import ConfigurationError
 
-WAYS = ("name", "version", "etag")
 MOST_FILES = 1_000_000  # that are remembered; beyond it those that are gone are forgotten, then it is an error
 _MOST_EXTRACTIONS = 8  # of which is held what they knew
 _MOST_HELD = 100_000  # files that these have together, but for the one that is under way
@@ -45,8 +45,7 @@ class Tracker:
     """
 
     def __init__(self, way: str, bucket_url: str, file_glob: str) -> None:
-        if way not in WAYS:
-            raise ConfigurationError(f"`only_new` of `filesystem`: expected one of {', '.join(WAYS)}, found `{way}`")
+        check_arguments("filesystem", {"only_new": way})
         self._way = way
         self.n_new = self.n_changed = self.n_known = self.n_removed = 0
         self.removed: list[str] = []

@@ -12,11 +12,11 @@ from typing import IO, Any
 import dlt
 import pyarrow as pa
 
+from headrace._files.arguments import check_arguments
 from headrace._files.riff import Wave, read_wave
 from headrace._files.skips import Position, current_resource
 from headrace._files.tables import library, marked, read_tables, size_of
 from headrace.config import settings
-from headrace.exceptions import ConfigurationError
 
 _BLOCK = 1 << 16  # frames that are decoded at once
 _MAX_COLUMN = 512 << 20  # bytes of samples or of a file in one value
@@ -53,7 +53,6 @@ _LEVEL = pa.struct(
         ("rms_dbfs", pa.float64()),
     ]
 )
-_WAYS = (None, "column", "frames", "bytes")
 
 
 def _read_wav(
@@ -68,10 +67,7 @@ def _read_wav(
         levels: Whether peak and RMS of each channel are measured, which decodes all samples.
         on_error: `raise` or `skip_file` (`skip_row` is the same here): what happens with a file that is no WAV, or cut.
     """
-    if samples not in _WAYS:
-        raise ConfigurationError(
-            f"`samples` of `read_wav`: expected one of {', '.join(map(str, _WAYS))}, found `{samples}`"
-        )
+    check_arguments("read_wav", {"samples": samples, "levels": levels})
     numpy = library("numpy", "read_wav", "audio")
     soundfile = library("soundfile", "read_wav", "audio")
 

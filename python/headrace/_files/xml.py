@@ -13,13 +13,13 @@ from dlt.common import logger
 from dlt.common.configuration import configspec
 from dlt.common.storages.fsspec_filesystem import FileItemDict
 
+from headrace._files.arguments import check_arguments
 from headrace._files.jsonl import _read_jsonl
 from headrace._files.opened import open_file
 from headrace._files.stores import url_of
 from headrace._files.tables import Configured
 from headrace._files.xml_text import Options, XmlText
 from headrace.config import settings
-from headrace.exceptions import ConfigurationError
 
 
 @configspec
@@ -55,9 +55,9 @@ def _read_xml(
         chunksize: Records that go at once to steps in Python behind the reader.
         on_error: `raise` or `skip_file`: what happens with a file that is no well-formed XML. Records before the error stay.
     """
-    if not isinstance(record, str) or not record.strip("/"):
-        raise ConfigurationError(f"`record` of `read_xml`: expected an element's name or path, found `{record}`")
-    options = Options(_path(record), tuple(lists), attribute_prefix, text_key)
+    given = {"record": record, "lists": lists, "attribute_prefix": attribute_prefix, "text_key": text_key}
+    check_arguments("read_xml", {**given, "chunksize": chunksize})
+    options = Options(_path(str(record)), tuple(lists), attribute_prefix, text_key)
     return _read_jsonl([_XmlItem(item, options) for item in items], chunksize=chunksize, on_error=on_error)
 
 

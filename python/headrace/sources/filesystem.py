@@ -16,6 +16,7 @@ from dlt.sources.filesystem.readers import _read_csv_duckdb
 from fsspec import AbstractFileSystem
 
 from headrace._files.any import _read_any
+from headrace._files.arguments import checked_reader
 from headrace._files.avro import _read_avro
 from headrace._files.csv import _read_csv
 from headrace._files.documents import _read_json
@@ -58,7 +59,8 @@ __all__ = [
 
 def _reader(function: Any, name: str | None = None, spec: Any = None) -> Any:
     """A reader as a transformer. Without a name the resource has the function's, as dlt's: `_read_jsonl`."""
-    options: Any = {"name": name, "spec": spec}
+    kind = checked_reader(function.__name__.lstrip("_"), function)
+    options: Any = {"name": name, "section": __source_name__, "spec": spec, "_impl_cls": kind}
     return dlt.transformer(**options)(function)
 
 
