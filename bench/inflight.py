@@ -4,6 +4,9 @@
     parents   10,000 parents x 1 page at 20 ms, in flight 32                  mark: 1.3 x N x L / 32
     cursor    200 pages at 50 ms, each names the next                         mark: 1.1 x N x L
     links     500 pages at 50 ms by numbered Link headers, in flight 16       mark: 1.2 x N x L / 16
+    serial    1,000 pages at 20 ms, of a server that refuses what is parallel  mark: 1.05 x N x L, 3 answered 429
+    rate      5,000 pages at 20 ms, of one that takes 100 a second, 20 of them at once  mark: 95 % of its rate, 1 % answered 429
+    bucket    5,000 pages at 1 ms, of one that takes 100 a second, each 10 ms one       the same
     small     20,000 pages of 2 KB without latency: requests a second with the server on the same machine, and CPU a request
               beside dlt's own rest_api and beside dlt's bare session, which read 2,000 of them as JSON
 
@@ -21,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +32,22 @@ from measure import MACHINE, commit
 from records import pages
 
 HERE = Path(__file__).parent
-# name: pages (or parents), records a page, latency in ms, in flight, mark
+# name: pages (or parents), records a page, latency in ms, in flight, mark (of the wall, or of the rate)
 CASES: dict[str, tuple[int, int, float, int, float]] = {
     "pages": (500, 10, 50, 16, 1.2),
     "parents": (10_000, 2, 20, 32, 1.3),
     "cursor": (200, 10, 50, 1, 1.1),
     "links": (500, 10, 50, 16, 1.2),
+    "serial": (1_000, 2, 20, 16, 1.05),
+    "rate": (5_000, 2, 20, 16, 0.95),
+    "bucket": (5_000, 2, 1, 16, 0.95),
     "small": (20_000, 2, 0, 16, 0),
+}
+# Of the server: how many at once (0: any number), requests a second, tokens of its bucket; and the most answers of 429.
+LIMITS: dict[str, tuple[int, float, int, int]] = {
+    "serial": (1, 0, 0, 3),
+    "rate": (0, 100, 20, 50),
+    "bucket": (0, 100, 1, 50),
 }
 _DLTS_REQUESTS = 2_000
 
@@ -122,7 +135,8 @@ def run(case: str) -> None:
         program, file = str(Path(folder) / "page_server"), Path(folder) / "pages.jsonl"
         subprocess.run(["cc", "-O2", "-o", program, str(HERE / "page_server.c")], check=True)
         file.write_bytes(b"".join(page + b"\n" for page in pages(n, size)))
-        server = subprocess.Popen([program, str(file), str(latency)], stdout=subprocess.PIPE, text=True)
+        limits = [str(value) for value in LIMITS.get(case, ())[:3]]
+        server = subprocess.Popen([program, str(file), str(latency), *limits], stdout=subprocess.PIPE, text=True)
         try:
             report(case, server)
         finally:
@@ -137,6 +151,16 @@ def report(case: str, server: subprocess.Popen[str]) -> None:
     port, n_bytes = map(int, server.stdout.readline().split())
     ours = measured(case, port)
     text = f"{case:8}{n:7} requests of {n_bytes // n} bytes: wall {ours['wall_s']:.2f} s, CPU {ours['cpu_s']:.2f} s"
+    if case in LIMITS:
+        at_once, rate, burst, most = LIMITS[case]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/refused") as answer:
+            n_refused = json.load(answer)["refused"]
+        text += f"; {n_refused} answered 429 (mark {most})"
+        in_flight = at_once or in_flight
+        if rate:
+            share = (n - burst) / rate / ours["wall_s"]
+            print(f"{text}; {share:.1%} of {rate:.0f} requests/s (mark {mark:.0%})")
+            return
     if mark:
         least_s = n * latency / 1000 / in_flight
         print(f"{text}; {ours['wall_s'] / least_s:.2f} x of {least_s:.2f} s (mark {mark})")

@@ -3,12 +3,13 @@
  * The API of bench/server.py for small pages: one thread, epoll, HTTP/1.1 keep-alive, a latency. It is in C so that it
  * is not what a measurement of requests a second measures.
  *
- *     page_server FILE LATENCY_MS
+ *     page_server FILE LATENCY_MS [AT_ONCE [RATE BURST]]
  *
- * FILE holds a page a line. Prints its port and the bytes of all pages, serves until killed.
- *   GET /items?page=N      page N, or one without records
- *   GET /cursor?cursor=N   the same; the next cursor stands in the header X-Next
- *   GET /links?page=N      the same; the next page and the last stand in the header Link
+ * FILE holds a page a line. Prints its port and the bytes of all pages, serves until killed. Answers 429 at once to
+ * what comes when AT_ONCE requests wait for their answers (0: any number) or finds no token in a bucket of BURST tokens
+ * that fills with RATE a second. GET /items?page=N      page N, or one without records GET /cursor?cursor=N   the same;
+ * the next cursor stands in the header X-Next GET /links?page=N      the same; the next page and the last stand in the
+ * header Link GET /refused           how many were answered 429: {"refused": 3}
  */
 #define _GNU_SOURCE /* accept4, epoll_pwait2 */
 #include <arpa/inet.h>
@@ -47,6 +48,9 @@ static char requests[MOST_CONNECTIONS][REQUEST_ROOM]; /* by descriptor */
 static size_t sizes[MOST_CONNECTIONS];
 static waiting queue[MOST_WAITING]; /* all wait equally long: first in, first out */
 static size_t queue_first, queue_end;
+static size_t most_at_once, n_refused;
+static double rate, burst, tokens; /* rate 0: no bucket */
+static uint64_t filled_us;
 
 static void die(const char *what) {
     perror(what);
@@ -93,6 +97,29 @@ static size_t load(const char *path) {
     return total;
 }
 
+/* Sends all of it, waiting where the socket is full. */
+static void send_all(int fd, const char *data, size_t size) {
+    for (size_t sent = 0; sent < size;) {
+        ssize_t n = send(fd, data + sent, size - sent, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            return; /* closed: the next read says so */
+        }
+        sent += n > 0 ? (size_t)n : 0;
+    }
+}
+
+/* Whether a request is let in now, by the limits. */
+static bool is_let_in(void) {
+    uint64_t now = now_us();
+    tokens += (double)(now - filled_us) / 1e6 * rate;
+    tokens = tokens > burst ? burst : tokens;
+    filled_us = now;
+    bool ok = (most_at_once == 0 || queue_end - queue_first < most_at_once) && (rate == 0 || tokens >= 1);
+    tokens -= ok ? 1 : 0;
+    n_refused += ok ? 0 : 1;
+    return ok;
+}
+
 static void send_page(int fd, size_t number, next_by by) {
     static const page none = {"{\"items\": [], \"total\": 0}", 25};
     const page *found = number < n_pages ? &pages[number] : &none;
@@ -107,14 +134,14 @@ static void send_page(int fd, size_t number, next_by by) {
         (size_t)sprintf(answer, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%sContent-Length: %zu\r\n\r\n",
                         more, found->size);
     memcpy(answer + size, found->data, found->size);
-    size += found->size;
-    for (size_t sent = 0; sent < size;) {
-        ssize_t n = send(fd, answer + sent, size - sent, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            return; /* closed: the next read says so */
-        }
-        sent += n > 0 ? (size_t)n : 0;
-    }
+    send_all(fd, answer, size + found->size);
+}
+
+static void send_refused(int fd) {
+    char body[64], text[256];
+    int size = snprintf(body, sizeof body, "{\"refused\": %zu}", n_refused);
+    int whole = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", size, body);
+    send_all(fd, text, (size_t)whole);
 }
 
 /* Answers the whole requests that a connection has sent, now or when the latency is over. */
@@ -130,7 +157,12 @@ static void serve(int fd, uint64_t latency_us) {
         const char *at = strpbrk(text, "?&");
         at = at == NULL ? NULL : strchr(at, '=');
         size_t number = at == NULL ? 0 : strtoul(at + 1, NULL, 10);
-        if (latency_us == 0) {
+        if (strstr(text, "/refused") != NULL) {
+            send_refused(fd);
+        } else if (!is_let_in()) {
+            static const char refusal[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
+            send_all(fd, refusal, sizeof refusal - 1);
+        } else if (latency_us == 0) {
             send_page(fd, number, by);
         } else {
             queue[queue_end++ % MOST_WAITING] = (waiting){fd, number, by, now_us() + latency_us};
@@ -185,9 +217,13 @@ static uint64_t send_due(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) {
+    if (argc < 3) {
         return 2;
     }
+    most_at_once = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    rate = argc > 5 ? strtod(argv[4], NULL) : 0;
+    tokens = burst = argc > 5 ? strtod(argv[5], NULL) : 0;
+    filled_us = now_us();
     size_t total = load(argv[1]);
     uint64_t latency_us = (uint64_t)(strtod(argv[2], NULL) * 1000);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), epoll = epoll_create1(0);

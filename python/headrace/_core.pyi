@@ -326,7 +326,7 @@ class Engine:
         memory_limit: int = 268435456,
         max_in_flight: int = 64,
         max_in_flight_per_host: int = 16,
-        first_window: int = 2,
+        first_window: int = 3,
         max_pause_ms: int = 3600000,
         pacer: Pacer | None = None,
         max_depth: int = 1024,

@@ -46,7 +46,7 @@ class HeadraceConfiguration(BaseConfiguration):
     memory_limit: int = 256 << 20
     max_in_flight: int = 64
     max_in_flight_per_host: int = 16
-    first_in_flight_per_host: int = 2
+    first_in_flight_per_host: int = 3
     max_requests_per_second: float = 0
     rate_share: int = 1
     max_rate_pause: float = 3600

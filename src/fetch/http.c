@@ -342,7 +342,7 @@ static void end_left_alone(hr_http *http) {
 static void start_queued(hr_http *http) {
     bool full = http->queued_hosts != NULL && is_full(http);
     http->held = full;
-    http->start_due_ms = UINT64_MAX;
+    http->start_due_us = UINT64_MAX;
     if (full) {
         hr_http_job *oldest = http->all.first;
         if (oldest->state == HR_HTTP_QUEUED && hr__http_host_may_force(http, oldest)) {
@@ -443,16 +443,16 @@ static void reap(hr_http *http) {
     }
 }
 
-static uint64_t next_due_ms(const hr_http *http) {
+static uint64_t next_due_us(const hr_http *http) {
     uint64_t due_ms = http->check_ms;
     if (http->waiting.first != NULL && http->waiting.first->due_ms < due_ms) {
         due_ms = http->waiting.first->due_ms;
     }
-    due_ms = http->start_due_ms < due_ms ? http->start_due_ms : due_ms;
     if ((http->held || http->n_paused > 0) && http->now_ms + FULL_CHECK_MS < due_ms) {
         due_ms = http->now_ms + FULL_CHECK_MS;
     }
-    return due_ms;
+    uint64_t due_us = due_ms == UINT64_MAX ? UINT64_MAX : due_ms * 1000;
+    return http->start_due_us < due_us ? http->start_due_us : due_us;
 }
 
 static void *loop_main(void *arg) {
@@ -467,7 +467,7 @@ static void *loop_main(void *arg) {
         end_left_alone(http);
         start_queued(http);
         end_silent(http);
-        hr__http_sockets_run(http, next_due_ms(http));
+        hr__http_sockets_run(http, next_due_us(http));
         reap(http);
     }
     return NULL;

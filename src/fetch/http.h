@@ -85,7 +85,7 @@ typedef struct hr_http_options {
     const hr_allocator *alloc;
     uint32_t max_in_flight_per_host; /* default 16 */
     uint32_t max_in_flight;          /* default 64 */
-    uint32_t first_window;           /* in flight to a host before anything is known of it; default 2 */
+    uint32_t first_window;           /* in flight to a host before anything is known of it; default 3 */
     uint32_t max_pause_ms;           /* longest wait for a limit that the server told; default an hour */
     hr_pacer *pacer;                 /* what is known of hosts; NULL: one of its own */
     /* @locality loop thread. Takes ownership of result->body (it may move it out by setting body.data to NULL). */

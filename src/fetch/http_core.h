@@ -147,7 +147,7 @@ struct hr_http {
     hr_http_list waiting; /* by due_ms */
     hr_http_host *buckets[HR_HTTP_BUCKETS];
     hr_http_host *queued_hosts;
-    uint64_t start_due_ms;        /* when a queued host may be asked; UINT64_MAX: an end is waited for */
+    uint64_t start_due_us;        /* when a queued host may be asked; UINT64_MAX: an end is waited for */
     hr_http_transfer **transfers; /* options.max_in_flight + 1; the first n_transfers exist */
     hr_http_transfer *idle;
     uint32_t n_transfers, n_in_flight, n_paused;
@@ -175,7 +175,7 @@ void hr__http_host_leave(hr_http *http, hr_http_host *host);
 void hr__http_host_enqueue(hr_http *http, hr_http_job *job);
 void hr__http_host_dequeue(hr_http *http, hr_http_job *job);
 /* The oldest queued job that may start now, by its host's pace; then it counts as in flight there. NULL: none; sets
- * http->start_due_ms and counts the time in which budgets hold something back. */
+ * http->start_due_us and counts the time in which budgets hold something back. */
 hr_http_job *hr__http_host_next(hr_http *http);
 /* The same for the one job that may start when memory is short: the budget holds for it, the number in flight does not.
  */
@@ -228,8 +228,8 @@ bool hr__http_may_receive(const hr_http *http, const hr_http_job *job);
 /* ---- http_socket.c */
 HR_MUST_CHECK int hr__http_sockets_init(hr_http *http, hr_error *err);
 void hr__http_sockets_free(hr_http *http);
-/* Waits for sockets, the pipe or curl's timer, until due_ms at most, and lets curl work. */
-void hr__http_sockets_run(hr_http *http, uint64_t due_ms);
+/* Waits for sockets, the pipe or curl's timer, until due_us at most, and lets curl work. */
+void hr__http_sockets_run(hr_http *http, uint64_t due_us);
 
 /* ---- http_error.c: fills err; returns its code. */
 int hr__http_error_fill(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *err);

@@ -142,7 +142,7 @@ static uint64_t due_of(hr_http_host *host, uint64_t now_us, hr_pace_hold *hold_o
 hr_http_job *hr__http_host_next(hr_http *http) {
     hr_http_job *out = NULL;
     uint64_t now_us = hr__http_clock_us(), held_until_us = 0;
-    http->start_due_ms = UINT64_MAX;
+    http->start_due_us = UINT64_MAX;
     hr__pacer_lock(http->options.pacer);
     for (hr_http_host *host = http->queued_hosts; host != NULL; host = host->queued_next) {
         hr_pace_hold hold = HR_PACE_FREE;
@@ -156,8 +156,7 @@ hr_http_job *hr__http_host_next(hr_http *http) {
             held_until_us = due_us != UINT64_MAX && due_us > held_until_us ? due_us : held_until_us;
             due_us = due_us > now_us + HELD_CHECK_US ? now_us + HELD_CHECK_US : due_us;
         }
-        uint64_t due_ms = due_us == UINT64_MAX ? UINT64_MAX : due_us / 1000 + 1;
-        http->start_due_ms = due_ms < http->start_due_ms ? due_ms : http->start_due_ms;
+        http->start_due_us = due_us < http->start_due_us ? due_us : http->start_due_us;
     }
     if (http->n_in_flight >= http->options.max_in_flight) {
         out = NULL;
@@ -182,7 +181,7 @@ bool hr__http_host_may_force(hr_http *http, hr_http_job *job) {
     if (may) {
         start(job, now_us);
     } else {
-        http->start_due_ms = due_us / 1000 + 1;
+        http->start_due_us = due_us;
     }
     count_held(http, host, now_us, !may);
     hr__pacer_unlock(http->options.pacer);

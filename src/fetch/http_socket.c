@@ -111,22 +111,28 @@ static void drain_pipe(hr_http *http) {
     atomic_store_explicit(&http->woken, false, memory_order_seq_cst);
 }
 
-/* Milliseconds until the time, for poll(2). */
-static int until(uint64_t due_ms, uint64_t now_ms) {
-    if (due_ms == UINT64_MAX) {
-        return -1;
+/* poll(2) until the time. Starts are spaced by a rate finer than by its milliseconds, so ppoll(2) where it is known. */
+static int wait_until(hr_http *http, uint64_t due_us) {
+    if (due_us == UINT64_MAX) {
+        return poll(http->fds, (nfds_t)http->n_fds, -1);
     }
-    uint64_t wait_ms = due_ms <= now_ms ? 0 : due_ms - now_ms;
-    const uint64_t hour_ms = (uint64_t)3600 * 1000;
-    return (int)(wait_ms > hour_ms ? hour_ms : wait_ms);
+    const uint64_t hour_us = (uint64_t)3600 * 1000000, now_us = hr__http_clock_us();
+    uint64_t wait_us = due_us <= now_us ? 0 : due_us - now_us;
+    wait_us = wait_us > hour_us ? hour_us : wait_us;
+#if defined(__linux__)
+    struct timespec wait = {.tv_sec = (time_t)(wait_us / 1000000), .tv_nsec = (long)(wait_us % 1000000) * 1000};
+    return ppoll(http->fds, (nfds_t)http->n_fds, &wait, NULL);
+#else
+    return poll(http->fds, (nfds_t)http->n_fds, (int)((wait_us + 999) / 1000));
+#endif
 }
 
-void hr__http_sockets_run(hr_http *http, uint64_t due_ms) {
+void hr__http_sockets_run(hr_http *http, uint64_t due_us) {
     int n_running;
-    if (http->curl_due_ms < due_ms) {
-        due_ms = http->curl_due_ms;
+    if (http->curl_due_ms != UINT64_MAX && http->curl_due_ms * 1000 < due_us) {
+        due_us = http->curl_due_ms * 1000;
     }
-    int n_ready = poll(http->fds, (nfds_t)http->n_fds, until(due_ms, http->now_ms));
+    int n_ready = wait_until(http, due_us);
     http->now_ms = hr__http_clock_ms();
     size_t n = 0;
     if (n_ready > 0) { /* a copy: callbacks change fds */

@@ -2,47 +2,54 @@
  *
  * Two controls side by side, because a refusal does not say which limit it is of:
  *
- *   window   requests in flight: doubles a round trip until the first refusal, halves with it, then grows by one a
- *            round. A number in flight that was refused is the ceiling: it is tried again after 64, 256 and no more
- *            accepted requests.
- *   rate     starts a second. A host that refuses what was alone in flight, or at a number in flight that it took often
+ *   window   requests in flight: triples a round trip until the first refusal, then it is what of that round was
+ *            accepted. The number that was refused is the ceiling: it is tried again after 32 and 512 accepted
+ *            requests, and from there on requests start spaced, one at a time. A host that counts what is parallel
+ *            refuses that too; one that counts what comes in a time takes it, and the window grows on.
+ *
+ *   rate     starts a second. A host that refuses what was alone in flight, or at a number in flight that it took
  *            before, does not count what is parallel but what comes in a time. Between two refusals it took as many as
- *            it allows: that is the rate, tried higher after 50, 100, ... accepted requests.
+ *            it allows: that is the rate, tried higher after 30, 60, ... accepted requests.
  *
  * What is configured or told by the server is kept exactly, without trying.
  */
 #include "pace.h"
 
-/* In flight at first: with one there would be nothing to learn from (TCP starts with 10, but for packets). */
-#define FIRST_WINDOW 2
-/* Accepted requests before a refused number in flight is tried again, times 4 each time; how often at all. */
-#define CEILING_CREDIT 64u
-#define CEILING_TRIES 3u
+/* In flight at first, and how many times what was accepted may be in flight next. A host that takes one at a time
+ * refuses two of the first three, which leaves one try (TCP starts with 10 and doubles, but for packets). */
+#define FIRST_WINDOW 3
+#define GROWTH 3
+/* Accepted requests before a refused number in flight is tried again, times 16 each time; how often. A host that takes
+ * one at a time gets no more refusals of that kind (issue 5: at most three). */
+#define CEILING_CREDIT 32u
+#define CEILING_TRIES 2u
+#define CEILING_REFUSALS 3u
 /* Answers that take twice as long as they did and this longer are a sign of a queue (guessed: above a machine's noise).
  * What they did is forgotten over so many answers: endpoints differ. */
 #define SLOW_US ((uint64_t)100000)
 #define BASE_ANSWERS 1024
-/* Accepted at a level, times it, before a refusal there is taken for one of the rate (guessed; a lucky few are accepted
- * beyond a limit of parallel requests, when answers are on their way). */
+/* Accepted at a level or above, and half the level more, before a refusal there is taken for one of the rate (by
+ * simulation; a lucky few are accepted beyond a limit of parallel requests, when answers are on their way). */
 #define RATE_EVIDENCE 4u
 #define LEAST_PAUSE_US ((uint64_t)5000)
 #define MOST_PAUSE_US ((uint64_t)60000000)
-/* A start may come this early: the loop wakes by milliseconds. */
-#define EARLY_US ((uint64_t)5000)
-/* What was not started in time is caught up with, this much of it. */
+/* Of a configured rate what was not started in time is caught up with, this much of it. */
 #define LATE_US ((uint64_t)10000)
-#define FIRST_HOLD 50u
+#define FIRST_HOLD 30u
 #define MOST_HOLD 1600u
 #define CLOSE_ANSWERS 10u
 /* Refusals in close succession: the third and later ones say that the rate is far too high for a bucket of a few
  * tokens. They lower it to this share, and no longer lengthen the pause: what came through between them says that it
  * was long enough (both by simulation, tests/c/fetch/test_fetch_pace.c). */
 #define CLOSE_SHARE 0.7
+#define CLOSE_TIMES 4
+/* Of the rate of spaced requests that was refused, when it was not the rate that held them back in between. */
+#define SPACED_SHARE 0.85
 #define CLOSE_MOST 4u
 /* After a refusal the bucket is given the time for so many requests. */
-#define REFILL 3
+#define REFILL 2
 #define FIRST_STEP 1.2
-#define LEAST_STEP 1.01
+#define LEAST_STEP 1.005
 #define MOST_STEP 1.5
 /* Resets that differ by less are the same: servers tell whole seconds. */
 #define SAME_RESET_US ((uint64_t)1000000)
@@ -124,6 +131,11 @@ static double rate_of(const hr_pace *pace) {
     return pace->rate == 0 || (pace->max_rate != 0 && pace->max_rate < pace->rate) ? pace->max_rate : pace->rate;
 }
 
+/* Beyond the ceiling requests do not start together, but as far apart as keeps so many in flight. */
+static bool is_spaced(const hr_pace *pace) {
+    return pace->ceiling != 0 && pace->window >= pace->ceiling;
+}
+
 static uint64_t gap_us(double rate) {
     double us = 1e6 / rate;
     return us > (double)MOST_PAUSE_US * 60 ? MOST_PAUSE_US * 60 : (uint64_t)us;
@@ -155,11 +167,14 @@ uint64_t hr__pace_due_us(const hr_pace *pace, uint64_t now_us, uint32_t cost, hr
         due_us = max_u64(due_us, rule_due_us(&pace->windows[i], now_us, pace->cost_in_flight, cost));
     }
     if (rate_of(pace) > 0) {
-        uint64_t early = gap_us(rate_of(pace)) / 4;
-        early = early > EARLY_US ? EARLY_US : early;
-        due_us = pace->next_us > now_us + early ? max_u64(due_us, pace->next_us - early) : due_us;
+        due_us = max_u64(due_us, pace->next_us);
     }
     *hold_out = due_us <= now_us ? HR_PACE_FREE : HR_PACE_RATE;
+    if (is_spaced(pace) && pace->in_flight > 0) {
+        uint64_t spaced_us = pace->last_start_us + 3 * pace->usual_us / (3 * pace->window - 2);
+        *hold_out = spaced_us > due_us ? HR_PACE_WINDOW : *hold_out;
+        due_us = max_u64(due_us, spaced_us);
+    }
     return due_us;
 }
 
@@ -169,8 +184,11 @@ void hr__pace_start(hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_ticke
     if (rate > 0) {
         uint64_t gap = gap_us(rate);
         pace->n_held += pace->rate > 0 && pace->next_us + gap > now_us; /* it was the rate that held it back */
-        pace->next_us = max_u64(pace->next_us, pace->next_us == 0 ? now_us : now_us - LATE_US) + gap;
+        /* A bucket of one token refuses what catches up: a rate that was found out is one of starts that far apart. */
+        bool catches_up = pace->next_us != 0 && pace->rate == 0;
+        pace->next_us = max_u64(pace->next_us, catches_up ? now_us - LATE_US : now_us) + gap;
     }
+    pace->last_start_us = now_us;
     pace->round_us = pace->n_starts == 0 ? now_us : pace->round_us;
     pace->in_flight++;
     pace->cost_in_flight += cost;
@@ -184,7 +202,8 @@ void hr__pace_pause(hr_pace *pace, uint64_t until_us) {
 
 /* ---------------------------------------------------------------------------------------------------- ending */
 
-/* Whether answers take so much longer than they did that more in flight would only wait at the server. */
+/* Whether answers take so much longer than they did that more in flight would only wait at the server. While the window
+ * grows fast one such answer says it. */
 static bool is_slow(hr_pace *pace, uint64_t first_byte_us) {
     if (first_byte_us != 0) {
         pace->least_us = pace->least_us == 0 || first_byte_us < pace->least_us ? first_byte_us : pace->least_us;
@@ -194,31 +213,30 @@ static bool is_slow(hr_pace *pace, uint64_t first_byte_us) {
         }
         pace->base_us += (pace->usual_us - pace->base_us) / BASE_ANSWERS;
     }
-    return pace->usual_us > 2 * pace->base_us + SLOW_US;
+    uint64_t slow_us = 2 * pace->base_us + SLOW_US;
+    return pace->usual_us > slow_us || (!pace->is_steady && first_byte_us > slow_us);
 }
 
-static void grow_by_one(hr_pace *pace, uint32_t level) {
+static void grow(hr_pace *pace, uint32_t level) {
+    if (!pace->is_steady) {
+        uint32_t most = level < pace->max_window / GROWTH ? level * GROWTH : pace->max_window;
+        pace->window = most > pace->window ? most : pace->window;
+        return;
+    }
     if (pace->window >= pace->max_window || 2 * level <= pace->window) {
         return; /* it was not the window that kept the number low */
     }
-    uint32_t needed = pace->is_steady ? pace->window : 0;
-    if (pace->ceiling != 0 && pace->window + 1 >= pace->ceiling) {
-        if (pace->n_ceiling >= CEILING_TRIES) {
-            return;
-        }
-        needed = CEILING_CREDIT << (2 * (pace->n_ceiling - 1));
+    bool is_try = pace->ceiling != 0 && pace->window + 1 == pace->ceiling;
+    if (is_try && (pace->n_tries == CEILING_TRIES || (pace->ceiling == 2 && pace->n_ceiling >= CEILING_REFUSALS))) {
+        return;
     }
-    if (++pace->credit > needed || !pace->is_steady) {
+    uint32_t needed = is_try            ? CEILING_CREDIT << (4 * pace->n_tries)
+                      : is_spaced(pace) ? 2 + pace->window / 2
+                                        : pace->window;
+    if (++pace->credit > needed) {
+        pace->n_tries += is_try;
         pace->window++;
         pace->credit = 0;
-    }
-}
-
-/* Of requests that start together half have a level that counts: with two for each the window doubles a round trip. */
-static void grow(hr_pace *pace, uint32_t level) {
-    grow_by_one(pace, level);
-    if (!pace->is_steady) {
-        grow_by_one(pace, level);
     }
 }
 
@@ -241,29 +259,35 @@ static void accepted(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t first
 }
 
 /* Whether so many in flight were taken before: then it is not their number that is refused. */
-static bool is_of_rate(const hr_pace *pace, uint32_t level) {
+static bool was_taken(const hr_pace *pace, uint32_t level) {
     uint32_t n = 0;
     for (uint32_t i = level; i < HR_PACE_LEVELS; i++) {
         n += pace->accepted_at[i];
     }
-    return level == 1 || n >= RATE_EVIDENCE * level;
+    return n >= RATE_EVIDENCE + level / 2;
 }
 
 /* Between two refusals a bucket of tokens was emptied twice: what was accepted is what flowed in, or less if it was
- * full for a while. The rate before the last step was borne. Refusals in close succession tell of an empty bucket, not
- * of a rate: they need a pause. */
-static void reduce_rate(hr_pace *pace, uint64_t now_us) {
+ * full for a while. The rate before the last step was borne, or that of the spaced requests (0: they were not).
+ * Refusals in close succession tell of an empty bucket, not of a rate: they need a pause, and the rate is at most a few
+ * times that of what came through. */
+static void reduce_rate(hr_pace *pace, double borne_rate, uint64_t now_us) {
     double seconds = (double)(now_us - pace->round_us) / 1e6;
     bool is_close = pace->n_round < CLOSE_ANSWERS && pace->rate > 0;
     pace->n_close = is_close ? pace->n_close + 1 : 0;
     if (is_close) {
+        double most = seconds > 0 ? CLOSE_TIMES * (pace->n_round + 1) / seconds : pace->rate;
         pace->rate *= pace->n_close > 2 ? CLOSE_SHARE : 1;
+        pace->rate = most < pace->rate ? most : pace->rate;
     } else if (seconds > 0) {
         double found = (pace->n_round + (pace->n_round < CLOSE_ANSWERS)) / seconds;
+        double least =
+            pace->rate == 0 ? borne_rate : SPACED_SHARE * (borne_rate < pace->rate ? borne_rate : pace->rate);
+        found = 2 * pace->n_held < pace->n_round && found < least ? least : found;
         pace->rate = pace->rate == 0 || found < pace->rate ? found : pace->rate * 0.95;
         pace->rate = pace->rate < pace->borne_rate ? pace->borne_rate : pace->rate;
         pace->n_hold = pace->n_round >= pace->n_hold && pace->n_hold < MOST_HOLD ? pace->n_hold * 2 : pace->n_hold;
-        pace->step = 1 + (pace->step - 1) / 2 < LEAST_STEP ? LEAST_STEP : 1 + (pace->step - 1) / 2;
+        pace->step = 1 + (pace->step - 1) / 3 < LEAST_STEP ? LEAST_STEP : 1 + (pace->step - 1) / 3;
     }
     pace->borne_rate = 0;
     pace->n_held = 0;
@@ -273,50 +297,69 @@ static void reduce_rate(hr_pace *pace, uint64_t now_us) {
 static void lower_ceiling(hr_pace *pace, uint32_t level) {
     if (pace->ceiling == 0 || level < pace->ceiling) {
         pace->ceiling = level;
-        pace->n_ceiling = pace->n_ceiling == 0 ? 1 : pace->n_ceiling;
     }
     if (pace->window >= pace->ceiling) {
         pace->window = pace->ceiling - 1;
     }
 }
 
-static void halve(hr_pace *pace) {
-    pace->window = pace->window > 1 ? pace->window / 2 : 1;
+/* From now on slowly; what was started before is of the round that ended it. */
+static void end_growth(hr_pace *pace) {
     pace->is_steady = true;
     pace->credit = 0;
     pace->reduced_at = pace->n_starts;
 }
 
+static void halve(hr_pace *pace) {
+    pace->window = pace->window > 1 ? pace->window / 2 : 1;
+    end_growth(pace);
+}
+
 /* One of a round is answered for all: those that were started before the window became smaller. */
 static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us) {
-    uint32_t level = ticket->level;
+    bool is_alone = ticket->level == 1 && ticket->number == pace->n_starts;
+    uint32_t level = is_alone || ticket->level > 1 ? ticket->level : 2; /* one that overtook it was there first */
     if (ticket->number <= pace->reduced_at) {
-        if (pace->ceiling != 0 && level > 1 && pace->round_is_parallel) {
+        if (pace->ceiling != 0 && level > 1 && pace->round_is_parallel && !was_taken(pace, level)) {
+            pace->n_ceiling++;
             lower_ceiling(pace, level);
         }
         return level > 1;
     }
-    bool of_rate = is_of_rate(pace, level);
+    bool is_beyond = pace->ceiling != 0 && pace->window > pace->ceiling; /* as many were taken, spaced */
+    bool of_rate = level == 1 || is_beyond || was_taken(pace, level);
     pace->round_is_parallel = !of_rate;
     if (of_rate) {
-        halve(pace);
-        reduce_rate(pace, now_us);
+        double borne = is_beyond && pace->usual_us != 0 ? (pace->window - 1) * 1e6 / (double)pace->usual_us : 0;
+        reduce_rate(pace, borne, now_us);
+        end_growth(pace);
+        if (pace->n_close > 0 && !is_beyond) {
+            halve(pace);
+        }
         uint32_t n = pace->n_refused + (pace->n_close < CLOSE_MOST ? pace->n_close : CLOSE_MOST);
-        uint64_t pause_us = max_u64(LEAST_PAUSE_US, pace->usual_us) << (n < 16 ? n : 16);
-        hr__pace_pause(pace, now_us + (pause_us > MOST_PAUSE_US ? MOST_PAUSE_US : pause_us));
+        if (n > 0) {
+            uint64_t refill_us = REFILL * gap_us(pace->rate);
+            uint64_t pause_us = refill_us < pace->usual_us ? refill_us : pace->usual_us;
+            pause_us = max_u64(LEAST_PAUSE_US, pause_us) << (n < 16 ? n : 16);
+            hr__pace_pause(pace, now_us + (pause_us > MOST_PAUSE_US ? MOST_PAUSE_US : pause_us));
+        }
+        pace->is_probing = n > 0;
     } else {
-        bool tried = pace->ceiling != 0 && level >= pace->ceiling; /* back to what was known to work */
-        pace->n_ceiling += tried;
-        uint32_t window = pace->ceiling - 1;
+        if (pace->ceiling != 0 && level < pace->ceiling) { /* another limit than that which was found before */
+            pace->n_ceiling = pace->n_tries = 0;
+        }
+        pace->n_ceiling++;
         halve(pace);
-        pace->window = tried ? window : pace->window;
         lower_ceiling(pace, level);
+        pace->window = pace->ceiling - 1;
+        pace->is_probing = true;
     }
     pace->n_refused++;
-    pace->is_probing = true;
     pace->round_us = now_us;
     pace->n_round = 0;
-    memset(pace->accepted_at, 0, sizeof pace->accepted_at);
+    for (uint32_t i = pace->ceiling; !of_rate && i < HR_PACE_LEVELS; i++) {
+        pace->accepted_at[i] = 0;
+    }
     return level > 1;
 }
 

@@ -69,13 +69,13 @@ typedef struct hr_pace {
     uint32_t window; /* requests that may be in flight */
     uint32_t in_flight;
     uint64_t cost_in_flight;
-    uint64_t n_starts;
+    uint64_t n_starts, last_start_us;
     /* growth */
     bool is_steady;                       /* refused or silent once: from then on slowly */
     bool is_probing;                      /* refused last: one at a time until one is accepted */
     uint32_t credit;                      /* accepted since the window changed */
     uint32_t ceiling;                     /* so many in flight were too many; 0: not known */
-    uint32_t n_ceiling;                   /* times that was found */
+    uint32_t n_ceiling, n_tries;          /* requests refused for it; times that it was tried again */
     uint64_t reduced_at;                  /* n_starts then */
     uint32_t n_refused;                   /* rounds in a row without one accepted */
     bool round_is_parallel;               /* the last refusal was taken for one of the number in flight */
@@ -100,7 +100,7 @@ typedef struct hr_pace {
     uint32_t n_windows;
 } hr_pace;
 
-/* first_window: in flight at first; 0: 2. */
+/* first_window: in flight at first; 0: 3. */
 void hr__pace_init(hr_pace *pace, uint32_t max_window, uint32_t first_window);
 /* Takes what a client says of the host: the strictest of all that was said holds. */
 void hr__pace_limit(hr_pace *pace, const hr_pace_limits *limits);

@@ -27,7 +27,7 @@ typedef struct hr_page hr_page;
     X(memory_limit_bytes, uint64_t, (uint64_t)256 << 20, "bytes held by pages, tapes and batches") \
     X(max_in_flight, uint32_t, 64, "requests in flight in all")                                    \
     X(max_in_flight_per_host, uint32_t, 16, "requests in flight a host")                           \
-    X(first_window, uint32_t, 2, "requests in flight a host before anything is known of it")       \
+    X(first_window, uint32_t, 3, "requests in flight a host before anything is known of it")       \
     X(max_pause_ms, uint32_t, 3600000, "longest wait for a rate limit that a server told")         \
     X(max_depth, uint32_t, 1024, "nesting of a document")                                          \
     X(max_records, uint32_t, 50000000, "records a page")                                           \
