@@ -33,8 +33,12 @@
 #define RATE_EVIDENCE 4u
 #define LEAST_PAUSE_US ((uint64_t)5000)
 #define MOST_PAUSE_US ((uint64_t)60000000)
-/* Of a configured rate what was not started in time is caught up with, this much of it. */
+/* What was not started in time is caught up with, this much of it; of a rate that was found out a quarter after each
+ * refusal of what caught up (a bucket of one token refuses that), twice as much with each higher rate, at least so
+ * much.
+ */
 #define LATE_US ((uint64_t)10000)
+#define LEAST_LATE_US ((uint64_t)200)
 #define FIRST_HOLD 30u
 #define MOST_HOLD 1600u
 #define CLOSE_ANSWERS 10u
@@ -59,7 +63,7 @@ static uint64_t max_u64(uint64_t a, uint64_t b) {
 }
 
 void hr__pace_init(hr_pace *pace, uint32_t max_window, uint32_t first_window) {
-    *pace = (hr_pace){.max_window = max_window, .n_hold = FIRST_HOLD, .step = FIRST_STEP};
+    *pace = (hr_pace){.max_window = max_window, .n_hold = FIRST_HOLD, .step = FIRST_STEP, .late_us = LATE_US};
     pace->window = first_window == 0 ? FIRST_WINDOW : first_window;
     pace->window = pace->window > max_window ? max_window : pace->window;
 }
@@ -181,19 +185,23 @@ uint64_t hr__pace_due_us(const hr_pace *pace, uint64_t now_us, uint32_t cost, hr
 void hr__pace_start(hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_ticket *ticket_out) {
     cost = cost == 0 ? 1 : cost;
     double rate = rate_of(pace);
+    bool caught_up = false;
     if (rate > 0) {
         uint64_t gap = gap_us(rate);
         pace->n_held += pace->rate > 0 && pace->next_us + gap > now_us; /* it was the rate that held it back */
-        /* A bucket of one token refuses what catches up: a rate that was found out is one of starts that far apart. */
-        bool catches_up = pace->next_us != 0 && pace->rate == 0;
-        pace->next_us = max_u64(pace->next_us, catches_up ? now_us - LATE_US : now_us) + gap;
+        uint64_t late_us = pace->next_us == 0 ? 0 : pace->rate == 0 ? LATE_US : pace->late_us;
+        pace->next_us = max_u64(pace->next_us, now_us - late_us) + gap;
+        caught_up = pace->rate > 0 && now_us < pace->last_start_us + gap;
     }
     pace->last_start_us = now_us;
     pace->round_us = pace->n_starts == 0 ? now_us : pace->round_us;
     pace->in_flight++;
     pace->cost_in_flight += cost;
-    *ticket_out =
-        (hr_pace_ticket){.number = ++pace->n_starts, .started_us = now_us, .level = pace->in_flight, .cost = cost};
+    *ticket_out = (hr_pace_ticket){.number = ++pace->n_starts,
+                                   .started_us = now_us,
+                                   .level = pace->in_flight,
+                                   .cost = cost,
+                                   .caught_up = caught_up};
 }
 
 void hr__pace_pause(hr_pace *pace, uint64_t until_us) {
@@ -255,6 +263,8 @@ static void accepted(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t first
         pace->rate *= pace->step;
         pace->step = 1 + (pace->step - 1) * 1.5 > MOST_STEP ? MOST_STEP : 1 + (pace->step - 1) * 1.5;
         pace->n_held = 0;
+        pace->late_us = pace->late_us * 2 < LEAST_LATE_US ? LEAST_LATE_US : pace->late_us * 2;
+        pace->late_us = pace->late_us > LATE_US ? LATE_US : pace->late_us;
     }
 }
 
@@ -329,6 +339,14 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
     bool is_beyond = pace->ceiling != 0 && pace->window > pace->ceiling; /* as many were taken, spaced */
     bool of_rate = level == 1 || is_beyond || was_taken(pace, level);
     pace->round_is_parallel = !of_rate;
+    if (of_rate && ticket->caught_up && pace->late_us > 0) {
+        pace->late_us = pace->late_us / 4 < LEAST_LATE_US ? 0 : pace->late_us / 4;
+        if (pace->n_round >= CLOSE_ANSWERS) { /* the rate itself may be right */
+            pace->next_us = now_us + REFILL * gap_us(pace->rate);
+            end_growth(pace);
+            return level > 1;
+        }
+    }
     if (of_rate) {
         double borne = is_beyond && pace->usual_us != 0 ? (pace->window - 1) * 1e6 / (double)pace->usual_us : 0;
         reduce_rate(pace, borne, now_us);

@@ -53,6 +53,7 @@ typedef struct hr_pace_ticket {
     uint64_t started_us;
     uint32_t level; /* in flight at its start, itself included */
     uint32_t cost;
+    bool caught_up; /* nearer to the one before than the rate found out */
 } hr_pace_ticket;
 
 /* A rule and what was charged to it: slots[i] holds what counts for the slot_us * number'th part of time. */
@@ -85,6 +86,7 @@ typedef struct hr_pace {
     uint64_t paused_until_us;
     double rate, max_rate; /* starts a second; 0: no limit. rate is found out, max_rate is configured */
     uint64_t next_us;      /* when the next start is due by the rate */
+    uint64_t late_us;      /* so much of what was not started in time is caught up with */
     uint64_t round_us;     /* the last refusal */
     uint32_t n_round;      /* accepted since */
     uint32_t n_close;      /* refusals in a row in close succession */
