@@ -676,7 +676,8 @@ int ext_headers(PyObject *sequence, hr_http_header **headers_out, size_t *n_out)
 }
 
 static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"stream", "tag", "route", "method", "url", "headers", "body", "delay_ms", "more", NULL};
+    static char *names[] = {"stream", "tag",      "route", "method",     "url",          "headers",
+                            "body",   "delay_ms", "more",  "early_path", "early_header", NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     StreamObject *stream;
     RouteObject *route;
@@ -685,10 +686,11 @@ static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwa
     unsigned int delay_ms = 0;
     int more = 0;
     PyObject *header_list = NULL;
-    Py_ssize_t url_size = 0, body_size = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LO!ss#O|z#Ip", names, state->stream_type, &stream, &tag,
+    const char *early_path = NULL, *early_header = "";
+    Py_ssize_t url_size = 0, body_size = 0, path_size = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!LO!ss#O|z#Ipy#s", names, state->stream_type, &stream, &tag,
                                      state->route_type, &route, &method, &url, &url_size, &header_list, &body,
-                                     &body_size, &delay_ms, &more)) {
+                                     &body_size, &delay_ms, &more, &early_path, &path_size, &early_header)) {
         return NULL;
     }
     hr_http_header *headers;
@@ -704,6 +706,8 @@ static PyObject *Engine_submit(EngineObject *self, PyObject *args, PyObject *kwa
     request.body = (hr_str){body, (size_t)body_size};
     request.delay_ms = delay_ms;
     request.more = more != 0;
+    request.early_path = (hr_str){early_path, (size_t)path_size};
+    request.early_header = hr__str(early_header);
     hr_error err;
     int rc = hr__engine_submit(self->engine, stream->stream, tag, &request, &err);
     PyMem_Free(headers);

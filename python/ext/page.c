@@ -237,6 +237,7 @@ static PyObject *latin1(hr_str text) {
     X(elapsed_ms, PyFloat_FromDouble(info.elapsed_ms))                            \
     X(size, PyLong_FromSize_t(info.body.size_bytes))                              \
     X(encoded, PyBool_FromLong(info.encoded))                                     \
+    X(is_early, PyBool_FromLong(info.is_early))                                   \
     X(decoded, PyBool_FromLong(info.decoded))                                     \
     X(n_records, PyLong_FromSize_t(info.n_records))                               \
     X(fingerprint, PyLong_FromUnsignedLongLong(hr__page_fingerprint(self->page)))

@@ -98,6 +98,7 @@ class Page:
     size: int  # bytes of the decompressed body
     error: Error | None  # fetch or decode failed; status >= 400 is no error and is not decoded
     encoded: bool  # the body is as its Content-Encoding says (libcurl cannot undo it) and was not decoded
+    is_early: bool  # no page yet: `body` is what was asked for early
     decoded: bool
     n_records: int  # selected by the stream's selector (or `select`); 0 before
     fingerprint: int  # of the body: equal bodies have the same
@@ -383,8 +384,12 @@ class Engine:
         body: bytes | None = None,
         delay_ms: int = 0,
         more: bool = False,
+        early_path: bytes = b"",
+        early_header: str = "",
     ) -> None:
-        """Sends a request on its way, not before `delay_ms`. `more`: others follow, then `flush`."""
+        """Sends a request on its way, not before `delay_ms`. `more`: others follow, then `flush`. `early_path` (keys, each with a zero
+        byte behind it) or `early_header`: what is there comes in a page that `is_early`, if the body takes longer.
+        """
 
     def flush(self) -> None:
         """Sends what was submitted with `more` on its way."""

@@ -443,6 +443,22 @@ static void reap(hr_http *http) {
     }
 }
 
+/* Tells what was found early in bodies that are still coming. */
+static void tell_early(hr_http *http) {
+    for (uint32_t i = 0; i < http->n_transfers && http->has_early; i++) {
+        hr_http_transfer *transfer = http->transfers[i];
+        if (transfer->job == NULL || !transfer->has_early) {
+            continue;
+        }
+        transfer->has_early = false;
+        hr_str value = hr__http_transfer_early(transfer);
+        if (value.data != NULL) {
+            http->options.early(http->options.ctx, transfer->job->request.tag, value);
+        }
+    }
+    http->has_early = false;
+}
+
 static uint64_t next_due_us(const hr_http *http) {
     uint64_t due_ms = http->check_ms;
     if (http->waiting.first != NULL && http->waiting.first->due_ms < due_ms) {
@@ -469,6 +485,7 @@ static void *loop_main(void *arg) {
         end_silent(http);
         hr__http_sockets_run(http, next_due_us(http));
         reap(http);
+        tell_early(http);
     }
     return NULL;
 }

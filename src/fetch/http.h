@@ -57,8 +57,10 @@ typedef struct hr_http_request {
     uint32_t max_redirects;                       /* 30, as requests; 0: do not follow, return the 3xx */
     hr_http_retry retry;
     uint64_t max_body_bytes; /* after decompression; more is HR_LIMIT */
-    hr_pace_limits limits;   /* of its host */
-    void *tag;               /* the caller's, handed back in the result */
+    hr_str early_path;     /* options.early gets the value there (early.h), before the body is whole; empty: nothing */
+    hr_str early_header;   /* or that of a header */
+    hr_pace_limits limits; /* of its host */
+    void *tag;             /* the caller's, handed back in the result */
 } hr_http_request;
 
 /* What came of a request. The body is the caller's to keep (hr__buf_free); the rest is borrowed for the call. */
@@ -90,6 +92,10 @@ typedef struct hr_http_options {
     hr_pacer *pacer;                 /* what is known of hosts; NULL: one of its own */
     /* @locality loop thread. Takes ownership of result->body (it may move it out by setting body.data to NULL). */
     void (*done)(void *ctx, hr_http_result *result);
+    /* @locality loop thread. May be NULL. What the request's early_path or early_header is about, as text of JSON or of
+     * the header, borrowed for the call; at most once an attempt, of an answer with status 200 whose body is still
+     * coming. */
+    void (*early)(void *ctx, void *tag, hr_str value);
     /* @locality loop thread. May be NULL. True: memory is short, do not start new requests and pause all receiving
      * transfers but the oldest. Asked before a start and while data arrives; call hr__http_wake when it changes. */
     bool (*is_full)(void *ctx);

@@ -19,6 +19,7 @@
 #ifndef HR_FETCH_HTTP_CORE_H
 #define HR_FETCH_HTTP_CORE_H
 
+#include "early.h"
 #include "redirect.h"
 
 #include <curl/curl.h>
@@ -114,6 +115,8 @@ struct hr_http_transfer {
     bool discards;   /* the body is not wanted: a redirect or an answer that is asked for again */
     bool cut;        /* a discarded body was too long to read */
     bool silent;     /* ended by the read timeout */
+    hr_early early;  /* in body */
+    bool has_early;  /* it was found, and is yet to be told */
     hr_code refused; /* why a callback ended the transfer; HR_OK: it did not */
     uint64_t discarded_bytes;
     uint64_t begun_ms, active_ms, check_ms; /* read timeout: begun, last byte, look again at */
@@ -152,6 +155,7 @@ struct hr_http {
     hr_http_transfer *idle;
     uint32_t n_transfers, n_in_flight, n_paused;
     bool held;         /* something is kept back by is_full */
+    bool has_early;    /* a transfer has found what its request wants early */
     uint64_t check_ms; /* the earliest read timeout to look at */
     /* sockets: fds[0] is the pipe */
     struct pollfd *fds, *ready;
@@ -217,6 +221,8 @@ void hr__http_transfer_free(hr_http_transfer *transfer);
 HR_MUST_CHECK int hr__http_transfer_start(hr_http_transfer *transfer, hr_error *err);
 /* The value of a header of the last answer; data NULL: not there. */
 hr_str hr__http_transfer_header(const hr_http_transfer *transfer, const char *name);
+/* What was found early: borrowed, until the transfer goes on; data NULL: it is not there. */
+hr_str hr__http_transfer_early(const hr_http_transfer *transfer);
 /* The headers of the last answer. */
 const hr_http_header *hr__http_transfer_headers(hr_http_transfer *transfer, size_t *n_out);
 /* Fills status, reason, url, headers and counts of the result; the body moves into it. */

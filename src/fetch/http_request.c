@@ -211,6 +211,8 @@ static void pack_request(hr_http_job *job, const hr_http_request *request, char 
     mine->interface = pack(&at, request->interface);
     mine->allowed_hosts = pack(&at, request->allowed_hosts);
     mine->secret_headers = (hr_str){0}; /* has been heeded */
+    mine->early_path = pack(&at, request->early_path);
+    mine->early_header = pack(&at, request->early_header);
     mine->headers = NULL;
     mine->n_headers = 0;
     for (size_t i = 0; i < request->n_headers; i++) {
@@ -237,9 +239,10 @@ int hr__http_job_new(const hr_allocator *alloc, const hr_http_request *request, 
         return hr__error_memory(err, HR_STAGE_FETCH);
     }
     size = plus(size, nodes_size);
-    const hr_str texts[] = {request->method,    request->url,      request->proxy,     request->ca_path,
-                            request->cert_path, request->key_path, hr__str("Expect:"), hr__str("Content-Type:"),
-                            request->body,      request->resolve,  request->interface, request->allowed_hosts};
+    const hr_str texts[] = {request->method,     request->url,         request->proxy,     request->ca_path,
+                            request->cert_path,  request->key_path,    hr__str("Expect:"), hr__str("Content-Type:"),
+                            request->body,       request->resolve,     request->interface, request->allowed_hosts,
+                            request->early_path, request->early_header};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         size = plus(size, texts[i].size_bytes);
     }

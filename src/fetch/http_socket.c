@@ -6,6 +6,7 @@
  *
  *   fds:  [pipe to wake up] [socket of transfer] [socket of transfer] ...
  */
+#define _GNU_SOURCE /* ppoll */
 #include "http_core.h"
 
 #include <errno.h>

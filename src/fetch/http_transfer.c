@@ -177,6 +177,28 @@ static int body_begins(hr_http_transfer *transfer) {
     return HR_OK;
 }
 
+/* Looks for what the request wants early. It is told when this turn of the loop has not brought the whole body. */
+static void look_early(hr_http_transfer *transfer) {
+    const hr_http_request *request = &transfer->job->request;
+    bool is_found = false;
+    if (request->early_header.size_bytes > 0) {
+        is_found = transfer->early.state == HR_EARLY_UNSET;
+        transfer->early.state = HR_EARLY_NONE; /* once */
+    } else if (transfer->early.state == HR_EARLY_MORE) {
+        is_found = hr__early_scan(&transfer->early, transfer->body.data, transfer->body.size_bytes) == HR_EARLY_FOUND;
+    }
+    transfer->has_early = transfer->has_early || is_found;
+    transfer->http->has_early = transfer->http->has_early || is_found;
+}
+
+hr_str hr__http_transfer_early(const hr_http_transfer *transfer) {
+    const hr_http_request *request = &transfer->job->request;
+    if (request->early_header.size_bytes > 0) {
+        return hr__http_transfer_header(transfer, request->early_header.data);
+    }
+    return (hr_str){transfer->body.data + transfer->early.value_at, transfer->early.value_size};
+}
+
 static int body_append(hr_http_transfer *transfer, const char *data, size_t size) {
     hr_buf *body = &transfer->body;
     uint64_t most = transfer->job->request.max_body_bytes;
@@ -220,6 +242,9 @@ static size_t on_body(char *data, size_t unit, size_t n, void *ctx) {
     if (rc != HR_OK) {
         transfer->refused = (hr_code)rc;
         return 0;
+    }
+    if (http->options.early != NULL && transfer->status == 200) {
+        look_early(transfer);
     }
     return size;
 }
@@ -451,6 +476,11 @@ int hr__http_transfer_start(hr_http_transfer *transfer, hr_error *err) {
     transfer->in_headers = transfer->body_began = transfer->paused = false;
     transfer->discards = transfer->cut = transfer->silent = false;
     transfer->refused = HR_OK;
+    transfer->has_early = false;
+    transfer->early = (hr_early){.state = HR_EARLY_UNSET};
+    if (job->request.early_path.size_bytes > 0) {
+        hr__early_init(&transfer->early, job->request.early_path);
+    }
     transfer->discarded_bytes = transfer->seen_bytes = 0;
     transfer->message[0] = '\0';
     transfer->begun_ms = transfer->active_ms = http->now_ms;

@@ -272,6 +272,22 @@ static int page_take_answer(hr_page *page, hr_http_result *result) {
     return HR_OK;
 }
 
+/* What comes of a page before it: a page that holds no more than that. Without memory it does not come.
+ * @locality loop thread */
+static void http_early(void *ctx, void *tag, hr_str value) {
+    hr_engine *engine = ctx;
+    hr_page *page = tag, *early;
+    if (hr__page_new(engine, page->stream, page->tag, &early, NULL) != HR_OK) {
+        return;
+    }
+    early->is_early = true;
+    if (hr__buf_append(&early->body, value.data, value.size_bytes) != HR_OK) {
+        hr__page_free(early);
+        return;
+    }
+    hr__engine_push_event(engine, early);
+}
+
 /* @locality loop thread */
 static void http_done(void *ctx, hr_http_result *result) {
     hr_engine *engine = ctx;
@@ -342,6 +358,7 @@ int hr__engine_new(const hr_engine_options *options, hr_engine **engine_out, hr_
         .max_pause_ms = engine->options.max_pause_ms,
         .pacer = engine->options.pacer,
         .done = http_done,
+        .early = http_early,
         .is_full = http_is_full,
         .ctx = engine,
     };

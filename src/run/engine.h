@@ -112,7 +112,8 @@ typedef struct hr_page_info {
     uint64_t wire_bytes;
     double elapsed_ms;
     hr_str body;
-    bool encoded; /* still as its Content-Encoding says: not decoded */
+    bool encoded;  /* still as its Content-Encoding says: not decoded */
+    bool is_early; /* not the page, but what its request wanted early (http.h): the body is that */
     bool decoded;
     size_t n_records;
     const hr_error *error; /* NULL: none */

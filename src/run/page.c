@@ -218,6 +218,7 @@ void hr__page_info(const hr_page *page, hr_page_info *info_out) {
         .throttled = page->throttled,
         .window = page->window,
         .encoded = page->encoded,
+        .is_early = page->is_early,
         .wire_bytes = page->wire_bytes,
         .elapsed_ms = page->elapsed_ms,
         .body = {page->body.data, page->body.size_bytes},

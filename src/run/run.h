@@ -52,7 +52,8 @@ struct hr_page {
     size_t n_headers;
     hr_arena arena;
     bool encoded;
-    hr_buf body; /* with HR_BODY_PADDING bytes after it */
+    bool is_early; /* body is what the request wanted early; the page is yet to come */
+    hr_buf body;   /* with HR_BODY_PADDING bytes after it */
     hr_error error;
     hr_doc *doc; /* owned; NULL: not decoded; scratch of fields */
     size_t *records;

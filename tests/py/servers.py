@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,13 +26,14 @@ class Request:
 
 @dataclass
 class Answer:
-    """What the server shall say; `raw` replaces everything behind the status line."""
+    """What the server shall say; `raw` replaces everything behind the status line, `parts` the body: they are sent as they come."""
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     compress: bool = False
+    parts: Iterable[bytes] | None = None
 
 
 class Api:
@@ -77,6 +79,13 @@ class Api:
                 self.send_response(answer.status)
                 for name, value in headers.items():
                     self.send_header(name, value)
+                if answer.parts is not None:
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    for part in chain(answer.parts, [b""]):
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+                        self.wfile.flush()
+                    return
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

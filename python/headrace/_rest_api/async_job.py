@@ -198,7 +198,7 @@ class JobChain(Chain):
         made = requests.Request(
             "GET", url, headers=dict(first.headers or {}), auth=self.request.auth, hooks=self.request.hooks
         )
-        return made if self.job.sender.may_have_credentials(self._origin, url) else without_credentials(made)
+        return made if self.job.sender.may_have_credentials(self.origin, url) else without_credentials(made)
 
     def _take(self, prepared: requests.PreparedRequest, response: NativeResponse) -> None:
         """The answer that says that the job is done has the records."""

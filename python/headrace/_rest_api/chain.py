@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections import deque
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from dlt.sources.helpers.rest_client.paginators import (
 
 from headrace import _core
 from headrace._rest_api.completeness import Watch, html_instead
+from headrace._rest_api.early import early_arguments, foreseen_request
 from headrace._rest_api.native_pages import NativePages, native_pages
 from headrace._rest_api.numbered import NumberedLinks, limit_of, numbered_links
 from headrace._rest_api.reader import Reader
@@ -89,10 +91,12 @@ class Chain:
         )
         self.watch = Watch(job.name, job.options, job.say)
         self._is_short = False  # fewer are sent ahead than the window allows, for the same reason
+        self.early: dict[str, Any] | None = None  # what shall come early of each page; None: not looked at yet
+        self._came_early: dict[int, bytes] = {}  # by number of the page, until its turn
         self._again: dict[
             int, tuple[int, float]
         ] = {}  # attempts and first time of pages asked for again for what they hold
-        self._origin = ("", "")
+        self.origin = ("", "")  # of the first request
         self._native: NativePages | None = None  # the engine asks for the pages
         self._is_native_held = False  # until the page at hand is accepted
 
@@ -114,7 +118,7 @@ class Chain:
         prepared = self.job.sender.prepare(self.request)
         self.url = prepared.url or ""
         self.host = urlsplit(self.url).netloc
-        self._origin = origin_of(self.url)
+        self.origin = origin_of(self.url)
         return prepared
 
     def stream(self, number: int) -> _core.Stream:
@@ -172,6 +176,8 @@ class Chain:
         number = self._n_sent
         self._n_sent += 1
         self._sent[number] = prepared
+        if self.early is None and self.paginator is not None:
+            self.early = early_arguments(self) if type(self) is Chain else {}
         try:
             self.job.run.submit(self, number, prepared)
         except _core.Error as error:
@@ -217,6 +223,29 @@ class Chain:
             prepared = self._sent.pop(self._next)
             self._next += 1
             self._handle(page, prepared)
+
+    def foresee(self, number: int, value: bytes) -> None:
+        """Asks for the page behind this one, of which so much has come. What fails is told when the whole page is there."""
+        if number != self._next:
+            self._came_early[number] = value
+            return
+        if number != self._n_sent - 1 or not self.early or not self._may_go():
+            return
+        with suppress(Exception):
+            prepared = foreseen_request(self, copy(self.paginator), self.early, value)  # type: ignore[arg-type]
+            if prepared is not None and _digest(prepared) not in self._seen:
+                try:
+                    self._send(prepared)
+                except Exception:
+                    self._n_sent -= 1
+                    del self._sent[self._n_sent]
+                    raise
+
+    def _look_ahead(self, digest: bytes) -> None:
+        """Holds what was asked for early against the request that is really next."""
+        ahead = self._sent.get(self._next)
+        if ahead is not None and self._ahead is None and _digest(ahead) != digest:
+            self._drop_ahead()
 
     def name_of(self, number: int) -> int:
         """What a page that is asked for now is called in messages: its number among the chain's pages."""
@@ -336,13 +365,18 @@ class Chain:
                 " paginator repeats a request it has made before, so it would never end. Check its cursor or next link."
             )
         self._seen.add(digest)
+        self._look_ahead(digest)
         is_plain = type(paginator) is HeaderLinkPaginator and prepared.method == "GET"
         if is_plain and not self.job.sender.in_python:
             self._follow_link(prepared, response)
+        elif self._next in self._sent:
+            pass
         elif self._may_go():
             self._send(prepared)
         else:
             self._held = prepared
+        if (early := self._came_early.pop(self._next, None)) is not None and self._next not in self._arrived:
+            self.foresee(self._next, early)
 
     def _follow_link(self, prepared: requests.PreparedRequest, response: NativeResponse) -> None:
         """Asks for the next page, unless that was done before; where links are numbered up to a last one, for those behind it.
@@ -362,7 +396,7 @@ class Chain:
         if self._ahead is not None:
             self._window = min(self._window * 2, self.job.run.settings.max_in_flight_per_host)
             self._fill_window()
-        elif self._may_go():
+        elif ahead is None and self._may_go():
             self._held = None
             self._send(prepared)
 
@@ -372,6 +406,7 @@ class Chain:
             page.release()
         self._arrived.clear()
         self._sent.clear()
+        self._came_early.clear()
         self._n_dropped += self._n_sent - self._next
         self._next = self._n_sent
         self._ahead = None
@@ -381,7 +416,7 @@ class Chain:
     def _keep_credentials(self) -> None:
         """Takes them off a request whose URL a server chose and that goes to another origin."""
         url = str(self.request.url or "")
-        if self.job.sender.may_have_credentials(self._origin, url):
+        if self.job.sender.may_have_credentials(self.origin, url):
             return
         if self.request.auth is not None or any(name.lower() in CREDENTIALS for name in self.request.headers or {}):
             logger.warning(
@@ -446,6 +481,7 @@ class Chain:
             page.release()
         self._arrived.clear()
         self._sent.clear()
+        self._came_early.clear()
         self._held = None
         self._is_short = False
 

@@ -300,7 +300,7 @@ class StreamChain(Chain):
             )
         self._prepare()
         where = f"resource `{self.job.name}`, {mask_url(self.url)}"
-        key = (self.job.schema_name, self.job.name, *self._origin, urlsplit(self.url).path)
+        key = (self.job.schema_name, self.job.name, *self.origin, urlsplit(self.url).path)
         last_id = str(self._state.get(STATE, {}).get("last_event_id", ""))
         with _lock:
             connection = _kept.get(key)

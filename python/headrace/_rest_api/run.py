@@ -114,7 +114,12 @@ class Run:
             )
         else:
             self.engine.submit(
-                chain.stream(number), tag, *job.sender.arguments(prepared), delay_ms=delay_ms, more=self._is_busy
+                chain.stream(number),
+                tag,
+                *job.sender.arguments(prepared),
+                delay_ms=delay_ms,
+                more=self._is_busy,
+                **(chain.early or {}),
             )
 
     def submit_answer(self, chain: Chain, number: int, prepared: requests.PreparedRequest, body: bytes) -> None:
@@ -184,7 +189,13 @@ class Run:
                 return
             with self.lock:
                 self._is_busy = len(pages) > 1
+                whole = {page.tag for page in pages if not page.is_early}
                 for page in pages:
+                    if page.is_early:
+                        if page.tag not in whole:
+                            self._foresee(page)
+                        page.release()
+                        continue
                     native = self.native_of(page.tag)
                     chain, number = (native[0].chain, native[1]) if native else self._waiting.pop(page.tag)
                     if number >= 0 and chain.job.format.needs(page) and not chain.job.hooks.get("response"):
@@ -194,6 +205,13 @@ class Run:
                 if self._is_busy:
                     self._is_busy = False
                     self.engine.flush()
+
+    def _foresee(self, page: _core.Page) -> None:
+        """Hands what has come early to its chain."""
+        if page.tag in self._waiting:
+            chain, number = self._waiting[page.tag]
+            if chain.job.error is None and not chain.ended:
+                chain.foresee(number, page.body())
 
     def _convert(self, chain: Chain, number: int, page: _core.Page) -> None:
         """Has a thread decode a page that the engine's workers do not; then it goes its way."""
