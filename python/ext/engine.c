@@ -561,6 +561,7 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                             "format",
                             "leave_typed_moments",
                             "id_bytes",
+                            "wei_precision",
                             NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     const char *table = NULL, *load_id = NULL, *id_kind = "random", *format = "json";
@@ -570,11 +571,13 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
     int leave_double_decimals = 0, leave_typed_timestamps = 0, leave_typed_moments = 0, for_text = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0, id_bytes = HR_ID_BYTES;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOspI", names, &table, &table_size, &tables,
+    unsigned char wei_precision = 0, wei_scale = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOspI(bb)", names, &table, &table_size, &tables,
                                      &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
                                      &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
                                      &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text,
-                                     &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes)) {
+                                     &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes, &wei_precision,
+                                     &wei_scale)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {
@@ -625,6 +628,8 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
     hr_schema schema;
     hr__schema_init(&schema, &hr__allocator_libc);
     schema.for_text = for_text != 0;
+    schema.wei_precision = wei_precision;
+    schema.wei_scale = wei_scale;
     StreamObject *stream = NULL;
     hr_error err;
     if (ext_schema_seed(tables, &schema) < 0) {

@@ -358,6 +358,7 @@ class Engine:
         for_text: bool = False,
         propagations: Sequence[tuple[str | None, str, str]] = (),
         rules: Callable[[str, str], int] | None = None,
+        wei_precision: tuple[int, int] = (0, 0),
         format: str = "json",  # "lines": JSON lines; "other": the caller decodes pages (`Page.decode`)
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
@@ -371,7 +372,8 @@ class Engine:
         text that goes to a timestamp column, or to another, is an `Error` UNSUPPORTED. `for_text`: decimal columns are text
         (`str(Decimal)`), and JSON text of a scalar that goes to a json column is an `Error` UNSUPPORTED. `propagations`: columns
         that rows below get (table or None: each whose rows hang on no other; from; as); `root_key` is `_dlt_id` as
-        `_dlt_root_id` of the root. `id_bytes`: the length of ids before base64.
+        `_dlt_root_id` of the root. `id_bytes`: the length of ids before base64. `wei_precision`: digits in all and
+        behind the point of new wei columns; (0, 0): they are an `Error` UNSUPPORTED.
         """
     def submit(
         self,

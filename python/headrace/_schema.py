@@ -21,6 +21,7 @@ from headrace._normalize import dlt_versions as _dlt_versions
 
 ENGINE_TYPES = ("text", "bigint", "double", "bool", "timestamp", "json", "date", "time", "decimal", "binary")
 _SPECIAL_PROPS = ("precision", "scale", "timezone", "x-nested-type")
+MAX_WIDE_PRECISION = 76  # of Arrow's decimals
 _MAX_PRECISION = 38
 _MICROSECONDS = 6  # digits of a second that the engine's timestamps have
 

@@ -283,6 +283,10 @@ int hr__schema_add_column(hr_schema *schema, int32_t table, hr_str name, hr_type
     }
     tbl->columns[tbl->n_columns] = (hr_column){
         .name = {copy, name.size_bytes}, .type = (uint8_t)type, .flags = flags, .precision = 38, .scale = 9};
+    if (type == HR_TYPE_WEI) {
+        tbl->columns[tbl->n_columns].precision = schema->wei_precision;
+        tbl->columns[tbl->n_columns].scale = schema->wei_scale;
+    }
     index_put(tbl, (uint32_t)tbl->n_columns);
     *column_out = (int32_t)tbl->n_columns++;
     schema->version++;
@@ -293,6 +297,8 @@ int hr__schema_sync(hr_schema *dst, const hr_schema *src) {
     dst->max_columns = src->max_columns;
     dst->max_tables = src->max_tables;
     dst->for_text = src->for_text;
+    dst->wei_precision = src->wei_precision;
+    dst->wei_scale = src->wei_scale;
     for (size_t t = 0; t < src->n_tables; t++) {
         const hr_table *from = &src->tables[t];
         int32_t at;

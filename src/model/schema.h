@@ -85,6 +85,7 @@ typedef struct hr_schema {
      * str(Decimal), and cells of JSON columns are lists and objects only, as the others cannot be told from their text.
      */
     bool for_text;
+    uint8_t wei_precision, wei_scale; /* of new WEI columns, which the destination decides; 0: none are added here */
 } hr_schema;
 
 /* Whether cells of the type are bytes and a size. */

@@ -782,7 +782,9 @@ int hr__column_coerce(hr_normalizer *norm, const hr_column *column, hr_type type
         return hr__coerce_decimal_text(doc, at, type, arena, cell_out, size_out, err);
     }
     if (HR_UNLIKELY(wide)) {
-        return hr__coerce_wide(doc, at, type, column->precision, column->scale, arena, cell_out, size_out, err);
+        bool is_new = column == NULL || column->type != type;
+        return hr__coerce_wide(doc, at, type, is_new ? norm->schema->wei_precision : column->precision,
+                               is_new ? norm->schema->wei_scale : column->scale, arena, cell_out, size_out, err);
     }
     if (HR_UNLIKELY(type == HR_TYPE_DECIMAL)) {
         bool is_new = column == NULL || column->type != HR_TYPE_DECIMAL;

@@ -263,9 +263,9 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
     }
     new_cell cell = {.name = name, .is_new = !complete, .column = at};
     cell.type = complete ? (hr_type)have->type : hr__value_infer(tok);
-    if (cell.is_new && cell.type > HR_TYPE_BINARY) {
+    if (cell.is_new && cell.type > HR_TYPE_BINARY && norm->schema->wei_precision == 0) {
         hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
-                      "a new column of type wei, whose digits the destination decides, is left to the caller");
+                      "a new column of type wei, of which the destination has none, is left to the caller");
         hr__norm_place(norm, shape->name, name);
         return HR_UNSUPPORTED;
     }
@@ -515,6 +515,16 @@ static bool is_falsy(const hr_tok *tok) {
     }
 }
 
+static bool has_rows_below(const flat *f) {
+    for (size_t i = 0; i < f->lists.n; i++) {
+        const value_ref *list = &f->lists.lists[i].value;
+        if (list->doc->toks[list->at].len != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The id that the data brings (rule 41); *id_out is left alone when it does not. */
 static int find_own_id(hr_normalizer *norm, const table_shape *shape, const flat *f, hr_str *id_out) {
     const field *own = map_get(&f->fields, hr__str("_dlt_id"));
@@ -531,10 +541,12 @@ static int find_own_id(hr_normalizer *norm, const table_shape *shape, const flat
     if (!shape->root_like) {
         hr__error_set(norm->err, HR_NULL_VALUE, HR_STAGE_NORMALIZE,
                       "the data brings its own _dlt_id: dlt then gives the row no link to its parent");
-    } else if (tok->type != HR_TOK_STRING || (!complete && hr__value_infer(tok) != HR_TYPE_TEXT)) {
+    } else if (complete ? tok->type >= HR_TOK_ARRAY || (tok->type != HR_TOK_STRING && has_rows_below(f))
+                        : hr__value_infer(tok) != HR_TYPE_TEXT) { /* below, a new column would not be of text */
         hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
                       "the data brings its own _dlt_id, which is not text: not supported natively");
-    } else if (hr__coerce(value->doc, value->at, HR_TYPE_TEXT, &norm->scratch, &cell, &size, norm->err) == HR_OK) {
+    } else if (hr__coerce(value->doc, value->at, HR_TYPE_TEXT, &norm->batch->arena, &cell, &size,
+                          norm->err) == HR_OK) {
         *id_out = (hr_str){cell.str, size};
         return HR_OK;
     }

@@ -393,26 +393,31 @@ def still_null(outcome: Outcome) -> dict[str, set[str]]:
 
 
 def check(seed: int, folder: Path) -> tuple[str | None, bool]:
-    """Both sides of a case are equal. Returns the error both had, and whether the engine had a part."""
-    case = make_case(seed)
+    """Both sides of a random case are equal. Returns the error both had, and whether the engine had a part."""
+    error, status = compare(make_case(seed), folder, f"seed {seed}")
+    return error, bool(status and status["native"])
+
+
+def compare(case: Case, folder: Path, name: str) -> tuple[str | None, Any]:
+    """Both sides of a case are equal. Returns the error both had, and the status of the table."""
     headrace.uninstall()
     _status._loads.clear()
     ours_by_dlt = run(case, folder / "dlt")
     headrace.install()
     ours = run(case, folder / "headrace")
-    assert ours.error == ours_by_dlt.error, f"seed {seed}"
+    assert ours.error == ours_by_dlt.error, name
     if ours.error is None:
-        assert list(ours.schema) == list(ours_by_dlt.schema), f"seed {seed}"
-        for name in ours.schema:
-            assert ours.schema[name] == ours_by_dlt.schema[name], f"seed {seed}: {name}"
-        assert still_null(ours) == still_null(ours_by_dlt), f"seed {seed}"
+        assert list(ours.schema) == list(ours_by_dlt.schema), name
+        for table in ours.schema:
+            assert ours.schema[table] == ours_by_dlt.schema[table], f"{name}: {table}"
+        assert still_null(ours) == still_null(ours_by_dlt), name
         a, b = with_links(ours), with_links(ours_by_dlt)
-        assert sorted(a) == sorted(b), f"seed {seed}"
-        for name in a:
-            assert a[name] == b[name], f"seed {seed}: {name}"
-        assert ours.counts == ours_by_dlt.counts, f"seed {seed}"
+        assert sorted(a) == sorted(b), name
+        for table in a:
+            assert a[table] == b[table], f"{name}: {table}"
+        assert ours.counts == ours_by_dlt.counts, name
     status = headrace.status().get(LOAD_ID, {}).get("tables", {}).get("items")
-    return ours.error, bool(status and status["native"])
+    return ours.error, status
 
 
 @pytest.fixture(autouse=True)
@@ -427,3 +432,26 @@ def _uninstalled() -> Iterator[None]:
 def test_extracted_files_are_normalized_as_by_dlt(first: int, tmp_path: Path) -> None:
     for seed in range(first, first + CHUNK):
         check(seed, tmp_path / str(seed))
+
+
+NATIVE: dict[str, Case] = {
+    "the first wei of a column": Case(
+        [[[{"w": Wei("1"), "a": {"w": Wei("12345678901234567890123456789")}, "l": [Wei("7"), {"w": Wei("0")}]}, {"w": 5}]]]
+    ),
+    "the first wei, in text files": Case([[[{"w": Wei("1.50")}, {"w": Wei("1E+2")}, {"w": "0x10"}]]], file_format="jsonl"),
+    "a wei that does not fit its column": Case(
+        [[[{"d": datetime.date(2024, 1, 2), "x": Wei(1)}, {"d": Wei(3), "x": datetime.date(2024, 1, 2)}]]]
+    ),
+    "row ids of the data that are no text": Case(
+        [[[{"a": 1}, {"_dlt_id": 5, "a": 2}, {"_dlt_id": 1.5}, {"_dlt_id": True, "l": []}, {"_dlt_id": 2**64 - 1}, {"_dlt_id": 0}]]],
+    ),
+}
+
+
+@pytest.mark.every_dlt
+@pytest.mark.parametrize("name", NATIVE)
+def test_records_are_the_engines(name: str, tmp_path: Path) -> None:
+    """As by dlt, which is given none of them."""
+    error, status = compare(NATIVE[name], tmp_path, name)
+    assert error is None
+    assert (status["native"], status["by_dlt"]) == (True, 0)

@@ -336,6 +336,7 @@ class _File:
             stop_at_record=True,
             leave_double_decimals=not _dlt_versions.DECIMALS_OF_DOUBLES_BY_TEXT,
             for_text=for_text,
+            wei_precision=_wei_precision(),
             leave_typed_moments=_dlt_versions.KEEPS_OFFSETS,
             leave_typed_timestamps=_dlt_versions.KEEPS_OFFSETS
             and owner.item_storage.writer_spec.file_format in ("jsonl", "csv"),
@@ -450,6 +451,12 @@ class _File:
             self.owner._maybe_cancel()
             items = piece.items()
             self._normalize(piece, items, piece.skip, len(items))
+
+
+def _wei_precision() -> tuple[int, int]:
+    """Digits of new wei columns, in all and behind the point; (0, 0): dlt makes them."""
+    precision, scale = _schema.decimal_precision({"data_type": "wei"})
+    return (precision, scale) if 0 <= scale <= precision <= _schema.MAX_WIDE_PRECISION else (0, 0)
 
 
 def _seed(

@@ -17,7 +17,6 @@ _OWN_NAMES = ("_dlt_id", "_dlt_load_id", "_dlt_root_id", "_dlt_parent_id", "_dlt
 _LINKS = ("_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx")  # not known before a page's end
 _OWN_HINTS = {"not_null", "parent_key", "root_key", "unique", "row_key"}
 _FORMATS = ("parquet", "insert_values", "jsonl", "csv")
-_MAX_PRECISION = 76  # of Arrow's decimals
 _TYPED_TEXT = 0xF026  # the first of dlt's marks of typed text
 _ENGINE_DECIMAL = (38, 9)  # precision and scale of a new decimal column
 _SPECIAL_PROPS = ("precision", "scale", "timezone")
@@ -117,7 +116,7 @@ def _of_column(column: Any) -> str | None:
     if data_type in ("decimal", "wei"):
         precision, scale = _schema.decimal_precision(column)
         is_number = isinstance(precision, int) and isinstance(scale, int)  # the schema's file may be edited by hand
-        if not is_number or not 0 <= scale <= precision <= _MAX_PRECISION:
+        if not is_number or not 0 <= scale <= precision <= _schema.MAX_WIDE_PRECISION:
             return f"is a {data_type}({precision}, {scale})"
     if data_type == "json" and column.get("x-nested-type"):
         return "has a nested Arrow type"
