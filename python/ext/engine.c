@@ -562,22 +562,24 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                             "leave_typed_moments",
                             "id_bytes",
                             "wei_precision",
+                            "leave_naive_timestamps",
                             NULL};
     ext_state *state = ext_state_of_type(Py_TYPE(self));
     const char *table = NULL, *load_id = NULL, *id_kind = "random", *format = "json";
     Py_ssize_t table_size = 0, load_id_size = 0;
     PyObject *tables = NULL, *selector = Py_None, *naming = Py_None, *propagation_list = NULL, *rules = Py_None;
     int max_nesting = 1000, root_key = 0, reference_only = 0, no_coercion = 0, fixed_schema = 0, stop_at_record = 0;
-    int leave_double_decimals = 0, leave_typed_timestamps = 0, leave_typed_moments = 0, for_text = 0;
+    int leave_double_decimals = 0, leave_typed_timestamps = 0, leave_naive_timestamps = 0, leave_typed_moments = 0;
+    int for_text = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0, id_bytes = HR_ID_BYTES;
     unsigned char wei_precision = 0, wei_scale = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOspI(bb)", names, &table, &table_size, &tables,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOspI(bb)p", names, &table, &table_size, &tables,
                                      &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
                                      &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
                                      &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text,
                                      &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes, &wei_precision,
-                                     &wei_scale)) {
+                                     &wei_scale, &leave_naive_timestamps)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {
@@ -600,6 +602,7 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                       .stop_at_record = stop_at_record != 0,
                       .leave_double_decimals = leave_double_decimals != 0,
                       .leave_typed_timestamps = leave_typed_timestamps != 0,
+                      .leave_naive_timestamps = leave_naive_timestamps != 0,
                       .leave_typed_moments = leave_typed_moments != 0,
                       .naming = {naming == Py_None ? NULL : call_naming, naming},
                       .rules = {rules == Py_None ? NULL : call_rules, rules}},

@@ -353,6 +353,7 @@ class Engine:
         stop_at_record: bool = False,
         leave_double_decimals: bool = False,
         leave_typed_timestamps: bool = False,
+        leave_naive_timestamps: bool = False,
         leave_typed_moments: bool = False,
         id_bytes: int = 10,
         for_text: bool = False,
@@ -368,8 +369,9 @@ class Engine:
         `no_coercion`: a value of another type than its column's makes a variant. `fixed_schema`: a record that would add
         to the schema is an `Error` SCHEMA. `stop_at_record`: after an `Error` with a record, `next_batch` has given all
         rows of the records before it, and the rest may be given to another stream. `leave_double_decimals`,
-        `leave_typed_timestamps`, `leave_typed_moments`: a double that goes to a decimal column, and a timestamp of dlt's typed
-        text that goes to a timestamp column, or to another, is an `Error` UNSUPPORTED. `for_text`: decimal columns are text
+        `leave_typed_timestamps`, `leave_naive_timestamps`, `leave_typed_moments`: a double that goes to a decimal column, and a
+        timestamp of dlt's typed text that goes to a timestamp column, or does without an offset, or goes to another column, is
+        an `Error` UNSUPPORTED. `for_text`: decimal columns are text
         (`str(Decimal)`), and JSON text of a scalar that goes to a json column is an `Error` UNSUPPORTED. `propagations`: columns
         that rows below get (table or None: each whose rows hang on no other; from; as); `root_key` is `_dlt_id` as
         `_dlt_root_id` of the root. `id_bytes`: the length of ids before base64. `wei_precision`: digits in all and

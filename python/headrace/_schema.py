@@ -21,6 +21,7 @@ from headrace._normalize import dlt_versions as _dlt_versions
 
 ENGINE_TYPES = ("text", "bigint", "double", "bool", "timestamp", "json", "date", "time", "decimal", "binary")
 _SPECIAL_PROPS = ("precision", "scale", "timezone", "x-nested-type")
+DEFAULT_DECIMAL = (38, 9)  # precision and scale of the engine's new decimal columns
 MAX_WIDE_PRECISION = 76  # of Arrow's decimals
 _MAX_PRECISION = 38
 _MICROSECONDS = 6  # digits of a second that the engine's timestamps have
@@ -96,14 +97,16 @@ def unsupported_table(table: TTableSchema, root: str) -> str | None:
 
 
 def decimal_precision(column: TColumnSchema) -> tuple[int, int]:
-    """Precision and scale of a decimal or wei column's Arrow type, as dlt chooses them."""
-    if column.get("data_type") == "wei":
-        return capabilities().wei_precision or (0, -1)
+    """Precision and scale of a decimal or wei column's Arrow type, as dlt chooses them (`get_py_arrow_numeric`)."""
     precision, scale = column.get("precision"), column.get("scale")
-    if precision is None:
-        default = capabilities().decimal_precision
-        return int(default[0]), int(default[1])
-    return precision, scale or 0
+    if column.get("data_type") == "wei":
+        precision, scale = capabilities().wei_precision or DEFAULT_DECIMAL
+    elif precision is None:  # destinations without (qdrant, weaviate) have text files only, where they do not matter
+        precision, scale = capabilities().decimal_precision or DEFAULT_DECIMAL
+    scale = scale or 0
+    if isinstance(precision, int) and isinstance(scale, int) and precision > MAX_WIDE_PRECISION:
+        return MAX_WIDE_PRECISION, max(0, MAX_WIDE_PRECISION - (precision - scale))
+    return precision, scale
 
 
 def parquet_limit(column: TColumnSchema) -> int:

@@ -707,6 +707,12 @@ int hr__cell_slow(hr_normalizer *norm, int32_t table, int32_t column, uint32_t r
     return HR_OK;
 }
 
+/* Whether datetime.isoformat wrote an offset. */
+static bool has_offset(hr_str text) {
+    const char *end = text.data + text.size_bytes;
+    return text.size_bytes > 6 && (end[-6] == '+' || end[-6] == '-') && end[-3] == ':';
+}
+
 /* A value that the caller takes itself: versions of dlt make different ones of it. */
 static bool is_left(const hr_normalize_options *options, hr_type type, const hr_doc *doc, size_t at) {
     const hr_tok *tok = &doc->toks[at];
@@ -720,7 +726,7 @@ static bool is_left(const hr_normalize_options *options, hr_type type, const hr_
     if (tok->type != HR_TOK_STRING || HR_LIKELY(!hr__text_is_marked(text))) {
         return false;
     }
-    return type == HR_TYPE_TIMESTAMP ? options->leave_typed_timestamps
+    return type == HR_TYPE_TIMESTAMP ? options->leave_typed_timestamps || (options->leave_naive_timestamps && !has_offset(text))
                                      : options->leave_typed_moments && hr__typed_text_type(text) == HR_TYPE_TIMESTAMP;
 }
 

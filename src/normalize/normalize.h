@@ -52,7 +52,8 @@ typedef struct hr_normalize_options {
     bool fixed_schema;           /* what would add a table or a column fails with HR_SCHEMA */
     bool leave_double_decimals;  /* a double that goes to a decimal column fails with HR_UNSUPPORTED */
     bool leave_typed_timestamps; /* a timestamp of typed text fails with HR_UNSUPPORTED */
-    bool leave_typed_moments;    /* so does one that goes to a column of another type */
+    bool leave_naive_timestamps; /* so does one of typed text that has no offset */
+    bool leave_typed_moments;    /* so does one of typed text that goes to a column of another type */
     bool stop_at_record;         /* a record that fails leaves the rows of those before it in the batch */
     hr_naming naming;
     hr_name_rules rules;

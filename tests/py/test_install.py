@@ -281,7 +281,7 @@ def test_an_untested_dlt_is_refused(version: str, tmp_path: Path) -> None:
 def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
     headrace.install()
 
-    @dlt.resource(name="t", columns={"w": {"data_type": "decimal", "precision": 80}})
+    @dlt.resource(name="t", columns={"w": {"data_type": "decimal", "precision": 8, "scale": 9}})
     def resource() -> Iterator[Any]:
         yield {"w": 1}
 
@@ -291,7 +291,7 @@ def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
     load_id = pipeline.last_trace.last_normalize_info.loads_ids[-1]
     assert headrace.status()[load_id]["tables"]["t"] == {
         "native": False,
-        "reason": "column `t.w` is a decimal(80, 0)",
+        "reason": "column `t.w` is a decimal(8, 9)",
         "records": 0,
         "by_dlt": 0,
         "received": 1,

@@ -66,6 +66,7 @@ class Case:
     """A table's life: its schema and the lines of its files."""
 
     files: list[list[list[Any]]]
+    name: str = "items"  # of the table
     naming: str = "snake_case"
     max_length: int = 65536
     settings: dict[str, Any] = field(default_factory=dict)
@@ -98,7 +99,7 @@ class Case:
         schema.data_item_normalizer.update_normalizer_config(schema, deepcopy(self.normalizer))
         schema._compile_settings()
         columns = [{"name": name, **column} for name, column in self.columns.items()]
-        table: TTableSchema = new_table("items", write_disposition="append", resource="items", columns=columns)
+        table: TTableSchema = new_table(self.name, write_disposition="append", resource="items", columns=columns)
         table.update(deepcopy(self.table))
         schema.update_table(table, normalize_identifiers=False)
         for hinted in deepcopy(self.below):

@@ -360,7 +360,7 @@ def test_files_are_cut_and_compressed_as_configured(cls: Any, compressed: bool, 
     columns: Any = {name: {"name": name, "data_type": "bigint"} for name in "ab"}
     table = pa.table({"a": list(range(1000)), "b": list(range(1000, 2000))})
     storage = Storage(cls, tmp_path, buffer_max_items=50, disable_compression=not compressed, _caps=caps, **limits)
-    _load_files.take_tables(storage)
+    _load_files.take_tables(storage, str)
     storage.write_data_item("l", "s", "t", table, columns)
     storage.write_data_item("l", "s", "t", {"a": -1, "b": -2}, columns)
     storage.close_writers("l")

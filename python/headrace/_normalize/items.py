@@ -338,6 +338,7 @@ class _File:
             for_text=for_text,
             wei_precision=_wei_precision(),
             leave_typed_moments=_dlt_versions.KEEPS_OFFSETS,
+            leave_naive_timestamps=_dlt_versions.KEEPS_OFFSETS and for_text,
             leave_typed_timestamps=_dlt_versions.KEEPS_OFFSETS
             and owner.item_storage.writer_spec.file_format in ("jsonl", "csv"),
             **_schema.normalizer_options(

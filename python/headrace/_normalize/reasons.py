@@ -18,7 +18,6 @@ _LINKS = ("_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx")  # not known before
 _OWN_HINTS = {"not_null", "parent_key", "root_key", "unique", "row_key"}
 _FORMATS = ("parquet", "insert_values", "jsonl", "csv")
 _TYPED_TEXT = 0xF026  # the first of dlt's marks of typed text
-_ENGINE_DECIMAL = (38, 9)  # precision and scale of a new decimal column
 _SPECIAL_PROPS = ("precision", "scale", "timezone")
 
 
@@ -40,7 +39,7 @@ def leaves_schema_to_dlt(schema: Schema, root: str) -> bool:
         return True
     if isinstance(schema.data_item_normalizer, relational_no_coercion.DataItemNormalizer):
         return True
-    if tuple(_schema.capabilities().decimal_precision or ()) != _ENGINE_DECIMAL:
+    if tuple(_schema.capabilities().decimal_precision or _schema.DEFAULT_DECIMAL) != _schema.DEFAULT_DECIMAL:
         return True
     if _schema.parquet_limit({"data_type": "timestamp"}):
         return True
