@@ -9,6 +9,7 @@ from copy import copy
 from importlib import metadata
 from typing import Any
 
+from headrace._collector import collector_paused
 from headrace._normalize import loads as _normalize_loads
 from headrace._rest_api import takeover as _takeover
 
@@ -193,6 +194,7 @@ def _items_normalizer(
     is_taken = is_wanted() or (_wanted is not False and _normalize_loads.is_taken(load_id))
     if not is_taken or not _is_tested():
         return JsonLItemsNormalizer(*args, **kwargs)
-    from headrace._normalize.items import NativeItemsNormalizer
+    with collector_paused():
+        from headrace._normalize.items import NativeItemsNormalizer
 
     return NativeItemsNormalizer(*args, **kwargs)

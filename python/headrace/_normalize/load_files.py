@@ -16,6 +16,7 @@ from dlt.common.data_writers.writers import CsvWriter, InsertValuesWriter, Jsonl
 from dlt.common.storages.data_item_storage import DataItemStorage
 
 from headrace import _core
+from headrace._collector import collector_paused
 from headrace._normalize import text_layouts as _text_layouts
 from headrace._normalize.parquet_rows import RowCheck
 
@@ -75,7 +76,8 @@ def _in_slices(write: Any, n_rows: int, item: Any, columns: Any) -> int:
 def _open(
     cls: type[DataWriter], buffered: BufferedDataWriter[DataWriter], check: RowCheck | None, file: Any, caps: Any
 ) -> DataWriter:
-    writer = cls(file, caps=caps)
+    with collector_paused():  # the first one imports what dlt writes Parquet with
+        writer = cls(file, caps=caps)
     if isinstance(writer, _Tables):
         writer.buffered = buffered
     if isinstance(writer, _ParquetTables):

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
-from dlt.common.libs.pyarrow import get_py_arrow_datatype
 
 _SHOWN_CHARACTERS = 60
 _MOST = 20  # values that are remembered
@@ -38,6 +37,8 @@ class RowCheck:
     def look(self, row: Any, columns: Any) -> None:
         """Remembers the row's values that dlt's Parquet writer will fail on."""
         if columns is not self._columns or len(columns) != self._n_columns:
+            from dlt.common.libs.pyarrow import get_py_arrow_datatype  # slow to import, and no matter of text files
+
             self._columns, self._n_columns = columns, len(columns)
             self._narrow = [
                 (name, column["data_type"], get_py_arrow_datatype(column, self._caps, "UTC"))
