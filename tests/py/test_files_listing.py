@@ -177,11 +177,15 @@ def test_etags_must_be_there(run):
         run("etag")
 
 
-def test_the_state_stays_small_and_whole():
+def test_the_state_stays_small_and_whole(monkeypatch):
     rng = random.Random(3)
     files = {f"data/{n // 1000:04}/part-{n:07}-{rng.getrandbits(64):016x}.jsonl.gz": f"{n:05x}" for n in range(20_000)}
     files |= {"new\nline\\n": "a", "tab\t\\": "b", "\udcff": "c", "": "d"}
-    packed = tracking.pack(files)
+    packed = tracking.pack(files.items())
     assert tracking.unpack(packed) == files
+    for lines, n_bytes in ((1, 1000), (7, 100), (20_004, 1 << 30)):
+        monkeypatch.setattr(tracking, "_PART_LINES", lines)
+        monkeypatch.setattr(tracking, "_PART_BYTES", n_bytes)
+        assert tracking.unpack(packed) == tracking.unpack(tracking.pack(files.items())) == files
     assert len(packed) < 25 * len(files)
-    assert tracking.unpack(tracking.pack({})) == {} == tracking.unpack("")
+    assert tracking.unpack(tracking.pack([])) == {} == tracking.unpack("")

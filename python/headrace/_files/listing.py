@@ -111,7 +111,10 @@ def _local(bucket_url: str, file_glob: str) -> Iterator[FileItem]:
         bucket_url = FilesystemConfiguration.make_file_url(bucket_url)
     root = FilesystemConfiguration.make_local_path(bucket_url)
     modified_at = _modified_at()
-    for path in sorted(glob.glob(str(Path(root).joinpath(file_glob)), recursive=True)):
+    paths = glob.glob(str(Path(root).joinpath(file_glob)), recursive=True)
+    paths.sort(reverse=True)
+    while paths:
+        path = paths.pop()  # and forgotten: of a million files, what knows them grows meanwhile
         info = os.lstat(path)
         is_link = stat.S_ISLNK(info.st_mode)
         info = os.stat(path) if is_link else info

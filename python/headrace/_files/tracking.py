@@ -12,6 +12,8 @@ import hashlib
 import threading
 import zlib
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import dlt
@@ -25,6 +27,8 @@ MOST_FILES = 1_000_000  # that are remembered; beyond it those that are gone are
 _MOST_EXTRACTIONS = 8  # of which is held what they knew
 _MOST_HELD = 100_000  # files that these have together, but for the one that is under way
 _MOST_NAMED = 100  # removed files that are named
+_PART_LINES = 10_000  # that are packed at a time
+_PART_BYTES = 1 << 20  # that are unpacked at a time
 _GONE = "-"  # before the version of a file that is no longer there
 _STATE = "headrace_files"
 
@@ -56,25 +60,26 @@ class Tracker:
         with _lock:
             known = _known.get((load_id, key))
             if known is None:
+                _forget_earlier(load_id)  # before there are more
                 known = unpack(self._state.get("files", ""))
                 for path in self._state.get("again", []):
                     known.pop(path, None)
                 _known[(load_id, key)] = known
-                _forget_earlier(load_id)
         self._before = known
-        self._now = dict(known)
-        self._seen: set[str] = set()
+        self._new: dict[str, str] = {}  # what is not as it was before
+        self._unseen = set(known)  # of them
         self._again: set[str] = set()
         self._is_stored = False
 
     def wants(self, item: ListedFile) -> bool:
         """Whether the file is to be loaded."""
         path, version = item["relative_path"], self._version(item)
-        self._seen.add(path)
+        self._unseen.discard(path)
         before = self._before.get(path)
         if before is not None and before.removeprefix(_GONE) == version:
             self.n_known += 1
-            self._now[path] = version
+            if before != version:
+                self._new[path] = version
             return False
         self.n_new += before is None
         self.n_changed += before is not None
@@ -83,7 +88,7 @@ class Tracker:
     def given(self, item: ListedFile) -> None:
         """The file is on its way to its reader."""
         item.tracker = self
-        self._now[item["relative_path"]] = self._version(item)
+        self._new[item["relative_path"]] = self._version(item)
 
     def forget(self, item: Any) -> None:
         """The file was left out whole: the next run tries it again."""
@@ -106,16 +111,11 @@ class Tracker:
     def end(self, is_whole: bool) -> None:
         """Stores what is known. `is_whole`: all files were listed, so that those that were not are removed."""
         if is_whole:
-            for path, version in self._before.items():
-                if path not in self._seen and not version.startswith(_GONE):
-                    self.n_removed += 1
-                    if len(self.removed) < _MOST_NAMED:
-                        self.removed.append(path)
-                    self._now[path] = _GONE + version
-        self._limit()
-        for path in self._again:
-            self._now.pop(path, None)
-        self._state["files"] = pack(self._now)
+            gone = [path for path in self._unseen if not self._before[path].startswith(_GONE)]
+            self.n_removed = len(gone)
+            self.removed = sorted(gone)[:_MOST_NAMED]
+            self._new.update((path, _GONE + self._before[path]) for path in gone)
+        self._state["files"] = pack(self._now())
         self._state["again"] = sorted(self._again)
         self._state["removed"] = self.removed
         self._is_stored = True
@@ -127,17 +127,27 @@ class Tracker:
                 f" {', '.join(self.removed[:5])}{' ...' if self.n_removed > 5 else ''}"
             )
 
-    def _limit(self) -> None:
-        too_many = len(self._now) - MOST_FILES
-        if too_many <= 0:
-            return
-        gone = [path for path, version in self._now.items() if version.startswith(_GONE)]
-        if len(gone) < too_many:
-            raise ConfigurationError(
-                f"`only_new`: {len(self._now)} files, more than {MOST_FILES} to remember: split them by `file_glob`"
-            )
-        for path in gone[:too_many]:
-            del self._now[path]
+    def _now(self) -> Iterator[tuple[str, str]]:
+        """Paths and versions that are remembered, in order."""
+        paths = list(self._before)
+        paths.extend(path for path in self._new if path not in self._before)
+        paths.sort()
+        n_left_out = sum(path in self._new or path in self._before for path in self._again)
+        too_many = len(paths) - n_left_out - MOST_FILES
+        dropped: set[str] = set()
+        if too_many > 0:
+            gone = (path for path in paths if self._version_of(path).startswith(_GONE))
+            dropped.update(islice(gone, too_many))
+            if len(dropped) < too_many:
+                raise ConfigurationError(
+                    f"`only_new`: {len(paths) - n_left_out} files, more than {MOST_FILES} to remember: split them by `file_glob`"
+                )
+        for path in paths:
+            if path not in dropped and path not in self._again:
+                yield path, self._version_of(path)
+
+    def _version_of(self, path: str) -> str:
+        return self._new[path] if path in self._new else self._before[path]
 
 
 def _forget_earlier(load_id: str) -> None:
@@ -148,19 +158,36 @@ def _forget_earlier(load_id: str) -> None:
         del _known[key]
 
 
-def pack(files: dict[str, str]) -> str:
-    """Paths and versions as a text."""
-    text = "\n".join(f"{_escaped(path)}\t{version}" for path, version in sorted(files.items()))
-    return base64.b64encode(zlib.compress(text.encode("utf-8", "surrogateescape"), 6)).decode()
+def pack(files: Iterable[tuple[str, str]]) -> str:
+    """Paths and versions as a text, a part at a time: a million lines are more than what they are packed to."""
+    packer = zlib.compressobj(6)
+    parts, before = [], ""
+    rest = iter(files)
+    while lines := [f"{_escaped(path)}\t{version}" for path, version in islice(rest, _PART_LINES)]:
+        parts.append(packer.compress((before + "\n".join(lines)).encode("utf-8", "surrogateescape")))
+        before = "\n"
+    return base64.b64encode(b"".join((*parts, packer.flush()))).decode()
 
 
 def unpack(text: str) -> dict[str, str]:
     """What was packed."""
-    if not text:
-        return {}
-    lines = zlib.decompress(base64.b64decode(text)).decode("utf-8", "surrogateescape")
-    pairs = (line.rpartition("\t") for line in lines.split("\n")) if lines else ()
-    return {_plain(path) if "\\" in path else path: version for path, _, version in pairs}
+    found: dict[str, str] = {}
+    unpacker, rest, carry = zlib.decompressobj(), base64.b64decode(text), b""
+    while rest:
+        part = unpacker.decompress(rest, _PART_BYTES)
+        rest = unpacker.unconsumed_tail
+        *lines, carry = (carry + part).split(b"\n")
+        found.update(map(_line, lines))
+        if not part and not rest:
+            break
+    if carry:
+        found.update([_line(carry)])
+    return found
+
+
+def _line(line: bytes) -> tuple[str, str]:
+    path, _, version = line.decode("utf-8", "surrogateescape").rpartition("\t")
+    return _plain(path) if "\\" in path else path, version
 
 
 def _escaped(path: str) -> str:
