@@ -96,7 +96,9 @@ def records() -> list[dict[str, Any]]:
         out.append(
             {
                 "id": n,
-                "Name": ["x", "it's", 'say "hi"', "back\\slash", "new\nline", "tab\t", "\u4e2d\U0001f600", "", ","][n % 9],
+                "Name": ["x", "it's", 'say "hi"', "back\\slash", "new\nline", "tab\t", "\u4e2d\U0001f600", "", ","][
+                    n % 9
+                ],
                 "a name that is longer than many databases let names of columns be, " * 4: n,
                 "big": [2**62, -(2**62), 0][n % 3],
                 "double": [0.5, 1e16, 1e-7, -0.0][n % 4],

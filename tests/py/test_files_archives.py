@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import random
 import struct
 import tarfile
 import zipfile
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from files_reading import read, served
+from headrace._files import ahead
 from headrace._files.archives import IsArchive, archive_of, members_of
 from headrace._files.opened import open_file
 from headrace._files.stores import stored_bytes
@@ -87,6 +89,39 @@ def test_members_are_files(tmp_path, files, reader, name):
     found = read(getattr(ours, f"_{reader}"), files, name)  # outside of a pipeline
     rows = [row for one in found for row in (one.to_pylist() if isinstance(one, pa.Table) else one)]
     assert [row["id"] for row in rows] == [0, 1]
+
+
+def jsonl(first, n):
+    return b"".join(b'{"id": %d, "text": "%s"}\n' % (i, b"x" * 200) for i in range(first, first + n))
+
+
+@pytest.mark.parametrize("pack", ["a.zip", "stored.zip", "a.tar"])
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_big_members_are_read_ahead_in_their_order(tmp_path, files, monkeypatch, pack, most):
+    monkeypatch.setattr(ahead, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: most)
+    fetched = []
+    real = ahead.Fetch.run
+    monkeypatch.setattr(ahead.Fetch, "run", lambda fetch: (fetched.append(fetch.item["file_name"]), real(fetch)))
+    (files / "0.jsonl.gz").write_bytes(gzip.compress(jsonl(0, 100)))
+    members = {f"{i}.jsonl": jsonl(100 * i, 100) for i in range(1, 6)} | {"6.jsonl": jsonl(600, 10)}
+    (files / f"1-{pack}").write_bytes(PACKED[pack](members))
+    (files / "2.jsonl").write_bytes(jsonl(700, 100))
+    (files / "3.zip").write_bytes(PACKED[pack]({"8.jsonl": jsonl(800, 100)}))
+    for i in (9, 10, 11):
+        (files / f"{i:03}.jsonl.gz").write_bytes(gzip.compress(jsonl(i * 100, 100)))
+    lines = [row["id"] for row in read_tables(run(tmp_path, files, "read_jsonl"))["t"]]
+    by_name = [*range(100), *range(900, 1200), *range(100, 610), *range(700, 800), *range(800, 900)]
+    assert lines == by_name  # 0, 009, 010, 011, 1-..., 2, 3.zip
+    packed = [f"{i}.jsonl" for i in (1, 2, 3, 4, 5, 8)] if pack == "a.zip" else []
+    assert sorted(fetched) == sorted(["0.jsonl.gz", "009.jsonl.gz", "010.jsonl.gz", "011.jsonl.gz", *packed])
+
+
+def test_big_plain_archives_are_told(tmp_path, files):
+    content = random.Random(1).randbytes(300_000).hex().encode()
+    (files / "a.zip").write_bytes(zipped({"a.jsonl": b'{"id": 1, "text": "%s"}' % content}))
+    assert (files / "a.zip").stat().st_size > ahead.BLOCK_BYTES
+    assert ids(run(tmp_path, files, "read_jsonl")) == [1]
 
 
 def test_members_of_other_formats(tmp_path, files):

@@ -437,14 +437,34 @@ def test_extracted_files_are_normalized_as_by_dlt(first: int, tmp_path: Path) ->
 
 NATIVE: dict[str, Case] = {
     "the first wei of a column": Case(
-        [[[{"w": Wei("1"), "a": {"w": Wei("12345678901234567890123456789")}, "l": [Wei("7"), {"w": Wei("0")}]}, {"w": 5}]]]
+        [
+            [
+                [
+                    {"w": Wei("1"), "a": {"w": Wei("12345678901234567890123456789")}, "l": [Wei("7"), {"w": Wei("0")}]},
+                    {"w": 5},
+                ]
+            ]
+        ]
     ),
-    "the first wei, in text files": Case([[[{"w": Wei("1.50")}, {"w": Wei("1E+2")}, {"w": "0x10"}]]], file_format="jsonl"),
+    "the first wei, in text files": Case(
+        [[[{"w": Wei("1.50")}, {"w": Wei("1E+2")}, {"w": "0x10"}]]], file_format="jsonl"
+    ),
     "a wei that does not fit its column": Case(
         [[[{"d": datetime.date(2024, 1, 2), "x": Wei(1)}, {"d": Wei(3), "x": datetime.date(2024, 1, 2)}]]]
     ),
     "row ids of the data that are no text": Case(
-        [[[{"a": 1}, {"_dlt_id": 5, "a": 2}, {"_dlt_id": 1.5}, {"_dlt_id": True, "l": []}, {"_dlt_id": 2**64 - 1}, {"_dlt_id": 0}]]],
+        [
+            [
+                [
+                    {"a": 1},
+                    {"_dlt_id": 5, "a": 2},
+                    {"_dlt_id": 1.5},
+                    {"_dlt_id": True, "l": []},
+                    {"_dlt_id": 2**64 - 1},
+                    {"_dlt_id": 0},
+                ]
+            ]
+        ],
     ),
 }
 

@@ -12,8 +12,10 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
+from headrace._files.archives import ARCHIVE_BYTES, archive_of
 from headrace._files.compression import MAGIC_BYTES, compression_of
 from headrace._files.handed import HandedBlocks
 from headrace._files.opened import open_file
@@ -24,6 +26,7 @@ _LOOK_BYTES = 8 << 10  # for a line's end
 _QUEUE_BLOCKS = 8  # 2 MiB a file
 _MOST_BYTES = 32 << 20  # of stored files that are read ahead together; the first is always
 _MOST_REMOTE = 16  # files at once
+_MOST_THREADS = 2 * _MOST_REMOTE  # an archive's members are read while files behind it wait in their threads
 
 
 class Fetch:
@@ -149,7 +152,8 @@ class Ahead:
         self._has_ranges = has_ranges
         self._waiting: deque[tuple[Any, Fetch | None]] = deque()
         self._pool: ThreadPoolExecutor | None = None
-        self._fetches: deque[Fetch] = deque()  # begun and not given out, in order
+        self._fetches: deque[Fetch] = deque()  # begun and not done, in order
+        self._n_behind = 0  # of them, of files that are to be looked at again: members came before them
         self._n_ahead_bytes = 0
         self._next = 0  # of the waiting ones to be looked at
         self._most_local = max(2, (os.cpu_count() or 2))
@@ -163,20 +167,23 @@ class Ahead:
         self._look()
 
     def put_first(self, items: list[Any]) -> None:
-        """Takes files, to come before the others; they are not read ahead."""
+        """Takes files, to come before the others."""
+        self._n_behind += sum(fetch is not None for _, fetch in islice(self._waiting, self._next))
         self._waiting.extendleft((item, None) for item in reversed(items))
-        self._next += len(items)
+        self._next = 0
+        self._look()
 
     def _look(self) -> None:
         """Starts files that may be read ahead."""
         while self._next < len(self._waiting):
-            item, _ = self._waiting[self._next]
-            way = _way(item)
-            if way != "direct":
+            item, fetch = self._waiting[self._next]
+            if fetch is not None:
+                self._n_behind -= 1
+            elif (way := _way(item)) != "direct":
                 size = min(int(item.get("size_in_bytes") or 0), _MOST_BYTES // 2)
                 most = {"local": self._most_local, "remote": _MOST_REMOTE, "alone": 1}[way]
-                is_too_much = self._n_ahead_bytes + size > _MOST_BYTES or len(self._fetches) >= most
-                if self._fetches and is_too_much:
+                n_before = len(self._fetches) - self._n_behind
+                if n_before and (self._n_ahead_bytes + size > _MOST_BYTES or len(self._fetches) >= most):
                     return
                 self._waiting[self._next] = (item, self._start(item))
                 self._n_ahead_bytes += size
@@ -184,20 +191,21 @@ class Ahead:
 
     def _start(self, item: Any) -> Fetch:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(_MOST_REMOTE, thread_name_prefix="headrace-file")
+            self._pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="headrace-file")
         fetch = Fetch(item)
-        self._fetches.append(fetch)
+        self._fetches.insert(len(self._fetches) - self._n_behind, fetch)
         self._pool.submit(fetch.run)
         return fetch
 
     def next(self) -> tuple[Any, Callable[[], Open]]:
         """The next file and what opens it, which may raise."""
         item, fetch = self._waiting.popleft()
-        self._next -= 1
-        if fetch is None and self._next < 0:
-            self._next = 0
-            if _way(item) != "direct":
-                fetch = self._start(item)
+        if self._next > 0:
+            self._next -= 1
+        elif fetch is not None:
+            self._n_behind -= 1
+        elif _way(item) != "direct":
+            fetch = self._start(item)
         if fetch is None:
             return item, lambda: _direct(item, self._max_line_bytes, self._has_ranges)
         assert self._fetches[0] is fetch
@@ -224,6 +232,8 @@ def _way(item: Any) -> str:
     """Whether a file is worth a thread: "direct", "local" (it is probably compressed), "remote", or "alone": remote and one
     at a time.
     """
+    if (is_packed := getattr(item, "is_packed", None)) is not None:  # a member of an archive
+        return "local" if is_packed and item["size_in_bytes"] > BLOCK_BYTES else "direct"
     if item.get("file_content") is None and local_path(item) is None:
         return "remote" if is_shared(item) else "alone"
     name = str(item.get("file_name") or "")
@@ -246,7 +256,8 @@ def _direct(item: Any, max_line_bytes: int, has_ranges: bool) -> Direct | Small 
     if not has_ranges:
         return Direct(item)
     file = LocalBytes(path, url_of(item))
-    if compression_of(os.pread(file.fileno(), MAGIC_BYTES, 0)) is None:
+    start = os.pread(file.fileno(), max(MAGIC_BYTES, ARCHIVE_BYTES), 0)
+    if compression_of(start[:MAGIC_BYTES]) is None and archive_of(start) is None:
         return Ranges(item, file, max_line_bytes)
     file.close()
     return Direct(item)

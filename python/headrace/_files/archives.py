@@ -79,6 +79,7 @@ class MemberFile(ListedFile):
 
     Attributes:
         stored: Opens its bytes, undone of the archive's compression.
+        is_packed: Whether there is such a compression, of this member by itself.
     """
 
     def __init__(self, archive: _Archive, name: str, info: Any, size: int) -> None:
@@ -94,6 +95,7 @@ class MemberFile(ListedFile):
         super().__init__(mapping, getattr(of, "fsspec", None))  # type: ignore[arg-type]
         self._archive = archive
         self._info = info
+        self.is_packed = getattr(info, "compress_type", zipfile.ZIP_STORED) != zipfile.ZIP_STORED
         self.tracker = archive
 
     def stored(self) -> Any:

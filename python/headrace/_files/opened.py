@@ -34,7 +34,7 @@ class OpenedFile(io.BufferedReader):
         self._bytes = stored_bytes(item, is_whole)
         try:
             self._content, self.compression = unpacked(self._bytes)
-            if is_ahead and self.compression is not None:
+            if is_ahead and (self.compression is not None or getattr(item, "is_packed", False)):
                 self._content = ReadAhead(self._content)
         except BaseException:
             self._bytes.close()
