@@ -574,12 +574,12 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
     unsigned int linger_ms = 0, id_bytes = HR_ID_BYTES;
     unsigned char wei_precision = 0, wei_scale = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOspI(bb)p", names, &table, &table_size, &tables,
-                                     &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key, &selector,
-                                     &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion, &fixed_schema,
-                                     &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text,
-                                     &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes, &wei_precision,
-                                     &wei_scale, &leave_naive_timestamps)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOspI(bb)p", names, &table, &table_size,
+                                     &tables, &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key,
+                                     &selector, &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion,
+                                     &fixed_schema, &stop_at_record, &leave_double_decimals, &leave_typed_timestamps,
+                                     &for_text, &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes,
+                                     &wei_precision, &wei_scale, &leave_naive_timestamps)) {
         return NULL;
     }
     if (table == NULL || tables == NULL || load_id == NULL) {

@@ -15,6 +15,7 @@ from headrace._rest_api import takeover as _takeover
 
 _TESTED = ((1, 26), (1, 31))  # the first and the last minor version of dlt the tests ran with
 _ENVIRONMENT = "HEADRACE__ENABLED"
+_LOAD_ID = 3  # its place in what `w_normalize_files` gets behind the configuration
 
 _wanted: bool | None = None  # by install and uninstall; None: as configured
 _rest_api_wanted: bool | None = None  # by install; None: as configured
@@ -128,8 +129,12 @@ def w_normalize_files(config: Any, *args: Any, **kwargs: Any) -> Any:
     place()
     if settings().prefer_parquet and is_wanted():
         config = _preferring_parquet(config)
-    result = worker.w_normalize_files(config, *args, **kwargs)
-    return result if multiprocessing.parent_process() is None else _status.with_notes(result)
+    if multiprocessing.parent_process() is not None:
+        return _status.with_notes(worker.w_normalize_files(config, *args, **kwargs))
+    try:
+        return worker.w_normalize_files(config, *args, **kwargs)
+    finally:
+        _status.tell(args[_LOAD_ID])
 
 
 def _preferring_parquet(config: Any) -> Any:

@@ -20,8 +20,8 @@ class TableStatus(TypedDict):
     """How a table's records were normalized in one load.
 
     Attributes:
-        native: Whether the engine took them.
-        reason: Why it did not; None: it did.
+        native: Whether the engine took them, or some of their files.
+        reason: Why it did not take all; None: it did.
         records: Records that the engine took.
         by_dlt: Records among them that dlt took itself (new columns under a contract, typed values, errors).
         received: Records of the extracted files.
@@ -133,8 +133,9 @@ def note(
     *,
     received: int = 0,
     rows: int = 0,
+    native: bool | None = None,
 ) -> None:
-    """Adds a file's records to its table's."""
+    """Adds a file's records to its table's. `native`: whether the engine took some; None: if there is no reason."""
     from dlt.common import logger
 
     with _lock:
@@ -142,8 +143,8 @@ def note(
         known = tables.get(table)
         if known is None:
             known = tables[table] = {
-                "native": reason is None,
-                "reason": reason,
+                "native": False,
+                "reason": None,
                 "records": 0,
                 "by_dlt": 0,
                 "received": 0,
@@ -151,9 +152,8 @@ def note(
                 "discarded": 0,
                 "by_rows": by_rows,
             }
-            how = "in the engine" if reason is None else f"by dlt: {reason}"
-            how += f", written by dlt row by row: {by_rows}" if by_rows else ""
-            logger.info(f"headrace: load {load_id}: `{table}` is normalized {how}")
+        known["native"] |= reason is None if native is None else native
+        known["reason"] = known["reason"] or reason
         known["records"] += records
         known["by_dlt"] += by_dlt
         known["received"] += received
@@ -162,6 +162,33 @@ def note(
         if received != rows:
             left_out = f"{received - rows} left out by contracts or filters"
             logger.info(f"headrace: load {load_id}: `{table}`: of {received} records {rows} became rows, {left_out}")
+
+
+_SHOWN = 20  # tables in a log line
+
+
+def tell(load_id: str) -> None:
+    """Logs in one line which tables of the load the engine took, and which dlt and why."""
+    from dlt.common import logger
+
+    with _lock:
+        tables = deepcopy(_loads[load_id]["tables"]) if load_id in _loads else {}
+    told = [f"`{name}` {_how(table)}" for name, table in tables.items()]
+    more = [f"and {len(told) - _SHOWN} tables more (headrace.status() has them)"] if len(told) > _SHOWN else []
+    if told:
+        logger.info(f"headrace: load {load_id}: {'; '.join([*told[:_SHOWN], *more])}")
+
+
+def _how(table: TableStatus) -> str:
+    """How a table was normalized."""
+    if not table["native"]:
+        return f"by dlt: {table['reason']}"
+    how = "in the engine"
+    if table["by_dlt"]:
+        how += f", {table['by_dlt']} of {table['records'] + table['by_dlt']} records by dlt"
+    if table["reason"]:
+        how += f", some files by dlt: {table['reason']}"
+    return how + (f", written by dlt row by row: {table['by_rows']}" if table["by_rows"] else "")
 
 
 def with_notes(result: TWorkerRV) -> TWorkerRV:
@@ -192,7 +219,8 @@ def _at_home(result: tuple[Any, ...], notes: dict[str, dict[str, TableStatus]]) 
     for load_id, tables in notes.items():
         for name, table in tables.items():
             counts = {key: table[key] for key in ("records", "by_dlt", "by_rows", "received", "rows")}
-            note(load_id, name, table["reason"], **counts)  # type: ignore[arg-type]
+            note(load_id, name, table["reason"], native=table["native"], **counts)  # type: ignore[arg-type]
+        tell(load_id)
     return TWorkerRV(*result)
 
 

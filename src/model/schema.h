@@ -53,8 +53,8 @@ typedef struct hr_column {
                       (dlt-semantics rule 47), which the name then means; this slot stays and is never emitted */
     uint8_t flags; /* HR_COL_ */
     uint8_t precision, scale; /* DECIMAL, WIDE, WEI only; 38 and 9 by default */
-    uint32_t limit; /* what its load file holds: BIGINT of so many bits (below 64), TIMESTAMP of so many digits of a second
-                       (above 6: from 1677 to 2262), BINARY of exactly so many bytes; 0: all values */
+    uint32_t limit; /* what its load file holds: BIGINT of so many bits (below 64), TIMESTAMP of so many digits of a
+                       second (above 6: from 1677 to 2262), BINARY of exactly so many bytes; 0: all values */
 } hr_column;
 
 typedef struct hr_table {

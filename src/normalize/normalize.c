@@ -726,8 +726,9 @@ static bool is_left(const hr_normalize_options *options, hr_type type, const hr_
     if (tok->type != HR_TOK_STRING || HR_LIKELY(!hr__text_is_marked(text))) {
         return false;
     }
-    return type == HR_TYPE_TIMESTAMP ? options->leave_typed_timestamps || (options->leave_naive_timestamps && !has_offset(text))
-                                     : options->leave_typed_moments && hr__typed_text_type(text) == HR_TYPE_TIMESTAMP;
+    return type == HR_TYPE_TIMESTAMP
+               ? options->leave_typed_timestamps || (options->leave_naive_timestamps && !has_offset(text))
+               : options->leave_typed_moments && hr__typed_text_type(text) == HR_TYPE_TIMESTAMP;
 }
 
 /* HexBytes show in text files as other bytes do not; of a Wei beyond BigQuery's numbers dlt makes another column. */

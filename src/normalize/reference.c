@@ -545,8 +545,7 @@ static int find_own_id(hr_normalizer *norm, const table_shape *shape, const flat
                         : hr__value_infer(tok) != HR_TYPE_TEXT) { /* below, a new column would not be of text */
         hr__error_set(norm->err, HR_UNSUPPORTED, HR_STAGE_NORMALIZE,
                       "the data brings its own _dlt_id, which is not text: not supported natively");
-    } else if (hr__coerce(value->doc, value->at, HR_TYPE_TEXT, &norm->batch->arena, &cell, &size,
-                          norm->err) == HR_OK) {
+    } else if (hr__coerce(value->doc, value->at, HR_TYPE_TEXT, &norm->batch->arena, &cell, &size, norm->err) == HR_OK) {
         *id_out = (hr_str){cell.str, size};
         return HR_OK;
     }

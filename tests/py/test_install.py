@@ -22,7 +22,7 @@ import pytest
 from dlt.common import logger
 from dlt.normalize.exceptions import NormalizeJobFailed
 from dlt.pipeline.exceptions import PipelineStepFailed
-from headrace import _install
+from headrace import _install, _status
 from headrace._normalize import items as _items
 from headrace._normalize.dlt_versions import dlt_version
 from oracle import assert_equal, make_pipeline, schema_of
@@ -207,7 +207,9 @@ def test_a_new_process_is_told_by_code_or_configuration(
     assert done.returncode == 0, done.stderr
     assert "'a__l': 2" in done.stdout
     for table in "ab":
-        assert f"`{table}` is normalized in the engine" in done.stderr
+        assert f"`{table}` in the engine" in done.stderr
+    n_lines = sum("headrace: load " in line for line in done.stderr.splitlines())
+    assert n_lines == int(environment.get("NORMALIZE__WORKERS", "1"))
 
 
 @pytest.mark.every_dlt
@@ -218,7 +220,7 @@ def test_configuration_file_enables_it(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SPAWNED.format(install="", folder=str(tmp_path)))
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
-    assert "`a` is normalized in the engine" in done.stderr
+    assert "`a` in the engine" in done.stderr
 
 
 def test_other_sources_do_not_load_what_serves_rest_api(tmp_path: Path) -> None:
@@ -299,6 +301,11 @@ def test_what_takes_dlts_way_says_why(tmp_path: Path) -> None:
         "discarded": 0,
         "by_rows": None,
     }
+    with mock.patch.object(logger, "info") as info:
+        _status.tell(load_id)
+    (call,) = info.call_args_list
+    assert call.args[0].startswith(f"headrace: load {load_id}: ")
+    assert "`t` by dlt: column `t.w` is a decimal(8, 9)" in call.args[0]
 
 
 ID_LENGTHS = """

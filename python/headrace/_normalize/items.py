@@ -193,8 +193,16 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         if pieces.n == 0:
             return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
         by_rows = why_rows(self.item_storage, self.config.destination_capabilities)
-        counts = {"received": self._n_received, "rows": self._n_rows}
-        _status.note(self.load_id, root_table_name, None, work.n_records, work.n_by_dlt, by_rows, **counts)
+        _status.note(
+            self.load_id,
+            root_table_name,
+            None,
+            work.n_records,
+            work.n_by_dlt,
+            by_rows,
+            received=self._n_received,
+            rows=self._n_rows,
+        )
         self._truncate_if_empty(root_table_name, work.updates)
         return work.updates
 
