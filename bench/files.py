@@ -4,8 +4,9 @@ run; load files are Parquet, and the tables are compared row by row.
 parquet: nested records as Parquet.  xlsx: 20 columns; dlt's side reads with openpyxl.  xml: nested orders; dlt's side reads with
 xml.etree.
 jsonl: one file of nested records.  csv: one file of 12 mixed columns; beside it, pyarrow's and DuckDB's own reader and Parquet
-writer, without ids.  small: many small JSONL files.  volume: one big JSONL file, headrace alone, for its memory.
+writer, without ids.  small: many small JSONL files.
 s3: bytes of an object store, see s3.py; `--records` are its 1000 bytes.  tracked: files that are listed and remembered, see tracked.py.
+big: one file of 10 GB, see big.py.
 Each side runs in a process of its own, step by step (extract, normalize).
 """
 
@@ -187,7 +188,6 @@ CASES = {
     "csv": Case(make_csv, "*.csv", "read_csv", 2_000_000, peers=("pyarrow", "duckdb")),
     "jsonl": Case(make_jsonl, "*.jsonl", "read_jsonl", 100_000),
     "small": Case(make_small, "**/*.jsonl", "read_jsonl", 1_000_000),
-    "volume": Case(make_jsonl, "*.jsonl", "read_jsonl", 1_600_000),
 }
 
 
@@ -271,8 +271,10 @@ def compare_files(folder: str, key: str) -> dict[str, int]:
 def main() -> None:
     """Runs both sides and prints the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=[*CASES, "s3", "tracked"])
+    parser.add_argument("case", choices=[*CASES, "s3", "tracked", "big"])
+    parser.add_argument("kind", nargs="?", choices=["jsonl", "csv.gz"], default="jsonl", help="of `big`")
     parser.add_argument("--records", type=int, default=0)
+    parser.add_argument("--gb", type=float, default=10, help="of `big`: bytes of the file")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
@@ -288,13 +290,18 @@ def main() -> None:
 
         tracked.run(options.records or 1_000_000, options.json)
         return
+    if options.case == "big":
+        import big
+
+        big.run(options.kind, options.gb, options.json)
+        return
     case = CASES[options.case]
     if options.side:
         run = one_peer if options.side in case.peers else one_side
         print(json.dumps(run(options.side, case, options.folder)))
         return
     n_records = options.records or case.records
-    only = "headrace" if options.case == "volume" else options.only
+    only = options.only
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "files")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,20 @@ def prepare(folder: str, n_records: int, n_files: int) -> int:
     return file.stat().st_size * n_files
 
 
-def sampled(run: Callable[[], Any]) -> tuple[dict[str, Any], list[tuple[int, int]]]:
-    """Runs it: what it took, and anonymous and whole resident MB each second."""
-    samples: list[tuple[int, int]] = []
+Sample = tuple[int, int, float, float]
+
+
+def sampled(run: Callable[[], Any]) -> tuple[dict[str, Any], list[Sample]]:
+    """Runs it: what it took, and each second: anonymous and whole resident MB, seconds of CPU, seconds since it began."""
+    samples: list[Sample] = []
     done = threading.Event()
+    began = time.monotonic()
 
     def sample() -> None:
         while True:
             status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-            samples.append(tuple(int(status[name].split()[0]) // 1024 for name in ("RssAnon", "VmRSS")))  # type: ignore[arg-type]
+            anonymous, resident = (int(status[name].split()[0]) // 1024 for name in ("RssAnon", "VmRSS"))
+            samples.append((anonymous, resident, time.process_time(), time.monotonic() - began))
             if done.wait(1):
                 return
 
@@ -76,7 +82,7 @@ def sampled(run: Callable[[], Any]) -> tuple[dict[str, Any], list[tuple[int, int
     return steps["normalize"], samples
 
 
-def svg(samples: list[tuple[int, int]], limit_mb: int) -> str:
+def svg(samples: list[Sample], limit_mb: int) -> str:
     """The samples as a picture."""
     width, height, top = 640, 240, limit_mb * 1.1
     across = (width - 60) / max(len(samples) - 1, 1)
