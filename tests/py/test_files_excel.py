@@ -190,20 +190,20 @@ def test_rows_are_dlts(tmp_path):
     assert all(row["_dlt_id"] for row in found)
 
 
-def ods(folder, name="a.ods"):
-    """A small OpenDocument sheet."""
+ODS_CELL = '<table:table-cell office:value-type="{}" {}><text:p>{}</text:p></table:table-cell>'
+ODS_ROWS = (
+    ("name", ODS_CELL.format("string", "", "n")),
+    ("x", ODS_CELL.format("float", 'office:value="5"', "5")),
+)
+
+
+def ods(folder, name="a.ods", rows=ODS_ROWS):
+    """A small OpenDocument sheet: texts, and cells beside them."""
     head = (
         '<?xml version="1.0"?><office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"'
         ' xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0">'
     )
-    cell = '<table:table-cell office:value-type="{}" {}><text:p>{}</text:p></table:table-cell>'
-    body = "".join(
-        f"<table:table-row>{cell.format('string', '', a)}{b}</table:table-row>"
-        for a, b in (
-            ("name", cell.format("string", "", "n")),
-            ("x", cell.format("float", 'office:value="5"', "5")),
-        )
-    )
+    body = "".join(f"<table:table-row>{ODS_CELL.format('string', '', a)}{b}</table:table-row>" for a, b in rows)
     content = (
         f'{head}<office:body><office:spreadsheet><table:table table:name="S">{body}</table:table>'
         "</office:spreadsheet></office:body></office:document-content>"
@@ -220,6 +220,36 @@ def ods(folder, name="a.ods"):
 def test_ods_is_read(tmp_path):
     ods(tmp_path)
     assert read(files._read_excel, tmp_path)[0].to_pydict() == {"name": ["x"], "n": [5]}
+
+
+def ods_spans(folder, *spans, more=()):
+    """A column of durations as ods has them, and other cells below."""
+    cells = [ODS_CELL.format("time", f'office:time-value="{span}"', span) for span in spans]
+    rows = [("name", ODS_CELL.format("string", "", "span")), *(("x", cell) for cell in [*cells, *more])]
+    ods(folder, rows=rows)
+
+
+def test_durations_of_ods_are_not_lost(tmp_path):
+    """fastexcel has null for them."""
+    ods_spans(tmp_path, "PT288H00M00S", "PT11H12M12S", "PT0H30M0.5S")
+    assert read(files._read_excel, tmp_path)[0]["span"].to_pylist() == [1036800, 40332, 1800.5]
+
+
+def test_a_column_of_durations_and_other_cells_is_text(tmp_path):
+    """fastexcel refuses it."""
+    more = [ODS_CELL.format("float", 'office:value="5"', "5"), ODS_CELL.format("string", "", "other")]
+    ods_spans(tmp_path, "PT27H17M54S", "PT11H12M12S", more=more)
+    (table,) = read(files._read_excel, tmp_path)
+    assert table["span"].to_pylist() == ["PT27H17M54S", "11:12:12", "5", "other"]
+    assert table["name"].to_pylist() == ["x"] * 4
+
+
+def test_a_panic_of_the_library_is_an_error_of_the_file(tmp_path):
+    """calamine panics for a header beyond the sheet, in ods and xls: no exception that `except Exception` sees."""
+    ods(tmp_path)
+    with pytest.raises(Exception, match=r"a\.ods, sheet `S`: ValueError: calamine failed: invalid range bounds"):
+        read(files._read_excel, tmp_path, header_row=5)
+    assert read(files._read_excel, tmp_path, header_row=5, on_error="skip_file") == []
 
 
 CELLS = [

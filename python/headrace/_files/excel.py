@@ -10,6 +10,7 @@ import logging
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import IO, Any, NamedTuple
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 from dlt.common import logger
 
 from headrace._files.arguments import check_arguments
-from headrace._files.excel_cells import column_letters, fill_merged, typed
+from headrace._files.excel_cells import column_letters, fill_merged, typed, with_durations
 from headrace._files.opened import SeekableFile
 from headrace._files.skips import Position
 from headrace._files.tables import library, path_of, read_tables, size_of
@@ -32,6 +33,7 @@ _RANGE = re.compile(
 )
 _NUMBER = re.compile(r"^[-+]?[\d.,]+(e[-+]?\d+)?$|^\d{4}-\d\d-\d\d", re.I)
 _SHOWN_ERRORS = 5
+_MIXED = "unsupported column type combination"  # what fastexcel says
 
 _Header = int | str | None
 
@@ -126,16 +128,27 @@ class _Book:
 
     def __init__(self, fastexcel: Any, file: SeekableFile, position: Position, dtypes: Any, errors: str) -> None:
         _check(file)
+        self._is_ods = _is_ods(file)
         self.source: Any = path_of(file) or file.read()
         self._position = position
         self._dtypes = dtypes
         self._errors = errors
         self._loaded: tuple[_Area | None, Any] = (None, None)
-        try:
-            self._reader = fastexcel.read_excel(self.source)
-        except fastexcel.FastExcelError as error:
-            raise ValueError(f"no spreadsheet that can be read: {_short(error)}") from error
         self._fastexcel = fastexcel
+        with self._told_errors("no spreadsheet that can be read: "):
+            self._reader = fastexcel.read_excel(self.source)
+
+    @contextmanager
+    def _told_errors(self, what: str = "") -> Iterator[None]:
+        """Around calls of fastexcel: its errors as `ValueError`. A panic of Rust would pass every `except Exception`."""
+        try:
+            yield
+        except self._fastexcel.FastExcelError as error:
+            raise ValueError(f"{what}{_short(error)}") from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            raise ValueError(f"{what}calamine failed: {_short(error)}") from error
 
     # ---- what to read
 
@@ -216,24 +229,40 @@ class _Book:
             header = None
         if header:
             header -= 1  # from 0; 0 itself is the first row that is not empty
+        options.update(header_row=header, dtypes=dtypes or self._dtypes)
         try:
-            return self._reader.load_sheet(area.sheet, header_row=header, dtypes=dtypes or self._dtypes, **options)
-        except self._fastexcel.FastExcelError as error:
-            raise ValueError(_short(error)) from error
+            return self._sheet(area.sheet, options)
+        except ValueError as error:
+            if dtypes is not None or _MIXED not in str(error):
+                raise
+        texts = {name: "string" for name in self._mixed(area.sheet, options)}
+        return self._sheet(area.sheet, {**options, "dtypes": {**(self._dtypes or {}), **texts}})
+
+    def _sheet(self, name: str, options: dict[str, Any]) -> Any:
+        with self._told_errors():
+            return self._reader.load_sheet(name, **options)
+
+    def _mixed(self, sheet: str, options: dict[str, Any]) -> Iterator[int]:
+        """Columns of which fastexcel finds no type, such as durations and texts."""
+        for info in self._sheet(sheet, {**options, "dtypes": "string"}).selected_columns:
+            try:
+                self._sheet(sheet, {**options, "use_columns": [info.absolute_index]})
+            except ValueError:
+                yield info.absolute_index
 
     def read(self, area: _Area, calamine: Any) -> pa.Table:
         """The sheet's rows."""
         self._position.place = f"sheet `{area.sheet}`"
         sheet = self._loaded[1] if self._loaded[0] == area else self._load(area)
         self._loaded = (None, None)
-        try:
+        with self._told_errors():
             batch, failed = sheet.to_arrow_with_errors()
-        except self._fastexcel.FastExcelError as error:
-            raise ValueError(_short(error)) from error
         infos = sheet.selected_columns
         if failed is not None and failed.errors:
             self._told(area, infos, failed.errors)
         table = pa.Table.from_batches([batch])
+        if self._is_ods and any(_may_have_durations(column) for column in table.columns):
+            table = self._with_durations(area, table, infos)
         if calamine is not None:
             top = self._first_data_row(area)
             with calamine.load_workbook(
@@ -246,6 +275,20 @@ class _Book:
         ]
         is_generated = [one.column_name_from == "generated" for one in infos]
         return typed(table.rename_columns(names), is_generated)
+
+    def _with_durations(self, area: _Area, table: pa.Table, infos: list[Any]) -> pa.Table:
+        """The durations of an ods that are ISO's texts: fastexcel leaves them out."""
+        calamine = library("python_calamine", "read_excel", "excel")
+        source = self.source if isinstance(self.source, str) else io.BytesIO(self.source)
+        with calamine.load_workbook(source) as book:
+            rows = book.get_sheet_by_name(area.sheet).to_python(skip_empty_area=False)
+        first = self._first_data_row(area) - 1
+        for place, info in enumerate(infos):
+            column = table.column(place)
+            if _may_have_durations(column):
+                cells = [row[info.absolute_index] for row in rows[first : first + len(column)]]
+                table = table.set_column(place, table.field(place).name, with_durations(column, cells))
+        return table
 
     def _first_data_row(self, area: _Area) -> int:
         """The row, as Excel shows it, of the first record."""
@@ -271,21 +314,30 @@ class _Book:
     def named_table(self, name: str) -> pa.Table:
         """The rows of an Excel table."""
         self._position.place = f"table `{name}`"
-        try:
+        with self._told_errors():
             known = self._reader.table_names()
             if name not in known:
                 raise ValueError(f"no table `{name}`: the file has {', '.join(known) or 'none'}")
             table = self._reader.load_table(name, schema_sample_rows=None, dtypes=self._dtypes)
             return typed(pa.Table.from_batches([table.to_arrow()]), [False] * table.width)
-        except self._fastexcel.FastExcelError as error:
-            raise ValueError(_short(error)) from error
+
+
+def _is_ods(file: IO[bytes]) -> bool:
+    file.seek(0)
+    start = file.read(100)
+    file.seek(0)
+    return b"mimetypeapplication/vnd.oasis" in start
+
+
+def _may_have_durations(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count) and bool(pa.types.is_duration(column.type) or pa.types.is_string(column.type))
 
 
 def _cell(info: Any, row: int) -> str:
     return f"{column_letters(info.absolute_index).upper()}{row}"
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     return " ".join(str(error).split("Context:")[0].split())[:300]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_DURATION = re.compile(r"^PT(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?$")
 _EXACT = float(1 << 53)  # doubles below it are whole numbers exactly
 _EPOCHS = (datetime.date(1899, 12, 30), datetime.date(1899, 12, 31), datetime.date(1904, 1, 1))
 
@@ -50,6 +53,27 @@ def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_duration(kind):
         return pc.divide(column.cast(pa.duration("ms")).cast(pa.int64()).cast(pa.float64()), 1000.0)
     return column
+
+
+def with_durations(column: pa.ChunkedArray, cells: Sequence[Any]) -> pa.ChunkedArray:
+    """The column, with the durations of its cells where it has nulls."""
+    values = column.to_pylist()
+    is_duration = pa.types.is_duration(column.type)
+    for row, cell in enumerate(cells[: len(values)]):
+        if values[row] is None and (found := _duration(cell)) is not None:
+            values[row] = found if is_duration else str(cell)
+    return pa.chunked_array([values], column.type)
+
+
+def _duration(cell: Any) -> datetime.timedelta | None:
+    """The duration that calamine gives for a cell: a time, or beyond a day ISO 8601's text, "PT27H17M54S"."""
+    if isinstance(cell, datetime.time):
+        return datetime.datetime.combine(datetime.date.min, cell) - datetime.datetime.min
+    match = _DURATION.match(cell) if isinstance(cell, str) else None
+    if match is None:
+        return None
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return datetime.timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def fill_merged(
