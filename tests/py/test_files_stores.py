@@ -1,12 +1,15 @@
 """Files of real stores: S3 that checks signatures, HTTP, SFTP, ...: the same tables as from the folder behind them."""
 
+import getpass
 import gzip
 import json
 import os
 import random
+import tempfile
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from unittest import mock
 
 import dlt
@@ -191,8 +194,31 @@ def gcs_store(folder):
         yield "gs://bucket", {"credentials": fs}
 
 
+@contextmanager
+def nginx_store(folder):
+    if programs.program("nginx") is None:
+        pytest.skip("no nginx here; rclone serves HTTP in its place")
+    with tempfile.TemporaryDirectory() as place:
+        listing = f"root {folder}; autoindex on; default_type application/octet-stream;"
+        as_user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
+        with programs.nginx(Path(place), listing, main=as_user) as server:
+            yield server.url, {}
+
+
+@contextmanager
+def sshd_store(folder):
+    pytest.importorskip("paramiko")
+    if programs.program("sshd") is None:
+        pytest.skip("no sshd here; rclone serves SFTP in its place")
+    with tempfile.TemporaryDirectory() as place, programs.sshd(Path(place)) as server:
+        given = {"sftp_username": getpass.getuser(), "sftp_key_filename": f"{place}/key"}
+        more = {"sftp_look_for_keys": False, "sftp_allow_agent": False}
+        yield f"sftp://127.0.0.1{folder}", {"credentials": SFTPCredentials(sftp_port=server.port, **given, **more)}
+
+
 PLACE = {"host": "127.0.0.1", "username": "u", "password": "p", "skip_instance_cache": True}
 STORES = {"http": http_store, "ftp": ftp_store, "sftp": sftp_store, "webdav": webdav_store, "gcs": gcs_store}
+STORES |= {"nginx": nginx_store, "sshd": sshd_store}
 
 
 @pytest.mark.parametrize("kind", STORES)

@@ -129,6 +129,23 @@ def rclone_s3(folder: Path, key: str, secret: str) -> Program:
     return rclone("s3", folder, "--auth-key", f"{key},{secret}")
 
 
+def sshd(folder: Path) -> Program:
+    """OpenSSH's server with SFTP, for who has the key `folder/key`; runs as who runs the tests."""
+    for name in ("host_key", "key"):
+        command = [str(program("ssh-keygen")), "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    (folder / "authorized_keys").write_text((folder / "key.pub").read_text())
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    port = free_port()
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host_key\nPidFile {folder}/pid\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+        "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
+    )
+    return Program([str(program("sshd")), "-D", "-e", "-f", f"{folder}/sshd_config"], port=port)
+
+
 def gcs(bucket: str) -> Program:
     """gcp-storage-emulator, with a bucket in memory. Checks no credentials."""
     port = free_port()
@@ -136,13 +153,13 @@ def gcs(bucket: str) -> Program:
     return Program([str(program("gcp-storage-emulator")), "start", *where], port=port)
 
 
-def nginx(folder: Path, server: str, http: str = "") -> Program:
-    """nginx with these directives in `server` and in `http`; its access log is `access.log` of the folder."""
+def nginx(folder: Path, server: str, http: str = "", main: str = "") -> Program:
+    """nginx with these directives in `server`, in `http` and around them; its access log is `access.log` of the folder."""
     port = free_port()
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = " ".join(f"{kind}_temp_path {folder}/tmp_{kind};" for kind in kinds)
     (folder / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; events {{ worker_connections 256; }}\n"
+        f"daemon off; master_process off; {main} pid {folder}/pid; error_log {folder}/error.log; events {{ worker_connections 256; }}\n"
         f"http {{ {paths} log_format brief '$msec $status $uri'; access_log {folder}/access.log brief;\n"
         f"default_type application/json; keepalive_requests 100000; {http}\n"
         f"server {{ listen 127.0.0.1:{port}; {server} }} }}\n"

@@ -20,7 +20,7 @@ from dlt.common.exceptions import DltException
 from headrace import _status
 from headrace._files.arguments import check_arguments
 from headrace._rest_api.isolation import Skipped
-from headrace.exceptions import HeadraceError, ResourceFailed, ResourceFailedTransient
+from headrace.exceptions import HeadraceError, ResourceFailed, ResourceFailedTransient, mask_error, mask_text
 
 STATE_KEY = "headrace_skipped_files"  # in dlt's state of the resource: what the last run that skipped left out
 MOST_LISTED = 1000  # of a resource in a run; further ones are counted
@@ -112,7 +112,8 @@ class Skips:
     def file(self, item: Any, error: BaseException | str, place: str = "", read: int = -1) -> None:
         """A file is bad. Raises `ResourceFailed`, or leaves the rest of it out."""
         if self.way == "raise":
-            raise self._failed(item, error, place, read) from (error if isinstance(error, BaseException) else None)
+            cause = mask_error(error) if isinstance(error, BaseException) else None
+            raise self._failed(item, error, place, read) from cause
         self.n_files += 1
         tracker = getattr(item, "tracker", None)
         if tracker is not None and read <= 0:
@@ -192,9 +193,10 @@ def _for_status(one: SkippedFile) -> Skipped:
 
 
 def _words(error: BaseException | str) -> str:
+    """What an error says, without secrets: a store's has the URL, often."""
     if isinstance(error, str):
-        return error
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return mask_text(error)
+    return mask_text(f"{type(error).__name__}: {error}") if str(error) else type(error).__name__
 
 
 def current_resource(default: str) -> str:
