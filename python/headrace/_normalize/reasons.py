@@ -43,13 +43,26 @@ def leaves_schema_to_dlt(schema: Schema, root: str) -> bool:
         return True
     if _schema.parquet_limit({"data_type": "timestamp"}):
         return True
+    passes_root_id = _passes_root_id(schema)
     for table in _schema.tables_below(schema, root):
         if not _all_evolve(table.get("schema_contract")):
             return True
+        if passes_root_id and not table.get("parent") and table["name"] != root:
+            return True  # when a table below it gets `_dlt_root_id` from above, its own ids are that from then on
         for column in table["columns"].values():
             if column.get("data_type") is None and any(column.get(prop) is not None for prop in _SPECIAL_PROPS):
                 return True
     return False
+
+
+def _mappings(schema: Schema) -> list[dict[str, str]]:
+    """What rows of tables pass on to rows below."""
+    propagation: Any = getattr(schema.data_item_normalizer, "propagation_config", None) or {}
+    return [propagation.get("root") or {}, *(propagation.get("tables") or {}).values()]
+
+
+def _passes_root_id(schema: Schema) -> bool:
+    return any("_dlt_root_id" in mapping.values() for mapping in _mappings(schema))
 
 
 def _of_normalizer(schema: Schema) -> str | None:
@@ -59,9 +72,7 @@ def _of_normalizer(schema: Schema) -> str | None:
     for name in _OWN_NAMES:
         if schema.naming.normalize_identifier(name) != name:
             return f"the naming convention changes `{name}`"
-    propagation: Any = getattr(normalizer, "propagation_config", None) or {}
-    mappings = (propagation.get("root") or {}, *(propagation.get("tables") or {}).values())
-    return _of_propagation([pair for mapping in mappings for pair in mapping.items()])
+    return _of_propagation([pair for mapping in _mappings(schema) for pair in mapping.items()])
 
 
 def _of_propagation(pairs: list[tuple[str, str]]) -> str | None:
