@@ -2,36 +2,76 @@
 
 import errno
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from dlt.common.exceptions import DltException, TerminalException, TransientException
 from dlt.common.schema.exceptions import CannotCoerceNullException
 
 from headrace import _core
 
-_NAMES = "key|token|secret|password|passwd|pwd|sig|signature|auth|code|credential"  # of parameters of a URL
-_SECRET = re.compile(rf"(?i)(^|[&;])([^=&;]*(?:{_NAMES})[^=&;]*)=[^&;]*")
+# Names of parameters of a URL, in words: `X-Amz-Signature`, `apiKey`, `access_token`.
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET_WORD = re.compile(
+    r"o?auth|authorization|jwt|sig|pwd|pass|code|.*(?:key(?:id)?|token|secret|passw(?:or)?d|passphrase|signature|credentials?)"
+)
+_PUBLIC_KEYS = {
+    *("primary", "foreign", "sort", "order", "group", "partition", "row", "object", "start", "end", "last", "next"),
+    *("from", "to", "by", "search", "filter", "issue", "project", "public", "cache", "idempotency", "translation"),
+}
+_CODES = {
+    *(
+        "auth",
+        "authorization",
+        "access",
+        "device",
+        "user",
+        "verification",
+        "confirmation",
+        "activation",
+        "reset",
+        "security",
+    ),
+    *("login", "invite", "pass"),
+}
+_PAIR = re.compile(r"(^|[&;])([^=&;]*)=[^&;]*")
 _MOST_TEXT = 4096  # characters of others that are shown
 _END = r"\s\"'<>)\]"  # of a URL in a text
-_IN_TEXT = re.compile(rf"(?i)([?&;]|\\u0026)([^=&;?\\{_END}]*(?:{_NAMES})[^=&;?\\{_END}]*)=[^&;\\{_END}]*")
+_IN_TEXT = re.compile(rf"([?&;]|\\u0026)([^=&;?\\{_END}]*)=[^&;\\{_END}]*")
 _USER = re.compile(rf"(?i)([a-z][a-z0-9+.-]*://)[^/{_END}]*@")
 _MEMBER = re.compile(  # of a JSON object
     r"""(?i)("[^"]*(?:token|secret|passw|pwd|credential|signature|(?:api|access|private)[_-]?key)[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*("|$)"""
 )
 
 
+def _is_secret(name: str) -> bool:
+    """Whether a parameter of this name holds a secret: `code` and `auth_code` do, `country_code` does not."""
+    words = [word.lower() for word in _WORDS.findall(unquote(name))]
+    for before, word in zip([None, *words], words, strict=False):
+        if not _SECRET_WORD.fullmatch(word):
+            continue
+        if word == "code" and len(words) > 1 and before not in _CODES:
+            continue
+        if word != "key" or before not in _PUBLIC_KEYS:
+            return True
+    return False
+
+
+def _masked(pair: re.Match[str]) -> str:
+    return f"{pair[1]}{pair[2]}=***" if _is_secret(pair[2]) else pair[0]
+
+
 def mask_url(url: str) -> str:
     """The URL without user, password and values of parameters that look like secrets."""
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]
-    query = _SECRET.sub(r"\1\2=***", parts.query)
+    query = _PAIR.sub(_masked, parts.query)
     return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
 
 
 def mask_text(text: str) -> str:
     """A text of others (an answer's, an error of requests) without what looks like secrets: in URLs, as a member of JSON."""
     text = text[:_MOST_TEXT]
-    return _MEMBER.sub(r'\1"***"', _IN_TEXT.sub(r"\1\2=***", _USER.sub(r"\1", text)))
+    return _MEMBER.sub(r'\1"***"', _IN_TEXT.sub(_masked, _USER.sub(r"\1", text)))
 
 
 def mask_error(error: BaseException) -> BaseException:

@@ -224,7 +224,9 @@ static void *worker_main(void *arg) {
         } else {
             hr_body_format format = page->stream->options.format;
             page->is_lines = format == HR_BODY_LINES;
-            if (rc == HR_OK && format != HR_BODY_OTHER) {
+            if (hr__engine_is_cancelled(engine)) { /* nobody waits for it any more */
+                hr__error_cancelled(&page->error);
+            } else if (rc == HR_OK && format != HR_BODY_OTHER) {
                 hr__page_decode_own(page, decoder);
             } else if (rc != HR_OK) {
                 page->error = err;

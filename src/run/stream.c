@@ -574,7 +574,9 @@ void hr__stream_work(hr_stream *stream, hr_page *page, uint32_t worker, hr_json_
     hr_stream_worker *own = &stream->workers[worker];
     hr__stream_ref(stream); /* committing frees pages, and with the last page maybe the stream */
     hr_error err = {.offset_bytes = -1, .record = -1};
-    if (page->doc == NULL) { /* fed */
+    if (hr__engine_is_cancelled(stream->engine)) { /* nobody waits for it any more */
+        hr__error_cancelled(&page->error);
+    } else if (page->doc == NULL) { /* fed */
         hr__page_decode_own(page, decoder);
         if (page->error.code == HR_OK && page->doc->toks[0].type != HR_TOK_ARRAY) {
             hr__error_set(&page->error, HR_SYNTAX, HR_STAGE_DECODE, "expected a list of records");

@@ -141,6 +141,30 @@ def test_parents_that_come_no_more_are_asked_again(api: Any, tmp_path: Path, nat
     assert ids(pipeline, "children") == children_of(*range(6))
 
 
+def test_parents_left_out_are_asked_again_where_no_parent_comes(api: Any, tmp_path: Path, native_only: Any) -> None:
+    server = Server()
+    url = api(server).url
+    server.broken.add("/parents/2/children")
+
+    def make() -> Any:
+        made = config(url, "skip_parent", write_disposition="merge")
+        made["resources"][0]["endpoint"]["incremental"] = {"cursor_path": "at", "initial_value": 0}
+        return made
+
+    pipeline = make_pipeline(tmp_path, "p")
+    run(pipeline, make())
+    server.broken.clear()
+    server.asked.clear()
+    found = run(pipeline, make())
+    assert found["parents"]["counts"]["rows"] == 0
+    assert [path for path in server.asked if path.endswith("/children")] == ["/parents/2/children"]
+    assert set(ids(pipeline, "children")) == set(children_of(*range(6)))
+    assert "headrace_skipped" not in state(pipeline, "children")
+    server.asked.clear()
+    run(pipeline, make())
+    assert not [path for path in server.asked if path.endswith("/children")]
+
+
 def test_an_incremental_does_not_go_past_what_is_left_out(api: Any, tmp_path: Path, native_only: Any) -> None:
     server = Server()
     url = api(server).url

@@ -312,6 +312,72 @@ def test_secrets_are_masked() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "key",
+            "apikey",
+            "api_key",
+            "apiKey",
+            "API-Key",
+            "x-functions-key",
+            "AWSAccessKeyId",
+            "subscription-key",
+            "hapikey",
+        ),
+        *(
+            "token",
+            "access_token",
+            "accessToken",
+            "page[token]",
+            "sessiontoken",
+            "client_secret",
+            "password",
+            "passwd",
+            "pwd",
+        ),
+        *(
+            "code",
+            "auth_code",
+            "authorizationCode",
+            "sig",
+            "X-Amz-Signature",
+            "X-Amz-Credential",
+            "auth",
+            "oauth",
+            "jwt",
+        ),
+        *("api%5Fkey", "API_TOKEN", "authkey"),
+    ],
+)
+def test_values_of_secret_names_are_masked(name: str) -> None:
+    assert mask_url(f"http://h/a?{name}=v") == f"http://h/a?{name}=***"
+    assert mask_text(f"at http://h/a?x=1&{name}=v no") == f"at http://h/a?x=1&{name}=*** no"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "country_code",
+            "countryCode",
+            "currency-code",
+            "zipcode",
+            "author",
+            "authority",
+            "design",
+            "keyword",
+            "sort_key",
+        ),
+        *("monkeys", "primaryKey", "page", "encoded", "signed", "passenger", "compass", "status_code"),
+    ],
+)
+def test_values_of_other_names_are_shown(name: str) -> None:
+    assert mask_url(f"http://h/a?{name}=v") == f"http://h/a?{name}=v"
+    assert mask_text(f"at http://h/a?x=1&{name}=v no") == f"at http://h/a?x=1&{name}=v no"
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("no such host", "no such host"),

@@ -72,6 +72,19 @@ def record_of(parent: Any, url: str, error: BaseException) -> Skipped:
     return {"parent": parent, "url": url, "error": text[:_SHOWN], "again": again}
 
 
+def _look_at(resource: str) -> Any:
+    """dlt's state of a resource; what is not there is not made, for dlt would then store it."""
+    container = Container()
+    sources = container[StateInjectableContext].state.get("sources", {})
+    source = sources.get(container[ConfigSectionContext].source_state_key, {})
+    return source.get("resources", {}).get(resource, {})
+
+
+def is_left_out(resource: str) -> bool:
+    """Whether the run before left something of the resource out."""
+    return bool(_look_at(resource).get(STATE_KEY))
+
+
 class Memory:
     """What dlt's state of a resource held before a run, and what the run adds to it."""
 
@@ -83,11 +96,7 @@ class Memory:
         return dlt.current.resource_state(self._resource)
 
     def _look(self) -> Any:
-        """The state; what is not there is not made, for dlt would then store it."""
-        container = Container()
-        sources = container[StateInjectableContext].state.get("sources", {})
-        source = sources.get(container[ConfigSectionContext].source_state_key, {})
-        return source.get("resources", {}).get(self._resource, {})
+        return _look_at(self._resource)
 
     def take_parents(self) -> list[Any]:
         """The parents that the run before had left out: no longer in the state."""

@@ -113,6 +113,8 @@ class Job:
         self.error: BaseException | None = None
         self.empty = True
         self._chains: deque[Chain] = deque()
+        self._running: list[Chain] = []  # of those, the ones that were started and have not ended
+        self._n_behind = 0  # of those, the ones that stand in their place but have not started
         self._waiting: deque[Callable[[], Chain]] = deque()  # chains not yet started
         self.is_closed = False  # no more chains come
         self._finished = False
@@ -176,9 +178,12 @@ class Job:
 
     def add_behind(self, chain: Chain, chains: Iterable[Chain]) -> None:
         """Takes chains whose pages come right behind those of this one; each starts when it may. The run's lock is held."""
-        at = self._chains.index(chain)
-        for number, one in enumerate(chains, 1):
-            self._chains.insert(at + number, one)
+        chains = list(chains)
+        self._n_behind += len(chains)
+        at = self._chains.index(chain) + 1
+        self._chains.rotate(-at)
+        self._chains.extendleft(reversed(chains))
+        self._chains.rotate(at)
 
     def is_first(self, chain: Chain) -> bool:
         """Whether the chain's pages are the next to be accepted."""
@@ -198,13 +203,18 @@ class Job:
                 self._chains.popleft()
             if not self._start_next():
                 break
-        n_running = sum(not (chain.is_waiting or chain.ended) for chain in self._chains)
-        for chain in list(self._chains):
-            was_waiting = chain.is_waiting
-            if chain.ended or (was_waiting and not self.is_first(chain) and n_running >= self.window(chain.host)):
-                continue
-            chain.resume()
-            n_running += was_waiting and not (chain.is_waiting or chain.ended)
+        self._running = [chain for chain in self._running if not chain.ended]
+        for chain in sorted(self._running, key=self.is_first, reverse=True):  # the first may use what memory is left
+            if not chain.ended:
+                chain.resume()
+        while self._n_behind > 0 and (held := next((one for one in self._chains if one.is_waiting), None)) is not None:
+            n_running = sum(not chain.ended for chain in self._running)
+            if not self.is_first(held) and n_running >= self.window(held.host):
+                break
+            held.resume()
+            if held.is_waiting:
+                break
+            self._n_behind -= 1
         if self.is_closed and self.is_idle and not self.is_mapped:
             self.finish_rows()
 
@@ -224,6 +234,8 @@ class Job:
             for chain in self._chains:
                 chain.end()
             self._chains.clear()
+            self._running.clear()
+            self._n_behind = 0
             self.items.clear()
 
     def note_origin(self, tag: int, url: str | None, number: int | None) -> None:
@@ -277,6 +289,7 @@ class Job:
 
     def start(self, chain: Chain) -> None:
         """Has a chain make its first request."""
+        self._running.append(chain)
         try:
             chain.start()
         except Exception as error:

@@ -17,9 +17,9 @@ from dlt.extract.resource import DltResource
 from headrace import _core, _schema, _status
 from headrace._rest_api.chain import Chain
 from headrace._rest_api.incremental import Cursor
-from headrace._rest_api.isolation import Memory
+from headrace._rest_api.isolation import Memory, is_left_out
 from headrace._rest_api.job import Job, Records
-from headrace._rest_api.reasons import Way
+from headrace._rest_api.reasons import Way, children_of
 from headrace._rest_api.run import Run
 from headrace._rest_api.sessions import why_python
 from headrace._rest_api.steps import PythonSteps
@@ -85,6 +85,7 @@ class Service:
         self._n_loaded = 0  # rows of the root table given to dlt
         self._origin: tuple[str | None, int | None] = (None, None)  # of the records that pass the steps
         self._is_selected = resource.name in source.resources.selected
+        self._children = [pipe.name for pipe in children_of(source, resource._pipe)]
         self._is_parallel = bool(arguments.get("parallelized"))
         shared = [other.table_name for other in source.resources.selected.values()]
         # Resources of one table keep to dlt's order, a page each in turn: the order of its rows and columns.
@@ -150,6 +151,8 @@ class Service:
             is_done = True
             if job.empty and job.counts["pages"] and not self._resource.is_transformer and self._steps is None:
                 yield []
+            elif not job.counts["rows"] and any(map(is_left_out, self._children)):
+                yield []  # dlt calls children for what their parent yields: they ask for what was left out before
         finally:
             if not is_done:
                 job.stop()
