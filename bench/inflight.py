@@ -10,6 +10,8 @@
     small     20,000 pages of 2 KB without latency: requests a second with the server on the same machine, and CPU a request
               beside dlt's own rest_api and beside dlt's bare session, which read 2,000 of them as JSON
 
+    bulk      by hand: `./dev bench inflight bulk --gb 5`: so much in pages of 1 MB     mark: 300 MB resident at most
+
 Each run is a process of its own and ends after extract: wall seconds of extract, CPU seconds of the process. In extract headrace
 makes the tables' rows, too, which dlt does later.
 """
@@ -28,7 +30,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from measure import MACHINE, commit
+from measure import MACHINE, commit, peak_rss_mb
 from records import pages
 
 HERE = Path(__file__).parent
@@ -42,7 +44,10 @@ CASES: dict[str, tuple[int, int, float, int, float]] = {
     "rate": (5_000, 2, 20, 16, 0.95),
     "bucket": (5_000, 2, 1, 16, 0.95),
     "small": (20_000, 2, 0, 16, 0),
+    "bulk": (50, 900, 0, 16, 0),  # different pages; given again and again
 }
+_BY_HAND = "bulk"
+_MOST_RESIDENT_MB = 300
 # Of the server: how many at once (0: any number), requests a second, tokens of its bucket; and the most answers of 429.
 LIMITS: dict[str, tuple[int, float, int, int]] = {
     "serial": (1, 0, 0, 3),
@@ -58,6 +63,9 @@ def config(case: str, url: str, n: int) -> Any:
     endpoint["paginator"] |= {"base_page": 0, "total_path": "total"}
     if case == "cursor":
         endpoint |= {"path": "cursor", "paginator": {"type": "header_cursor", "cursor_key": "X-Next"}}
+    if case == _BY_HAND:
+        endpoint |= {"path": "again", "paginator": {"type": "page_number", "base_page": 0, "total_path": None}}
+        endpoint["paginator"]["maximum_page"] = n
     if case == "links":
         endpoint |= {"path": "links", "paginator": "header_link"}
     resources: list[Any] = [{"name": "items", "endpoint": endpoint}]
@@ -74,11 +82,11 @@ def config(case: str, url: str, n: int) -> Any:
     return {"client": {"base_url": url}, "resources": resources}
 
 
-def one_side(case: str, port: int, folder: str) -> dict[str, float]:
-    """Runs one case in this process, by dlt when it ends in `-dlt` or `-session`."""
+def one_side(case: str, port: int, folder: str, n_pages: int = 0) -> dict[str, float]:
+    """Runs one case in this process, by dlt when it ends in `-dlt` or `-session`. n_pages: in place of the case's."""
     case, _, by = case.partition("-")
     n, size, _, in_flight, _ = CASES[case]
-    n = _DLTS_REQUESTS if by else n
+    n = _DLTS_REQUESTS if by else n_pages or n
     url = f"http://127.0.0.1:{port}"
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     os.environ["HEADRACE__MAX_IN_FLIGHT_PER_HOST"] = str(in_flight)
@@ -114,13 +122,14 @@ def one_side(case: str, port: int, folder: str) -> dict[str, float]:
     wall_s = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"requests": n, "wall_s": wall_s, "cpu_s": cpu_s}
+    return {"requests": n, "wall_s": wall_s, "cpu_s": cpu_s, "peak_rss_mb": peak_rss_mb()}
 
 
-def measured(case: str, port: int) -> dict[str, float]:
+def measured(case: str, port: int, n_pages: int = 0) -> dict[str, float]:
     """The same in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         args = [sys.executable, __file__, "--side", case, "--port", str(port), "--folder", folder]
+        args += ["--pages", str(n_pages)]
         done = subprocess.run(args, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(done.stderr[-4000:])
@@ -128,7 +137,7 @@ def measured(case: str, port: int) -> dict[str, float]:
         return found
 
 
-def run(case: str) -> None:
+def run(case: str, gb: float) -> None:
     """Starts a server, measures, prints."""
     n, size, latency, _, _ = CASES[case]
     with tempfile.TemporaryDirectory() as folder:
@@ -138,17 +147,25 @@ def run(case: str) -> None:
         limits = [str(value) for value in LIMITS.get(case, ())[:3]]
         server = subprocess.Popen([program, str(file), str(latency), *limits], stdout=subprocess.PIPE, text=True)
         try:
-            report(case, server)
+            report(case, server, gb)
         finally:
             server.kill()
             server.wait()
 
 
-def report(case: str, server: subprocess.Popen[str]) -> None:
+def report(case: str, server: subprocess.Popen[str], gb: float) -> None:
     """Measures a case against a server and prints it."""
     n, _, latency, in_flight, mark = CASES[case]
     assert server.stdout is not None
     port, n_bytes = map(int, server.stdout.readline().split())
+    if case == _BY_HAND:
+        ours = measured(case, port, int(gb * 1e9 * n / n_bytes))
+        n_fetched = int(ours["requests"])
+        print(
+            f"{case:8}{n_fetched:7} requests of {n_bytes // n} bytes, {n_fetched * n_bytes / n / 1e9:.2f} GB: wall"
+            f" {ours['wall_s']:.1f} s, CPU {ours['cpu_s']:.1f} s; peak RSS {ours['peak_rss_mb']:.0f} MB (mark {_MOST_RESIDENT_MB})"
+        )
+        return
     ours = measured(case, port)
     text = f"{case:8}{n:7} requests of {n_bytes // n} bytes: wall {ours['wall_s']:.2f} s, CPU {ours['cpu_s']:.2f} s"
     if case in LIMITS:
@@ -179,16 +196,18 @@ def main() -> None:
     """Runs the cases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="*", choices=[*CASES, []], help="default: all")
+    parser.add_argument("--gb", type=float, default=5, help="of `bulk`")
+    parser.add_argument("--pages", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        print(json.dumps(one_side(options.side, options.port, options.folder)))
+        print(json.dumps(one_side(options.side, options.port, options.folder, options.pages)))
         return
     print(f"{MACHINE}, commit {commit()}, load {os.getloadavg()[0]:.1f}")
-    for case in options.case or CASES:
-        run(case)
+    for case in options.case or [case for case in CASES if case != _BY_HAND]:
+        run(case, options.gb)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,13 @@
  *
  * FILE holds a page a line. Prints its port and the bytes of all pages, serves until killed. Answers 429 at once to
  * what comes when AT_ONCE requests wait for their answers (0: any number) or finds no token in a bucket of BURST tokens
- * that fills with RATE a second. GET /items?page=N      page N, or one without records GET /cursor?cursor=N   the same;
- * the next cursor stands in the header X-Next GET /links?page=N      the same; the next page and the last stand in the
- * header Link GET /refused           how many were answered 429: {"refused": 3}
+ * that fills with RATE a second.
+ *
+ *   GET /items?page=N      page N, or one without records
+ *   GET /cursor?cursor=N   the same; the next cursor stands in the header X-Next
+ *   GET /links?page=N      the same; the next page and the last stand in the header Link
+ *   GET /again?page=N      page N, and behind the last one those behind the first again, without end
+ *   GET /refused           how many were answered 429: {"refused": 3}
  */
 #define _GNU_SOURCE /* accept4, epoll_pwait2 */
 #include <arpa/inet.h>
@@ -32,7 +36,7 @@ typedef struct page {
     size_t size;
 } page;
 
-typedef enum next_by { NEXT_BY_NUMBER, NEXT_BY_CURSOR, NEXT_BY_LINK } next_by;
+typedef enum next_by { NEXT_BY_NUMBER, NEXT_BY_CURSOR, NEXT_BY_LINK, NEXT_AGAIN } next_by;
 
 typedef struct waiting {
     int fd;
@@ -122,6 +126,9 @@ static bool is_let_in(void) {
 
 static void send_page(int fd, size_t number, next_by by) {
     static const page none = {"{\"items\": [], \"total\": 0}", 25};
+    if (by == NEXT_AGAIN && number > 0 && n_pages > 1) {
+        number = 1 + (number - 1) % (n_pages - 1);
+    }
     const page *found = number < n_pages ? &pages[number] : &none;
     char more[128] = "";
     if (by == NEXT_BY_CURSOR && number + 1 < n_pages) {
@@ -153,6 +160,7 @@ static void serve(int fd, uint64_t latency_us) {
         text[strcspn(text, "\r")] = 0;
         next_by by = strstr(text, "/cursor") != NULL  ? NEXT_BY_CURSOR
                      : strstr(text, "/links") != NULL ? NEXT_BY_LINK
+                     : strstr(text, "/again") != NULL ? NEXT_AGAIN
                                                       : NEXT_BY_NUMBER;
         const char *at = strpbrk(text, "?&");
         at = at == NULL ? NULL : strchr(at, '=');

@@ -329,7 +329,6 @@ def test_secrets_are_masked() -> None:
             "token",
             "access_token",
             "accessToken",
-            "page[token]",
             "sessiontoken",
             "client_secret",
             "password",
