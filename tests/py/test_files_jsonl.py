@@ -107,6 +107,24 @@ def test_rows_go_to_a_file_a_core(tmp_path, files, monkeypatch):
     assert not list(tmp_path.rglob("headrace-*.parquet"))
 
 
+def test_a_merge_keeps_the_row_that_dlt_keeps(tmp_path, files, monkeypatch):
+    monkeypatch.setattr(_writer, "_TURN_BYTES", 1)
+    monkeypatch.setattr(_writer.os, "cpu_count", lambda: 2)
+    monkeypatch.setenv("HEADRACE__BATCH_BYTES", "16384")
+    monkeypatch.setenv("HEADRACE__MEMORY_LIMIT", str(32 << 20))  # of which 1 MiB is fed at once
+    text = "x" * 2000
+    write(files / "a.jsonl", [{"id": i % 500, "turn": i // 500, "text": text, "lines": [i]} for i in range(4000)])
+
+    def make(module, url, _):
+        reader = plain(module, url, 0).with_name("orders")
+        reader.apply_hints(write_disposition="merge", primary_key="id")
+        return reader
+
+    _, mine = both(tmp_path, files, make)
+    assert served(mine, "orders")["native"]
+    assert len(read_tables(mine)["orders"]) == 500
+
+
 @pytest.mark.parametrize("way", ["append", "replace", "merge", {"disposition": "merge", "strategy": "upsert"}])
 def test_write_dispositions(tmp_path, files, way):
     write(files / "0.jsonl", orders(0, 30))

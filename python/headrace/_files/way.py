@@ -60,10 +60,14 @@ def tell(at: Extraction, why: str | None) -> None:
 
 
 def root_writer(at: Extraction, schema: Schema, caps: DestinationCapabilitiesContext) -> RootWriter | None:
-    """Who writes the resource's rows; None: dlt, as it is to see them or to count them."""
+    """Who writes the resource's rows; None: dlt, as it is to see them or to count them, or as their order says which of
+    several rows with one key a merge keeps.
+    """
     if not RootWriter.is_wanted() or is_marked(at.resource) or is_set():
         return None
-    return RootWriter(schema, caps, _schema.prepare_root(schema.clone(), at.resource))
+    planned = schema.clone()
+    root = _schema.prepare_root(planned, at.resource)
+    return None if planned.tables[root].get("write_disposition") == "merge" else RootWriter(schema, caps, root)
 
 
 def _of_steps(resource: DltResource) -> str | None:
