@@ -150,11 +150,11 @@ class CsvFiles:
 
     def _look_for_end(self, file: OpenedFile, n_read: int) -> None:
         """Tells who writes rows when what is left of the last file, n_read rows of which are read, makes about two tables."""
-        if self._roots is None or self._waiting or not n_read or not file.stored_size:
+        if self._roots is None or not n_read or not file.stored_size:
             return
         n_rows = self._counts["records"] + n_read * file.stored_size // max(file.stored_position, 1)
         n_given = self._counts["rows"]
-        self._roots.is_at_end = (n_rows - n_given) * self._n_tables < 2 * n_given
+        self._roots.is_at_end = not self._waiting and (n_rows - n_given) * self._n_tables < 2 * n_given
 
     def _options_of(self, item: Any, file: OpenedFile) -> dict[str, Any]:
         """The reader's options, with what is to be found in the file."""

@@ -34,6 +34,7 @@ class FileState:
         self.file: LocalBytes | None = None
         self._lines = 0  # of its first _counted bytes
         self._counted = 0
+        self._uncounted = b""  # what went into a piece last: of a small file nobody asks for the lines behind it
 
     def read(self, start: int, end: int) -> bytes:
         """Bytes of the open file."""
@@ -44,9 +45,20 @@ class FileState:
         """So many lines more went into pieces."""
         self._lines += n_lines
 
+    def taken(self, text: bytes) -> None:
+        """These lines went into a piece."""
+        self._count()
+        self._uncounted = text
+
+    def _count(self) -> None:
+        if self._uncounted:
+            self._lines += _core.count_lines(self._uncounted)
+            self._uncounted = b""
+
     def lines_before(self, offset: int) -> int:
         """Lines before this byte of the open file. They are only counted when somebody asks."""
         if self.file is None:
+            self._count()
             return self._lines
         if offset < self._counted:
             self._lines = self._counted = 0
@@ -310,7 +322,7 @@ class Pieces:
         self._texts.append(text)
         self._size += len(text)
         file.offset += len(text)
-        file.counted(_core.count_lines(text))
+        file.taken(text)
 
     def _end(self) -> None:
         assert self._file is not None
