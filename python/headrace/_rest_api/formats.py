@@ -77,7 +77,7 @@ class ResponseFormat:
         """Decodes a body into its page. Raises `Error`, with record and byte where they are known."""
         body = self._unpacked(body, max_body_bytes)
         if self.kind in ("csv", "xml"):
-            body = self.csv.text(body) if self.kind == "csv" else self.xml.text(body, max_body_bytes)
+            body = self.csv.text(body) if self.kind == "csv" else self.xml.text(body)
         try:
             page.decode(body, self.is_lines)
         except _core.Error as error:

@@ -11,6 +11,7 @@ from headrace._rest_api.option_values import known, text, texts
 from headrace.exceptions import ConfigurationError
 
 _KEYS = ("record_path", "attribute_prefix", "lists")
+_NO_LIMIT = 1 << 60  # bytes: the body has one
 _PLAIN_NAME = re.compile(r"^[A-Za-z_]\w*$")
 
 
@@ -44,9 +45,9 @@ class XmlRules:
         quoted = [name if _PLAIN_NAME.match(name) else f"'{name}'" for name in self.record_path]
         return ".".join(quoted) or None
 
-    def text(self, body: bytes, max_body_bytes: int) -> bytes:
+    def text(self, body: bytes) -> bytes:
         """The document as JSON text. Raises `Error`."""
-        reader = XmlText(Options((), self.lists, self.attribute_prefix, "#text", False, True), max_body_bytes)
+        reader = XmlText(Options((), self.lists, self.attribute_prefix, "#text", False, True), _NO_LIMIT)
         text, error = reader.feed(body, True)
         if error is not None:
             raise error
