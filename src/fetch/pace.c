@@ -291,8 +291,8 @@ static void reduce_rate(hr_pace *pace, double borne_rate, uint64_t now_us) {
         pace->rate = most < pace->rate ? most : pace->rate;
     } else if (seconds > 0) {
         double found = (pace->n_round + (pace->n_round < CLOSE_ANSWERS)) / seconds;
-        double least =
-            pace->rate == 0 ? borne_rate : SPACED_SHARE * (borne_rate < pace->rate ? borne_rate : pace->rate);
+        double tried = borne_rate > 0 && borne_rate < pace->rate ? borne_rate : pace->rate;
+        double least = pace->rate == 0 ? borne_rate : SPACED_SHARE * tried;
         found = 2 * pace->n_held < pace->n_round && found < least ? least : found;
         pace->rate = pace->rate == 0 || found < pace->rate ? found : pace->rate * 0.95;
         pace->rate = pace->rate < pace->borne_rate ? pace->borne_rate : pace->rate;
@@ -337,6 +337,7 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
         return level > 1;
     }
     bool is_beyond = pace->ceiling != 0 && pace->window > pace->ceiling; /* as many were taken, spaced */
+    bool is_tried = pace->rate > 0 && pace->n_round >= CLOSE_ANSWERS; /* it was well until the rate was tried higher */
     bool of_rate = level == 1 || is_beyond || was_taken(pace, level);
     pace->round_is_parallel = !of_rate;
     if (of_rate && ticket->caught_up && pace->late_us > 0) {
@@ -344,7 +345,7 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
         if (pace->n_round >= CLOSE_ANSWERS) { /* the rate itself may be right */
             pace->next_us = now_us + REFILL * gap_us(pace->rate);
             end_growth(pace);
-            return level > 1;
+            return true;
         }
     }
     if (of_rate) {
@@ -378,7 +379,7 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
     for (uint32_t i = pace->ceiling; !of_rate && i < HR_PACE_LEVELS; i++) {
         pace->accepted_at[i] = 0;
     }
-    return level > 1;
+    return level > 1 || is_tried;
 }
 
 bool hr__pace_end_request(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us, hr_pace_end end,
