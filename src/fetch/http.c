@@ -178,8 +178,10 @@ static bool became_as_is(hr_http *http, const hr_http_transfer *transfer, CURLco
 
 static bool hop_start(hr_http *http, hr_http_job *job, hr_error *err);
 
-/* Takes the job, whose answer is there, out of flight. Whether it is asked for again: then it waits for that. A 429 to
- * one of several requests that were in flight side by side is our fault, so it is no attempt. */
+/* Takes the job, whose answer is there, out of flight. Whether it is asked for again: then it waits for that. A 429 for
+ * what else was asked of the host is our fault, so it is no attempt: pages stand in order, and what waits a back-off of
+ * its own holds those behind it. To a request that was alone it is one where the server says when to come again, or the
+ * user that it is not to be asked again. */
 static bool refused_again(hr_http *http, hr_http_transfer *transfer) {
     hr_http_job *job = transfer->job;
     hr_http_retry retry = job->request.retry;
@@ -195,7 +197,9 @@ static bool refused_again(hr_http *http, hr_http_transfer *transfer) {
     if (refused && after_ms > 0) {
         hr__http_host_pause(http, job->host, after_ms);
     }
-    if (ours && transfer->status == 429 && job->n_ours < MOST_OURS) {
+    bool is_told = after.size_bytes > 0 || !hr__retry_status(&retry, 429);
+    if (ours && !(is_told && job->ticket.level == 1) && transfer->status == 429 && job->n_ours < MOST_OURS &&
+        hr__retry_in_time(&retry, http->now_ms - job->begun_ms, 0)) {
         job->n_ours++;
         job->attempts--;
         job_wait(http, job, 0); /* its host's pace says when */

@@ -337,7 +337,6 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
         return level > 1;
     }
     bool is_beyond = pace->ceiling != 0 && pace->window > pace->ceiling; /* as many were taken, spaced */
-    bool is_tried = pace->rate > 0 && pace->n_round >= CLOSE_ANSWERS; /* it was well until the rate was tried higher */
     bool of_rate = level == 1 || is_beyond || was_taken(pace, level);
     pace->round_is_parallel = !of_rate;
     if (of_rate && ticket->caught_up && pace->late_us > 0) {
@@ -379,7 +378,7 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
     for (uint32_t i = pace->ceiling; !of_rate && i < HR_PACE_LEVELS; i++) {
         pace->accepted_at[i] = 0;
     }
-    return level > 1 || is_tried;
+    return level > 1 || pace->usual_us != 0;
 }
 
 bool hr__pace_end_request(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us, hr_pace_end end,

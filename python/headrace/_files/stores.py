@@ -534,7 +534,7 @@ class RemoteBytes(io.RawIOBase):
                     raise
                 n_tried += 1
                 config = resolve_configuration(RuntimeConfiguration())
-                if n_tried >= config.request_max_attempts:
+                if self.closed or n_tried >= config.request_max_attempts:
                     raise
                 time.sleep(min(config.request_backoff_factor * 2 ** (n_tried - 1), config.request_max_retry_delay))
                 self._connect_again()
