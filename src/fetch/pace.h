@@ -111,7 +111,8 @@ void hr__pace_limit(hr_pace *pace, const hr_pace_limits *limits);
 uint64_t hr__pace_due_us(const hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_hold *hold_out);
 void hr__pace_start(hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_ticket *ticket_out);
 /* first_byte_us: from its start to the first byte of the answer; 0: not known. Returns whether it was refused for what
- * we asked beside it or before it, by a host that has accepted others: our own fault, for which the pace is the wait. */
+ * we asked beside it or before it, by a host that has accepted others: our own fault, for which the pace is the wait.
+ */
 bool hr__pace_end_request(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us, hr_pace_end end,
                           uint64_t first_byte_us);
 /* No request starts before this time. */
