@@ -195,8 +195,8 @@ def test_load_files_are_dlts(destination: str, file_format: str, tmp_path: Path)
     by_dlt, files_by_dlt = run(case, tmp_path / "dlt")
     headrace.install()
     ours, files = run(case, tmp_path / "headrace")
-    if "error" in by_dlt:  # dlt 1.26's lance knows no digits of wei
-        assert (ours, dlt_version()) == (by_dlt, (1, 26))
+    if "error" in by_dlt:  # the lance of dlt 1.26 and 1.27 knows no digits of wei
+        assert ours == by_dlt and dlt_version() < (1, 28)
         assert destination in OTHER_DECIMALS
         return
     assert list(ours) == list(by_dlt)

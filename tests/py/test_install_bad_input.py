@@ -212,7 +212,7 @@ UNHELD: dict[str, tuple[dict[str, Any], list[Any], Any, str, str]] = {
         {"data_type": "timestamp", "precision": 9},
         ["1677-09-21T00:12:43.145225Z"],
         moment(1),
-        "datetime.datetime(1, 1, 1, 0, 0",
+        "(1, 1, 1, 0, 0",  # of a datetime, or of pendulum's before dlt 1.31
         "timestamp[ns, tz=UTC]",
     ),
     "bytes of a fixed number": (
