@@ -21,16 +21,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from measure import MACHINE, commit, peak_rss_mb
+from measure import MACHINE, commit, measure
 from records import pages
 
 HERE = Path(__file__).parent
@@ -116,13 +114,7 @@ def one_side(case: str, port: int, folder: str, n_pages: int = 0) -> dict[str, f
             n_rows = metrics["table_metrics"]["items"].items_count
             assert n_rows == n * size, (n_rows, n, size)
 
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    began = time.perf_counter()
-    work()
-    wall_s = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"requests": n, "wall_s": wall_s, "cpu_s": cpu_s, "peak_rss_mb": peak_rss_mb()}
+    return {"requests": n, **measure({"work": work})["work"]}
 
 
 def measured(case: str, port: int, n_pages: int = 0) -> dict[str, float]:

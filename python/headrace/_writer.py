@@ -27,14 +27,11 @@ from dlt.common.utils import uniq_id
 from dlt.extract.extractors import with_file_import
 
 from headrace import _core, _schema
+from headrace._parquet import writer_options
 from headrace.exceptions import write_error
 
 _PENDING_BYTES = 16 << 20  # of tables that wait to be written, beside one: about two batches
 _MAX_LANES = 4  # files of a root table at once: two of them write more than four cores read
-_PARQUET_OPTIONS = (
-    *("flavor", "version", "compression", "data_page_size", "coerce_timestamps", "allow_truncated_timestamps"),
-    *("use_compliant_nested_type", "write_page_index", "use_content_defined_chunking"),
-)
 _DICTIONARY_COLUMNS = ("_dlt_load_id",)
 _TURN_BYTES = 2 << 20  # at least go to a file before the next one's turn: what is small stays in order
 _END_BYTES = 12 << 20  # of the last tables: a core that is done waits for no more than another's piece (guessed)
@@ -157,8 +154,7 @@ class _RootParquet(ArrowToParquetWriter):
         self._repeating = repeating
 
     def _create_writer(self, schema: pa.Schema) -> pq.ParquetWriter:
-        given = getattr(self, "parquet_format", self)  # where dlt keeps its settings, by version
-        options = {name: getattr(given, name) for name in _PARQUET_OPTIONS if hasattr(given, name)}
+        options = writer_options(getattr(self, "parquet_format", self))  # where dlt keeps its settings, by version
         columns = [name for name in schema.names if name != "_dlt_id"]
         return pq.ParquetWriter(self._f, schema, use_dictionary=self._repeating, write_statistics=columns, **options)
 

@@ -19,19 +19,8 @@ _PUBLIC_KEYS = {
     *("from", "to", "by", "search", "filter", "issue", "project", "public", "cache", "idempotency", "translation"),
 }
 _CODES = {
-    *(
-        "auth",
-        "authorization",
-        "access",
-        "device",
-        "user",
-        "verification",
-        "confirmation",
-        "activation",
-        "reset",
-        "security",
-    ),
-    *("login", "invite", "pass"),
+    *("auth", "authorization", "access", "device", "user", "verification", "confirmation", "activation", "reset"),
+    *("security", "login", "invite", "pass"),
 }
 _PAIR = re.compile(r"(^|[&;])([^=&;]*)=[^&;]*")
 _MOST_TEXT = 4096  # characters of others that are shown

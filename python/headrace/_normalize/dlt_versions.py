@@ -15,8 +15,6 @@ _version = dlt_version()
 EMPTIES_TABLE_WITHOUT_ROWS = _version >= (1, 28)  # a file whose rows were all left out empties its table
 MAKES_TABLE_WITHOUT_ROWS = _version == (1, 28)  # and makes it, if it has seen no data
 DECIMALS_OF_DOUBLES_BY_TEXT = _version >= (1, 27)  # before: of the double's exact binary value
-KEEPS_OFFSETS = _version < (
-    1,
-    31,
-)  # a datetime in a timestamp column keeps its UTC offset or has none, as text formats show
+# A datetime in a timestamp column keeps its UTC offset or has none, as text formats show.
+KEEPS_OFFSETS = _version < (1, 31)
 DESCRIBES_VARIANTS = _version >= (1, 31)  # a variant column has a description

@@ -179,9 +179,8 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         why = _normalize_reasons.reason(self.schema, root_table_name, self.item_storage, self.settings().native)
         name = os.path.basename(extracted_items_file)
         if why is not None:
-            vars(self.item_storage)["origin"] = lambda: (
-                f"in {name}"
-            )  # if its writers were those of a native file before
+            # Its writers may be those of a native file before.
+            vars(self.item_storage)["origin"] = lambda: f"in {name}"
             updates = super().__call__(extracted_items_file, root_table_name)
             _status.note(self.load_id, root_table_name, why, received=self._n_received, rows=self._n_rows)
             return updates

@@ -19,20 +19,8 @@ from headrace import _core
 from headrace._collector import collector_paused
 from headrace._normalize import text_layouts as _text_layouts
 from headrace._normalize.parquet_rows import RowCheck
+from headrace._parquet import is_complete, writer_options
 
-# What `ParquetDataWriter._create_writer` of dlt 1.31 hands to pyarrow.
-_WRITER_SETTINGS = (
-    "flavor",
-    "version",
-    "compression",
-    "data_page_size",
-    "coerce_timestamps",
-    "allow_truncated_timestamps",
-    "use_compliant_nested_type",
-    "write_page_index",
-    "use_content_defined_chunking",
-)
-_FIRST_WITH_CHUNKING = 21  # of pyarrow
 _SAMPLE_ROWS = 400
 
 
@@ -141,15 +129,11 @@ class _ParquetTables(_Tables):
 
     def _open(self, dictionary: list[str] | None) -> None:
         """Opens the file with dlt's settings, and dictionaries for these columns; None: as dlt does, for all."""
-        settings = {
-            name: getattr(self.parquet_format, name) for name in _WRITER_SETTINGS if name in self.parquet_format
-        }
-        if dictionary is None or len(settings) < len(_WRITER_SETTINGS):
+        if dictionary is None or not is_complete(self.parquet_format):
             self.writer = super()._create_writer(self.schema)  # type: ignore[misc]
             return
-        if hasattr(pa, "__version__") and int(pa.__version__.split(".")[0]) < _FIRST_WITH_CHUNKING:
-            settings.pop("use_content_defined_chunking")
-        self.writer = pq.ParquetWriter(self._f, self.schema, use_dictionary=dictionary, **settings)
+        options = writer_options(self.parquet_format)
+        self.writer = pq.ParquetWriter(self._f, self.schema, use_dictionary=dictionary, **options)
 
     def _write_table(self, table: pa.Table) -> None:
         self.writer.write_table(to_schema(table, self.schema), row_group_size=self.parquet_format.row_group_size)

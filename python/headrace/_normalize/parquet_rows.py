@@ -29,9 +29,8 @@ class RowCheck:
         self._origin = origin  # of the row at hand
         self._columns: Any = None
         self._n_columns = 0
-        self._narrow: list[
-            tuple[str, str, Any]
-        ] = []  # name, dlt's type, Arrow type of columns that do not hold all values
+        # Of columns that do not hold all values: name, dlt's type, Arrow type.
+        self._narrow: list[tuple[str, str, Any]] = []
         self._found: list[tuple[type[Exception], str]] = []
 
     def look(self, row: Any, columns: Any) -> None:

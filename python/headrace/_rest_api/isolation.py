@@ -90,21 +90,18 @@ class Memory:
 
     def __init__(self, resource: str) -> None:
         self._resource = resource
-        self._incremental = deepcopy(self._look().get("incremental"))
+        self._incremental = deepcopy(_look_at(self._resource).get("incremental"))
 
     def _state(self) -> Any:
         return dlt.current.resource_state(self._resource)
 
-    def _look(self) -> Any:
-        return _look_at(self._resource)
-
     def take_parents(self) -> list[Any]:
         """The parents that the run before had left out: no longer in the state."""
-        return [one["parent"] for one in self._look().pop(STATE_KEY, []) if one["parent"] is not None]
+        return [one["parent"] for one in _look_at(self._resource).pop(STATE_KEY, []) if one["parent"] is not None]
 
     def forget(self) -> None:
         """The resource is complete again."""
-        self._look().pop(STATE_KEY, None)
+        _look_at(self._resource).pop(STATE_KEY, None)
 
     def keep(self, found: Iterable[Skipped]) -> None:
         """Writes down what was left out, and puts the incremental back to where it was: what is below the new cursor has not
