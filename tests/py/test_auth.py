@@ -218,7 +218,8 @@ def test_fields_come_from_secrets(api: Any, tmp_path: Path, monkeypatch: Any) ->
 def test_a_token_that_is_refused_is_renewed_once_for_all(api: Any, tmp_path: Path, native_only: Any) -> None:
     server = Server()
     url = api(server).url
-    both = threading.Barrier(2)
+    # both are in flight with the token that ends now; it ends once: the second to leave would refuse the new token as well
+    both = threading.Barrier(2, action=lambda: setattr(server, "valid", set()))
     late: list[str] = []
 
     def handler(request: Request) -> Answer:
@@ -226,8 +227,7 @@ def test_a_token_that_is_refused_is_renewed_once_for_all(api: Any, tmp_path: Pat
         if page in ("3", "4") and request.headers["Authorization"] == "Bearer token-1":
             late.append(page)
             if len(late) <= 2:
-                both.wait(20)  # both are in flight with the token that ends now
-                server.valid = set()
+                both.wait(20)
         return server(request)
 
     made = config(api(handler).url, {"type": "oauth2", "token_url": f"{url}/token", **CLIENT})
