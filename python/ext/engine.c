@@ -547,7 +547,6 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                             "root_key",
                             "selector",
                             "batch_bytes",
-                            "linger_ms",
                             "reference_only",
                             "naming",
                             "no_coercion",
@@ -572,11 +571,11 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
     int leave_double_decimals = 0, leave_typed_timestamps = 0, leave_naive_timestamps = 0, leave_typed_moments = 0;
     int for_text = 0;
     unsigned long long max_length = 0, batch_bytes = 8u << 20;
-    unsigned int linger_ms = 0, id_bytes = HR_ID_BYTES;
+    unsigned int id_bytes = HR_ID_BYTES;
     unsigned char wei_precision = 0, wei_scale = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKIpOppppppOOspI(bb)p", names, &table, &table_size,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKpOppppppOOspI(bb)p", names, &table, &table_size,
                                      &tables, &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key,
-                                     &selector, &batch_bytes, &linger_ms, &reference_only, &naming, &no_coercion,
+                                     &selector, &batch_bytes, &reference_only, &naming, &no_coercion,
                                      &fixed_schema, &stop_at_record, &leave_double_decimals, &leave_typed_timestamps,
                                      &for_text, &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes,
                                      &wei_precision, &wei_scale, &leave_naive_timestamps)) {
@@ -608,7 +607,6 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
                       .rules = {rules == Py_None ? NULL : call_rules, rules}},
         .has_selector = selector != Py_None,
         .batch_bytes = batch_bytes,
-        .linger_ms = linger_ms,
     };
     hr_step *steps = NULL;
     hr_propagation *propagations = NULL;

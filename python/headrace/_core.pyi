@@ -345,7 +345,6 @@ class Engine:
         root_key: bool = False,
         selector: Sequence[Step] | None = None,
         batch_bytes: int = 8388608,
-        linger_ms: int = 0,
         reference_only: bool = False,
         naming: Callable[[int, tuple[str, ...]], str] | None = None,
         no_coercion: bool = False,
@@ -363,7 +362,7 @@ class Engine:
         format: str = "json",  # "lines": JSON lines; "other": the caller decodes pages (`Page.decode`)
     ) -> Stream:
         """`selector` None: each page is selected by the caller (`Page.select`). `batch_bytes`: a batch leaves when it
-        holds this much, or when rows have waited `linger_ms` (0: no), or memory is short, or at the end. `naming`: gives
+        holds this much, or an eighth while pages are waited for or memory is short, or at the end. `naming`: gives
         names in place of snake_case, called by workers: (NAME_COLUMN, (key,)), (NAME_PATH, (key,)) or (NAME_JOIN, parts).
         `rules`: gives RULE_ flags of (table, column), called by workers once for each new key.
         `no_coercion`: a value of another type than its column's makes a variant. `fixed_schema`: a record that would add

@@ -124,10 +124,10 @@ def w_normalize_files(config: Any, *args: Any, **kwargs: Any) -> Any:
     from dlt.normalize import worker
 
     from headrace import _status
-    from headrace.config import settings
+    from headrace.config import setting
 
     place()
-    if settings().prefer_parquet and is_wanted():
+    if setting("prefer_parquet") and is_wanted():
         config = _preferring_parquet(config)
     if multiprocessing.parent_process() is not None:
         return _status.with_notes(worker.w_normalize_files(config, *args, **kwargs))
@@ -150,16 +150,16 @@ def _preferring_parquet(config: Any) -> Any:
 
 def is_wanted() -> bool:
     """Whether the engine is to take records: by `install` or `uninstall`, else by the configuration."""
-    from headrace.config import settings
+    from headrace.config import setting
 
-    return settings().enabled if _wanted is None else _wanted
+    return setting("enabled") if _wanted is None else _wanted
 
 
 def wants_rest_api() -> bool:
     """Whether dlt's own `rest_api` sources are to be served by the engine."""
-    from headrace.config import settings
+    from headrace.config import setting
 
-    return is_wanted() and (settings().rest_api if _rest_api_wanted is None else _rest_api_wanted)
+    return is_wanted() and (setting("rest_api") if _rest_api_wanted is None else _rest_api_wanted)
 
 
 def place_nested() -> None:
@@ -180,9 +180,9 @@ def _arrow_extractor(*args: Any, **kwargs: Any) -> Any:
     """What makes relational tables of nested Arrow, or dlt's own, with dlt's arguments."""
     from dlt.extract.extractors import ArrowExtractor
 
-    from headrace.config import settings
+    from headrace.config import setting
 
-    if not _nested and not (settings().nested_arrow and is_wanted() and _is_tested()):
+    if not _nested and not (setting("nested_arrow") and is_wanted() and _is_tested()):
         return ArrowExtractor(*args, **kwargs)
     from headrace._nested.extract import NestedArrowExtractor
 

@@ -74,8 +74,7 @@ typedef struct hr_stream_options {
     const hr_step *selector;        /* copied; n_selector may be 0: the whole document */
     size_t n_selector;
     bool has_selector;    /* false: the caller selects each page (detection) */
-    uint64_t batch_bytes; /* a batch leaves when it holds this much */
-    uint32_t linger_ms;   /* or when rows have waited this long; 0: no */
+    uint64_t batch_bytes; /* a batch leaves when it holds this much; an eighth while pages are waited for or memory is short */
     hr_body_format format;
 } hr_stream_options;
 

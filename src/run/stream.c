@@ -704,11 +704,16 @@ static int output_make(hr_stream *stream, hr_output **output_out, int64_t *freed
 /* Whether what is committed should leave now. lock is held. */
 static bool is_due(hr_stream *stream, bool done, uint64_t now_ms) {
     uint64_t bytes = stream->emit_bytes < 0 ? 0 : (uint64_t)stream->emit_bytes;
-    return stream->emit_rows != 0 &&
-           (done || bytes >= stream->options.batch_bytes ||
-            /* not every page by itself: what was handed over may be what fills the memory */
-            (bytes >= stream->options.batch_bytes / 8 && hr__engine_is_full(stream->engine)) ||
-            (stream->options.linger_ms != 0 && now_ms >= stream->oldest_row_ms + stream->options.linger_ms));
+    if (stream->emit_rows == 0) {
+        return false;
+    }
+    if (done || bytes >= stream->options.batch_bytes) {
+        return true;
+    }
+    uint64_t age_ms = now_ms - stream->oldest_row_ms;
+    bool is_idle = stream->next_commit == stream->n_accepted && age_ms >= HR_IDLE_MS;
+    /* Not every page by itself: what was handed over may be what fills the memory. */
+    return bytes >= stream->options.batch_bytes / 8 && (is_idle || hr__engine_is_full(stream->engine));
 }
 
 bool hr__stream_is_behind(hr_stream *stream) {
@@ -745,7 +750,7 @@ int hr__stream_next(hr_stream *stream, uint32_t timeout_ms, hr_next *next_out, h
         } else if (now_ms >= deadline_ms) {
             next = HR_NEXT_TIMEOUT;
         } else {
-            /* In slices: fullness and lingering have no signal of their own. */
+            /* In slices: fullness and age have no signal of their own. */
             uint64_t slice_ms = stream->emit_rows != 0 ? now_ms + 10 : now_ms + 50;
             hr__cond_wait_until(&stream->changed, &stream->lock, slice_ms < deadline_ms ? slice_ms : deadline_ms);
         }

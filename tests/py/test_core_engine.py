@@ -143,6 +143,24 @@ def test_arrow_memory_counts_until_it_is_released() -> None:
     assert engine.stats()["memory"] < 1_000_000
 
 
+def test_rows_leave_while_pages_are_waited_for() -> None:
+    engine = _core.Engine(workers=2)
+    try:
+        stream = make_stream(engine, batch_bytes=8_000_000)
+        engine.submit_bytes(stream, 0, json.dumps([{"id": i, "text": "x" * 1000} for i in range(2000)]).encode())
+        (page,) = engine.poll(5000)
+        stream.accept(page)
+        batches = stream.next_batch(60_000)  # neither full nor at the end
+        assert isinstance(batches, list)
+        assert [batch.name for batch in batches] == ["items"]
+        assert pa.record_batch(batches[0]).num_rows == 2000
+        del batches
+        stream.finish()
+        assert stream.next_batch(5000) is None
+    finally:
+        engine.close()
+
+
 def test_rows_outlive_their_engine() -> None:
     engine = _core.Engine(workers=1)
     stream = make_stream(engine)

@@ -21,7 +21,7 @@ from headrace._files.arguments import check_arguments
 from headrace._files.avro_schema import Type, Types
 from headrace._files.skips import Position
 from headrace._files.tables import library, marked, read_tables
-from headrace.config import settings
+from headrace.config import setting
 
 _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
@@ -143,7 +143,7 @@ class _File:
         """The records, in batches."""
         held: list[_Block] = []
         n_bytes, n_tables, place = 0, 0, ""
-        limit = settings().batch_bytes
+        limit = setting("batch_bytes")
         blocks, failure = self._blocks(), None
         while failure is None:
             try:

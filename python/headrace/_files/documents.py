@@ -18,7 +18,7 @@ from headrace._files.arguments import check_arguments
 from headrace._files.jsonl import serve
 from headrace._files.lines import Part, Piece, Pieces
 from headrace._files.skips import Skips
-from headrace.config import settings
+from headrace.config import setting
 
 _PAUSE_S = 0.005
 
@@ -187,6 +187,6 @@ def _read_json(items: Iterable[Any], /, record_path: str = "", chunksize: int = 
     keys = tuple(_as_written(key) for key in record_path.split(".")) if record_path else ()
 
     def pieces(skips: Skips) -> Documents:
-        return Documents(skips, settings().max_body_bytes, keys)
+        return Documents(skips, setting("max_body_bytes"), keys)
 
     return serve(items, "read_json", on_error, pieces, lambda skips: _records(items, chunksize, skips, pieces(skips)))

@@ -23,7 +23,7 @@ from headrace._files.excel_cells import column_letters, fill_merged, typed, with
 from headrace._files.opened import SeekableFile
 from headrace._files.skips import Position
 from headrace._files.tables import library, path_of, read_tables, size_of
-from headrace.config import settings
+from headrace.config import setting
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAX_UNPACKED = 4 << 30  # bytes of a workbook's parts together
@@ -118,7 +118,7 @@ def _sliced(table: pa.Table, columns: Sequence[str] | None) -> Iterator[pa.Table
         if missing:
             raise ValueError(f"no column `{missing[0]}`; there are {', '.join(table.column_names[:20])}")
         table = table.select([*columns, *(["sheet_name"] if "sheet_name" in table.column_names else [])])
-    n_rows = max(table.num_rows * settings().batch_bytes // max(table.nbytes, 1), 1)
+    n_rows = max(table.num_rows * setting("batch_bytes") // max(table.nbytes, 1), 1)
     for first in range(0, max(table.num_rows, 1), n_rows):
         yield table.slice(first, n_rows)
 

@@ -18,7 +18,7 @@ from headrace._files.opened import open_file
 from headrace._files.serve import Lines
 from headrace._files.skips import Skips
 from headrace._files.way import NO_EXTRACTION, reason, tell
-from headrace.config import settings
+from headrace.config import setting
 
 _MOST_DECISIONS = 100  # older ones are forgotten
 # By extraction and resource: what was decided, and who serves it while it does.
@@ -65,7 +65,7 @@ def _read_jsonl(items: Iterable[Any], /, chunksize: int = 1000, on_error: str = 
         items,
         "read_jsonl",
         on_error,
-        lambda skips: Pieces(skips, settings().max_body_bytes),
+        lambda skips: Pieces(skips, setting("max_body_bytes")),
         lambda skips: _records(items, chunksize, skips),
     )
 

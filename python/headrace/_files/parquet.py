@@ -23,7 +23,7 @@ from headrace._files.skips import Position
 from headrace._files.stores import local_path
 from headrace._files.tables import Configured, batch_rows, marked, path_of, read_tables, size_of
 from headrace._nested.arrow import Mark
-from headrace.config import settings
+from headrace.config import setting
 
 
 @configspec
@@ -181,10 +181,10 @@ def _place(before: list[int], row: int) -> str:
 def _runs(metadata: pq.FileMetaData, groups: list[int]) -> Iterator[list[int]]:
     """Row groups that are read together, of about `batch_bytes`: many small ones cost more one by one."""
     run: list[int] = []
-    n_bytes = 0
+    n_bytes, most = 0, setting("batch_bytes")
     for number in groups:
         size = metadata.row_group(number).total_byte_size
-        if run and n_bytes + size > settings().batch_bytes:
+        if run and n_bytes + size > most:
             yield run
             run, n_bytes = [], 0
         run.append(number)

@@ -14,7 +14,7 @@ from headrace._files.archives import ARCHIVE_BYTES, Files, IsArchive, archive_of
 from headrace._files.opened import SeekableFile, open_seekable, unchanged
 from headrace._files.skips import Position, Skips, current_resource
 from headrace._nested.arrow import KEEP
-from headrace.config import settings
+from headrace.config import setting
 from headrace.exceptions import ConfigurationError
 
 
@@ -81,7 +81,8 @@ def library(module: str, reader: str, extra: str) -> Any:
 
 def batch_rows(n_rows: int, n_bytes: int) -> int:
     """How many rows make about `[headrace] batch_bytes`."""
-    return max(n_rows * settings().batch_bytes // max(n_bytes, 1), 1)
+    most: int = setting("batch_bytes")
+    return max(n_rows * most // max(n_bytes, 1), 1)
 
 
 def is_empty(file: IO[bytes]) -> bool:

@@ -14,7 +14,7 @@ from headrace._files.arguments import check_arguments
 from headrace._files.opened import open_file
 from headrace._files.skips import Position, Skips, current_resource
 from headrace._nested.tables import row_numbers
-from headrace.config import settings
+from headrace.config import setting
 
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -76,6 +76,7 @@ def _blocks(file: IO[bytes], position: Position, encoding: str | None, is_whole:
     encoding = encoding or "utf-8"
     decoder = codecs.getincrementaldecoder(encoding)()
     n_bytes, n_lines, block = len(bom[0]) if bom else 0, 0, start
+    most = setting("max_body_bytes") if is_whole else None
     while True:
         try:
             text = decoder.decode(block, not block)
@@ -91,8 +92,8 @@ def _blocks(file: IO[bytes], position: Position, encoding: str | None, is_whole:
             return
         n_bytes += len(block)
         n_lines += block.count(b"\n")
-        if is_whole and n_bytes > settings().max_body_bytes:
-            raise ValueError(f"the file is larger than max_body_bytes, {settings().max_body_bytes} bytes")
+        if most is not None and n_bytes > most:
+            raise ValueError(f"the file is larger than max_body_bytes, {most} bytes")
         block = file.read(1 << 20)
 
 
@@ -124,7 +125,7 @@ def _tables(
 def _lines(file: IO[bytes], position: Position, encoding: str | None) -> Iterator[pa.Array]:
     """The lines without their ends, a block of them at a time."""
     rest: list[str] = []
-    n_rest, longest = 0, settings().max_body_bytes
+    n_rest, longest = 0, setting("max_body_bytes")
     for text in _blocks(file, position, encoding):
         end = text.rfind("\n") + 1
         if end == 0:

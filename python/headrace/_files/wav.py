@@ -16,7 +16,7 @@ from headrace._files.arguments import check_arguments
 from headrace._files.riff import Wave, read_wave
 from headrace._files.skips import Position, current_resource
 from headrace._files.tables import library, marked, read_tables, size_of
-from headrace.config import settings
+from headrace.config import setting
 
 _BLOCK = 1 << 16  # frames that are decoded at once
 _MAX_COLUMN = 512 << 20  # bytes of samples or of a file in one value
@@ -154,7 +154,7 @@ class _File:
         for channel in range(block.shape[1]):
             columns[f"channel_{channel}"] = pa.array(block[:, channel].astype(self._numpy.float32))
         table = pa.table(columns)
-        n_rows = max(settings().batch_bytes // max(table.nbytes // max(len(block), 1), 1), 1)
+        n_rows = max(setting("batch_bytes") // max(table.nbytes // max(len(block), 1), 1), 1)
         for start in range(0, table.num_rows, n_rows):
             piece = marked(table.slice(start, n_rows), "keep")  # flat: no ids
             yield dlt.mark.with_table_name(piece, f"{current_resource('read_wav')}_frames")

@@ -19,7 +19,7 @@ from headrace._files.opened import open_file
 from headrace._files.stores import url_of
 from headrace._files.tables import Configured
 from headrace._files.xml_text import Options, XmlText
-from headrace.config import settings
+from headrace.config import setting
 
 
 @configspec
@@ -101,7 +101,7 @@ class JsonOfXml(io.RawIOBase):
     def __init__(self, item: Any, options: Options) -> None:
         self._file = open_file(item)
         self.size: int | None = self._file.stored_size
-        self._text = XmlText(options, settings().max_body_bytes)
+        self._text = XmlText(options, setting("max_body_bytes"))
         self._wanted = "/".join(options.path).lstrip("/")
         self._rest = memoryview(b"")
         self._url = url_of(item)

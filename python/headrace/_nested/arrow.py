@@ -12,7 +12,7 @@ from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 
 from headrace import _install
-from headrace.config import settings
+from headrace.config import setting, settings
 from headrace.exceptions import ResourceFailed
 
 AnyNested = TypeVar("AnyNested", DltResource, DltSource)
@@ -89,7 +89,7 @@ def _read_file(meta: ImportFileMeta) -> Iterator[Any]:
     table_meta: Any = HintsMeta(meta.hints, meta.create_table_variant) if meta.hints else None  # no file is meant now
     with pq.ParquetFile(meta.file_path, pre_buffer=False) as file:
         n_bytes = sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
-        n_rows = max(file.metadata.num_rows * settings().batch_bytes // max(n_bytes, 1), 1)
+        n_rows = max(file.metadata.num_rows * setting("batch_bytes") // max(n_bytes, 1), 1)
         for batch in file.iter_batches(batch_size=n_rows):
             table = pa.Table.from_batches([batch])
             yield DataItemWithMeta(table_meta, table)

@@ -44,7 +44,7 @@ from headrace._nested.tables import (
     row_numbers,
     take_rows,
 )
-from headrace.config import settings
+from headrace.config import setting
 from headrace.exceptions import ResourceFailed
 
 _ID_BYTES = 10
@@ -77,7 +77,7 @@ class NestedArrowExtractor(ArrowExtractor):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_set = is_set()
-        self._max_bytes = settings().batch_bytes
+        self._max_bytes = setting("batch_bytes")
         self._max_rows = max(self._max_bytes // _ROW_BYTES, 1)
         self._columns = Columns(self.schema, self._caps)
         self._names = Names(self.schema)

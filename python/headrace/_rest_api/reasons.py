@@ -23,7 +23,7 @@ from headrace._rest_api.options import options_of
 from headrace._rest_api.request import selector_steps
 from headrace._rest_api.sessions import why_python
 from headrace._rest_api.steps import names_of
-from headrace.config import settings
+from headrace.config import setting
 
 if TYPE_CHECKING:
     from headrace._rest_api.plan import Plan
@@ -87,7 +87,7 @@ def of_wish(plan: Plan) -> str | None:
 
 def of_settings() -> str | None:
     """What the configuration says of headrace."""
-    return None if settings().native else "[headrace] native = false"
+    return None if setting("native") else "[headrace] native = false"
 
 
 def of_arrow() -> str | None:
