@@ -30,7 +30,7 @@ from headrace import _core, _schema
 from headrace._parquet import writer_options
 from headrace.exceptions import write_error
 
-_PENDING_BYTES = 16 << 20  # of tables that wait to be written, beside one: about two batches
+_PENDING_BYTES = 8 << 20  # of tables that wait to be written, beside one: about two batches
 _MAX_LANES = 4  # files of a root table at once: two of them write more than four cores read
 _DICTIONARY_COLUMNS = ("_dlt_load_id",)
 _TURN_BYTES = 2 << 20  # at least go to a file before the next one's turn: what is small stays in order
@@ -41,7 +41,7 @@ _RUN_ROWS = 32
 _N_RUNS = 64
 # Arrow's pool keeps what a write used, and the next write takes other memory of it: 94 MB resident for 10 in use. Giving
 # it back after each write costs a tenth of extract's CPU (pages are cleared anew), after so many bytes nothing measurable.
-_RELEASE_BYTES = 32 << 20
+_RELEASE_BYTES = 16 << 20
 
 
 class PackageWriter:

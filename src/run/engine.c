@@ -13,7 +13,7 @@
 
 /* Of what is freed so much is kept for the next blocks: a few pages with their tapes and rows (measured: no gain
  * beyond). */
-#define ACCOUNT_KEEP_BYTES ((size_t)48 << 20)
+#define ACCOUNT_KEEP_BYTES ((size_t)24 << 20)
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ACCOUNT_MIN_MAPPED SIZE_MAX /* each block is the sanitizer's */
