@@ -162,6 +162,16 @@ def test_a_connection_that_is_null_fails(api: Any, tmp_path: Path, errors: Any) 
     assert expected in str(caught.value)
 
 
+def test_a_next_page_without_a_cursor_is_told(api: Any, tmp_path: Path) -> None:
+    def change(body: Any, page: int) -> None:
+        body["data"]["repository"]["issues"]["pageInfo"] = {"hasNextPage": True, "endCursor": None}
+
+    made = config(api(server_of(change)).url)
+    made["client"]["on_incomplete"] = "raise"
+    with pytest.raises(PipelineStepFailed, match=r"there is more \(`data.repository.issues.pageInfo.hasNextPage` is true\)"):
+        run(tmp_path, made)
+
+
 def test_nested_connections_that_were_cut_are_told(api: Any, tmp_path: Path) -> None:
     def change(body: Any, page: int) -> None:
         for one in body["data"]["repository"]["issues"]["nodes"][:2]:

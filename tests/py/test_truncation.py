@@ -84,6 +84,31 @@ CASES: dict[str, tuple[Callable[[Request], Answer], dict[str, Any], str]] = {
         {"paginator": CURSOR},
         "the answer says that there is more (`meta.has_more` is true), but `JSONResponseCursorPaginator` found no next",
     ),
+    "more by the paginator's own path, without a cursor": (
+        pages(1, meta={"page": {"again": "true"}}),
+        {"paginator": {**CURSOR, "has_more_path": "meta.page.again"}},
+        "there is more (`meta.page.again` is true), but `JSONResponseCursorPaginator` found no next",
+    ),
+    "more as a text": (
+        pages(1, has_more="true"),
+        {"paginator": CURSOR},
+        "the answer says that there is more (`has_more` is true)",
+    ),
+    "a limit that the server does not take and no total": (
+        lambda request: Answer({"items": rows(int(request.query["offset"]), 2)[: 11 - int(request.query["offset"])]}),
+        {"paginator": {"type": "offset", "limit": SIZE, "total_path": None}},
+        "expected 4 records (`limit`) on page 0, for more come behind it, found 2: those between are not asked for",
+    ),
+    "records under another key": (
+        lambda request: Answer({"links": [{"rel": "self"}], "result": {"orders": rows(0)}}),
+        {"data_selector": "result.items", "paginator": "single_page"},
+        "page 0: expected records at `result.items`, found nothing there but a list of 4 at `result.orders`",
+    ),
+    "records where there is no key": (
+        lambda request: Answer(rows(0)),
+        {"paginator": "single_page"},
+        "expected records at `items`, found nothing there but a list of 4 at `$`",
+    ),
     "an empty page among the pages": (
         lambda request: Answer({"items": rows(0) if request.query["page"] == "0" else [], "pages": 5}),
         {"paginator": NUMBER},
@@ -203,6 +228,14 @@ COMPLETE: dict[str, tuple[Callable[[Request], Answer], dict[str, Any]]] = {
     "an object that is the record": (
         lambda request: Answer({"id": 1, "error": "of a job"}),
         {"data_selector": "$", "paginator": "single_page"},
+    ),
+    "an empty answer without the key of its records": (
+        lambda request: Answer({"kind": "list", "links": [{"rel": "self"}], "tags": ["a"]}),
+        {"paginator": "single_page"},
+    ),
+    "a short page, and none behind it": (
+        lambda request: Answer({"items": rows(0, 2) if request.query["offset"] == "0" else []}),
+        {"paginator": {"type": "offset", "limit": SIZE, "total_path": None}},
     ),
     "has_more false": (pages(1, has_more=False), {"paginator": CURSOR}),
     "an offset": (

@@ -22,7 +22,7 @@ from dlt.sources.helpers.rest_client.paginators import (
 )
 
 from headrace._rest_api.body_text import is_html
-from headrace.exceptions import ResourceFailed, mask_url
+from headrace.exceptions import ResourceFailed, mask_text, mask_url
 
 if TYPE_CHECKING:
     from headrace import _core
@@ -54,6 +54,8 @@ _SIZE_PARAMETERS = {  # of a request, in lower case
 }
 _USUAL_SIZES = frozenset((10, 20, 25, 30, 50, 100, 200, 250, 500, 1000))  # of pages, where the request names none
 _MORE_KEYS = ("has_more", "hasmore", "has_next", "hasnext", "has_next_page", "hasnextpage", "more", "next_page_exists")
+_TRUE = ("true", "True")  # as dlt's paginators read texts
+_NO_RECORDS = ("links", "_links", "warnings", "messages", "facets", "columns", "fields")  # lists of objects that are none
 _ERROR_KEYS = ("error", "errors", "fault", "exception")
 _TOTAL_HEADERS = ("X-Total-Count", "X-Total", "X-Pagination-Total-Count")
 _TITLE = re.compile(rb"(?is)<title[^>]*>([^<]*)")
@@ -79,6 +81,7 @@ class Watch:
         self._first_value: int | None = None
         self._is_full = False
         self._is_detected = False
+        self._is_short = False  # the first page has fewer records than the offset is moved on by
         self._told: set[str] = set()  # of GraphQL answers
 
     def see(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None, selector: str) -> None:
@@ -88,13 +91,18 @@ class Watch:
             self._is_detected = paginator is None
             if isinstance(paginator, OffsetPaginator):
                 self._first_value = paginator.current_value
+                self._is_short = 0 < page.n_records < paginator.limit
         self._n_pages += 1
         self._n_records += page.n_records
         self._look_for_repetition(page, response)
+        if isinstance(paginator, OffsetPaginator) and self._is_short and self._n_records > self._first[2]:
+            self._tell_gap(response, paginator)
         if self._options.graphql is not None:
             self._look_at_graphql(self._options.graphql, page, response)
         elif page.n_records <= 1 or self._n_pages == 1:
-            self._look_for_an_error(page, response, selector)
+            is_told = self._look_for_an_error(page, response, selector)
+            if not is_told and self._n_pages == 1 and page.n_records == 0:
+                self._look_elsewhere(page, response, selector)
         self._read_total(page, response, paginator)
 
     @property
@@ -116,7 +124,8 @@ class Watch:
             if most is not None and paginator.current_value >= most:
                 return  # the user's own end
         kind = type(paginator).__name__
-        if (key := _says_more(json.loads(page.envelope()))) is not None:
+        envelope = json.loads(page.envelope())
+        if (key := _promised(paginator, envelope) or _says_more(envelope)) is not None:
             self._tell(
                 response, f"the answer says that there is more (`{key}` is true), but `{kind}` found no next page"
             )
@@ -132,7 +141,7 @@ class Watch:
                 " path or the parameter that it reads",
             )
         if isinstance(paginator, PageNumberPaginator) and paginator.total_path:
-            found = jsonpath.find_values(paginator.total_path, json.loads(page.envelope()))
+            found = jsonpath.find_values(paginator.total_path, envelope)
             if found and _is_count(found[0]) and self._n_pages < int(found[0]):
                 self._tell(
                     response, f"expected {int(found[0])} pages by `{paginator.total_path}`, found {self._n_pages}"
@@ -167,9 +176,36 @@ class Watch:
                 " paginator's parameters",
             )
 
+    # ---- records that are not asked for, or not found
+
+    def _tell_gap(self, response: NativeResponse, paginator: OffsetPaginator) -> None:
+        """A server that gives fewer records than `limit`: the offset, which is moved on by `limit`, leaves out those between."""
+        self._is_short = False
+        if self._total is None:  # else it is held against that in the end
+            self._tell(
+                response,
+                f"expected {paginator.limit} records (`limit`) on page 0, for more come behind it, found {self._first[2]}: those"
+                " between are not asked for. Set `limit` to what the server gives at most",
+            )
+
+    def _look_elsewhere(self, page: _core.Page, response: NativeResponse, selector: str) -> None:
+        """A selector that finds nothing in an answer that has a list of objects somewhere else."""
+        place = selector.partition("[*]")[0].rstrip(".")
+        envelope = json.loads(page.envelope())
+        if place in ("", "$") or jsonpath.find_values(place, envelope):
+            return
+        if (found := _objects(envelope)) is not None:
+            path, n_objects = found
+            self._tell(
+                response,
+                f"expected records at `{selector}`, found nothing there but a list of {n_objects} at `{path}`: check"
+                " `data_selector`",
+            )
+
     # ---- errors in the body
 
-    def _look_for_an_error(self, page: _core.Page, response: NativeResponse, selector: str) -> None:
+    def _look_for_an_error(self, page: _core.Page, response: NativeResponse, selector: str) -> bool:
+        """Whether something was told."""
         envelope = json.loads(page.envelope())
         if self._options.error_path is not None:
             whole = json.loads(response.content) if page.n_records else envelope
@@ -178,17 +214,19 @@ class Watch:
                 self._tell(
                     response, f"expected records, found an error at `{self._options.error_path}`: {_shown(found[0])}"
                 )
-            return
+                return True
+            return False
         if is_error_key(selector):
             self._tell(response, f"expected records, found an error with status {response.status_code}: `{selector}`")
-            return
+            return True
         if not isinstance(envelope, dict) or selector == "$":  # the user's own choice: the object is the record
-            return
+            return False
         for key, value in envelope.items():
             if key.lower() in _ERROR_KEYS and value not in (None, False, "", [], {}, 0, "0"):
                 text = f"`{key}` is {_shown(value)}"
                 self._tell(response, f"expected records, found an error with status {response.status_code}: {text}")
-                return
+                return True
+        return False
 
     def _look_at_graphql(self, rules: GraphQL, page: _core.Page, response: NativeResponse) -> None:
         wrong, missing = rules.look(json.loads(page.envelope()), page.body)
@@ -249,7 +287,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = mask_text(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
@@ -276,8 +314,32 @@ def _says_more(envelope: Any, depth: int = 0) -> str | None:
     if not isinstance(envelope, dict):
         return None
     for key, value in envelope.items():
-        if value is True and key.lower() in _MORE_KEYS:
+        if _is_true(value) and key.lower() in _MORE_KEYS:
             return str(key)
         if depth < 1 and isinstance(value, dict) and (found := _says_more(value, depth + 1)) is not None:
             return f"{key}.{found}"
+    return None
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or value in _TRUE
+
+
+def _promised(paginator: BasePaginator, envelope: Any) -> str | None:
+    """The paginator's own path at which the answer says that there is more."""
+    path = getattr(paginator, "has_more_path", None)
+    found = jsonpath.find_values(path, envelope) if path is not None else []
+    return str(path) if found and _is_true(found[0]) else None
+
+
+def _objects(value: Any, path: str = "", depth: int = 0) -> tuple[str, int] | None:
+    """Where there is a list of objects, and how many."""
+    if isinstance(value, list):
+        return (path or "$", len(value)) if value and all(isinstance(one, dict) for one in value) else None
+    if not isinstance(value, dict) or depth > 2:
+        return None
+    for key, member in value.items():
+        below = f"{path}.{key}" if path else str(key)
+        if key.lower() not in _NO_RECORDS and (found := _objects(member, below, depth + 1)) is not None:
+            return found
     return None

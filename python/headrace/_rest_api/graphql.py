@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace._rest_api.option_values import known, one_of, text
-from headrace.exceptions import ConfigurationError
+from headrace.exceptions import ConfigurationError, mask_text
 
 _KEYS = ("query", "variables", "operation", "connection", "records", "cursor_variable", "on_errors")
 _TAKEN = ("method", "json", "data")  # of the endpoint: what `graphql` says instead
@@ -74,7 +74,7 @@ def _told(errors: Any) -> str:
     for error in errors if isinstance(errors, list) else [errors]:
         message = error.get("message") if isinstance(error, dict) else None
         path = error.get("path") if isinstance(error, dict) else None
-        shown = str(message if message is not None else json.dumps(error, default=str))[:200]
+        shown = mask_text(str(message if message is not None else json.dumps(error, default=str)))[:200]
         found.append(f"{shown} (at `{'.'.join(map(str, path))}`)" if isinstance(path, list) and path else shown)
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return "; ".join(found[:_SHOWN]) + more
