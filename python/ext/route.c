@@ -118,9 +118,10 @@ static PyObject *Route_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                             "max_redirects", "max_attempts",   "backoff_ms",         "max_delay_ms",
                             "max_total_ms",  "retry_statuses", "retry_unsafe",       "breaker",
                             "breaker_ms",    "max_body_bytes", "rate_limits",        "cost",
-                            "max_in_flight", "max_per_second", "learn_limits",       NULL};
+                            "max_in_flight", "max_per_second", "learn_limits",       "key_password",
+                            NULL};
     const char *proxy = "", *ca_path = "", *cert_path = "", *key_path = "", *resolve = "", *interface = "";
-    const char *allowed_hosts = "", *secret_headers = "";
+    const char *allowed_hosts = "", *secret_headers = "", *key_password = "";
     PyObject *rules = NULL, *statuses = NULL;
     int verify_tls = 1, learn_limits = 1, unsafe = 0;
     unsigned long long max_body_bytes = (unsigned long long)1 << 30;
@@ -130,11 +131,12 @@ static PyObject *Route_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                             .retry = {.max_attempts = 5, .backoff_ms = 1000, .max_delay_ms = 300000}};
     hr_http_retry *retry = &base.retry;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|$ssssssssIpIIIIIIIOpIIKOIIdp", names, &proxy, &ca_path, &cert_path, &key_path, &resolve,
+            args, kwargs, "|$ssssssssIpIIIIIIIOpIIKOIIdps", names, &proxy, &ca_path, &cert_path, &key_path, &resolve,
             &interface, &allowed_hosts, &secret_headers, &base.min_tls, &verify_tls, &base.connect_timeout_ms,
             &base.read_timeout_ms, &base.max_redirects, &retry->max_attempts, &retry->backoff_ms, &retry->max_delay_ms,
             &retry->max_total_ms, &statuses, &unsafe, &retry->breaker, &retry->breaker_ms, &max_body_bytes, &rules,
-            &base.limits.cost, &base.limits.max_window, &base.limits.max_per_second, &learn_limits) ||
+            &base.limits.cost, &base.limits.max_window, &base.limits.max_per_second, &learn_limits,
+            &key_password) ||
         parse_rules(rules, &base.limits) < 0 || parse_statuses(statuses, retry) < 0) {
         return NULL;
     }
@@ -149,7 +151,8 @@ static PyObject *Route_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!keep(self, proxy, &base.proxy) || !keep(self, ca_path, &base.ca_path) ||
         !keep(self, cert_path, &base.cert_path) || !keep(self, key_path, &base.key_path) ||
         !keep(self, resolve, &base.resolve) || !keep(self, interface, &base.interface) ||
-        !keep(self, allowed_hosts, &base.allowed_hosts) || !keep(self, secret_headers, &base.secret_headers)) {
+        !keep(self, allowed_hosts, &base.allowed_hosts) || !keep(self, secret_headers, &base.secret_headers) ||
+        !keep(self, key_password, &base.key_password)) {
         Py_DECREF(self);
         return NULL;
     }

@@ -248,7 +248,8 @@ class Route:
     acted on; `max_total_ms`: no attempt begins later after the first; `breaker`: after so many requests in a row without an
     answer the host is left alone for `breaker_ms` (0: never). `resolve`: lines "host:port:address"; `allowed_hosts`: lines
     "host" or "*.domain", no others are asked; `secret_headers`: names that another origin does not get after a redirect, beside
-    Authorization; `min_tls`: 10, 11, 12, 13, or 0 for libcurl's own.
+    Authorization; `min_tls`: 10, 11, 12, 13, or 0 for libcurl's own; `key_password`: of the
+    file that has the key of the client certificate.
     """
 
     def __init__(
@@ -281,6 +282,7 @@ class Route:
         max_in_flight: int = 0,
         max_per_second: float = 0,
         learn_limits: bool = True,
+        key_password: str = "",
     ) -> None: ...
 
 class Pager:

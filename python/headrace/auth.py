@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import hmac
+import secrets
 import sys
 import threading
 import time
@@ -353,6 +354,55 @@ class SessionLogin(_TokenHolder):
         return cookies, life
 
 
+_HASHES = {"MD5": hashlib.md5, "SHA": hashlib.sha1, "SHA-256": hashlib.sha256, "SHA-512": hashlib.sha512}
+
+
+class _DigestAnswer(requests.auth.HTTPDigestAuth):
+    """That of requests, and what it leaves out of RFC 7616: protection of the body (`auth-int`), blanks in the list of `qop`."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        self.init_per_thread_state()
+        body = request.body or b""
+        self._thread_local.body = body.encode() if isinstance(body, str) else body
+        return super().__call__(request)  # type: ignore[no-any-return]
+
+    def build_digest_header(self, method: str, url: str) -> str | None:
+        state = self._thread_local
+        offers = [one.strip().lower() for one in state.chal.get("qop", "").split(",")]
+        if "auth" in offers:
+            state.chal = {**state.chal, "qop": "auth"}
+        if "auth" in offers or "auth-int" not in offers:
+            return super().build_digest_header(method, url)  # type: ignore[no-any-return]
+        return self._with_body(method, url)
+
+    def _with_body(self, method: str, url: str) -> str | None:
+        state = self._thread_local
+        name = state.chal.get("algorithm", "MD5")
+        digest = _HASHES.get(name.upper().removesuffix("-SESS"))
+        if digest is None:
+            return None
+
+        def hashed(*parts: str) -> str:
+            return digest(":".join(parts).encode()).hexdigest()
+
+        realm, nonce = state.chal["realm"], state.chal["nonce"]
+        state.nonce_count = state.nonce_count + 1 if nonce == state.last_nonce else 1
+        state.last_nonce = nonce
+        count, own = f"{state.nonce_count:08x}", secrets.token_hex(8)
+        parts = urlsplit(url)
+        uri = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        first = hashed(self.username, realm, self.password)
+        if name.upper().endswith("-SESS"):
+            first = hashed(first, nonce, own)
+        second = hashed(method, uri, digest(state.body).hexdigest())
+        told = {"username": self.username, "realm": realm, "nonce": nonce, "uri": uri, "cnonce": own}
+        told["response"] = hashed(first, nonce, count, own, "auth-int", second)
+        if "opaque" in state.chal:
+            told["opaque"] = state.chal["opaque"]
+        quoted = ", ".join(f'{key}="{value}"' for key, value in told.items())
+        return f"Digest {quoted}, algorithm={name}, qop=auth-int, nc={count}"
+
+
 @configspec
 class Digest(AuthConfigBase):
     """HTTP digest authentication (RFC 7616). It answers to the server's challenge: `requests` sends."""
@@ -371,7 +421,7 @@ class Digest(AuthConfigBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Adds what it has to the request."""
-        self._digest = self._digest or requests.auth.HTTPDigestAuth(self.username, self.password)
+        self._digest = self._digest or _DigestAnswer(self.username, self.password)
         return self._digest(request)  # type: ignore[no-any-return]
 
 
@@ -448,10 +498,12 @@ class ClientCertificate(AuthConfigBase):
     Attributes:
         cert_file: PEM file of the certificate, and of the key if there is no `key_file`.
         key_file: PEM file of the key.
+        key_password: Of the file that has the key.
     """
 
     cert_file: str = None  # type: ignore[assignment]
     key_file: Optional[str] = None  # noqa: UP045
+    key_password: Optional[TSecretStrValue] = None  # noqa: UP045
 
     @property
     def certificate(self) -> Any:
@@ -488,6 +540,11 @@ class Several(AuthConfigBase):
     def certificate(self) -> Any:
         """The certificate among them."""
         return next((auth.certificate for auth in self.auths if getattr(auth, "certificate", None)), None)
+
+    @property
+    def key_password(self) -> Any:
+        """That of the certificate's key."""
+        return next((auth.key_password for auth in self.auths if getattr(auth, "key_password", None)), None)
 
     def current(self) -> Any:
         """What those with a token send now."""

@@ -112,7 +112,6 @@ _ADVICE = {
     "REDIRECT": "look at the URL with curl -L: base_url or path may be another now, or a login is asked for",
     "ARGUMENT": "check base_url, path, headers and the paginator's next link",
     "MEMORY": "lower memory_limit or max_in_flight under [headrace], or give the process more memory",
-    "TLS": "if the certificate is right, name its CA with REQUESTS_CA_BUNDLE",
     "RANGE": "dlt fails on this value too; give the column a data_type that can hold it, such as text",
     "UNSUPPORTED": "set [headrace] native = false to take dlt's own path for this run",
 }
@@ -121,6 +120,24 @@ _ADVICE = {
 _LIMITS = {  # by a word of the message: limits that can be raised
     "max_body_bytes": "raise max_body_bytes under [headrace] if such answers are expected",
     "nested deeper": "dlt's own path cannot read it either",
+}
+
+
+_OF_TLS = {  # by words of OpenSSL and libcurl
+    "certificate required": "the server asks for a client certificate: see network.client_cert",
+    "alert bad certificate": "the server does not take the client certificate (network.client_cert)",
+    "alert certificate": "the server does not take the client certificate (network.client_cert)",
+    "alert unknown ca": "the server does not know who issued the client certificate (network.client_cert)",
+    "alert protocol version": "the server speaks no TLS as new as network.min_tls wants",
+    "unsupported protocol": "the server speaks no TLS as new as network.min_tls wants, or as this OpenSSL allows",
+    "wrong version number": "what answers there speaks no TLS: is the URL's scheme or port another?",
+    "client certificate": "network.client_cert must name a PEM file of the certificate, one of its key, and that one's password if it has"
+    " one",
+    "private key": "network.client_cert must name a PEM file of the certificate, one of its key, and that one's password if it has one",
+    "setting certificate": "network.ca_bundle or REQUESTS_CA_BUNDLE must name a PEM file of certificates or a folder of such",
+    "subject name": "the certificate is for another name: ask by that name, with network.resolve where it leads elsewhere",
+    "expired": "the server's certificate or this machine's clock must be set right",
+    "": "if the certificate is right, name its CA with network.ca_bundle or REQUESTS_CA_BUNDLE",
 }
 
 
@@ -135,6 +152,10 @@ def _advice(error: _core.Error, kind: str | None) -> str | None:
         )
     if error.code == "LIMIT":
         return next((advice for word, advice in _LIMITS.items() if word in str(error)), None)
+    if error.code == "TLS":
+        return next(advice for words, advice in _OF_TLS.items() if words in str(error))
+    if error.code == "ARGUMENT" and "interface" in str(error):
+        return "check network.interface: it must be the name or the address of one of this machine"
     if error.code == "NETWORK" and not error.retriable:
         return "look at the answer with curl -i"
     return _ADVICE.get(error.code)

@@ -45,6 +45,7 @@ typedef struct hr_http_request {
     hr_str proxy;               /* URL; empty string: none, whatever the environment says */
     hr_str ca_path;             /* file or folder of CA certificates; empty: libcurl's own */
     hr_str cert_path, key_path; /* client certificate; empty: none */
+    hr_str key_password;        /* of the file that has its key; empty: it has none */
     hr_str resolve;             /* lines "host:port:address": asked there whatever the name server says */
     hr_str interface;           /* name or address of the interface to send from; empty: any */
     hr_str allowed_hosts;       /* lines "host" or "*.domain": others are not asked; empty: all */

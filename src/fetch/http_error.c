@@ -74,8 +74,26 @@ static int cut_short(const hr_http_transfer *transfer, hr_error *err) {
                          wire_bytes(transfer));
 }
 
+static int tls_failed(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *err) {
+    const char *host = transfer->job->hop_origin.host;
+    const char *why = curl_words(transfer, curl_code);
+    if (curl_code == CURLE_PEER_FAILED_VERIFICATION) {
+        return hr__error_set(err, HR_TLS, HR_STAGE_FETCH, "certificate of %s not trusted: %s", host, why);
+    }
+    return hr__error_set(err, HR_TLS, HR_STAGE_FETCH, "no TLS connection to %s: %s", host, why);
+}
+
+/* Whether the server refused our certificate, or wants one: with TLS 1.3 that comes in place of the answer. */
+static bool is_certificate_refused(const hr_http_transfer *transfer) {
+    const char *alert = strstr(transfer->message, " alert ");
+    return alert != NULL && (strstr(alert, "certificate") != NULL || strstr(alert, "unknown ca") != NULL);
+}
+
 static int lost(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *err) {
     peer server = server_of(transfer);
+    if (transfer->status == 0 && is_certificate_refused(transfer)) {
+        return tls_failed(transfer, curl_code, err);
+    }
     if (transfer->in_headers && curl_code == CURLE_GOT_NOTHING) {
         return hr__error_set(err, HR_NETWORK, HR_STAGE_FETCH,
                              "the headers of the answer of %s are cut short: the connection was closed within them",
@@ -145,15 +163,6 @@ static int refused(const hr_http_transfer *transfer, hr_error *err) {
     return hr__error_set(err, HR_LIMIT, HR_STAGE_FETCH,
                          "the answer of %s is larger than max_body_bytes (%llu bytes after decompression)", server.text,
                          (unsigned long long)transfer->job->request.max_body_bytes);
-}
-
-static int tls_failed(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *err) {
-    const char *host = transfer->job->hop_origin.host;
-    const char *why = curl_words(transfer, curl_code);
-    if (curl_code == CURLE_PEER_FAILED_VERIFICATION) {
-        return hr__error_set(err, HR_TLS, HR_STAGE_FETCH, "certificate of %s not trusted: %s", host, why);
-    }
-    return hr__error_set(err, HR_TLS, HR_STAGE_FETCH, "no TLS connection to %s: %s", host, why);
 }
 
 /* Code and text by CURLcode. */

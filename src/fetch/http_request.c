@@ -207,6 +207,7 @@ static void pack_request(hr_http_job *job, const hr_http_request *request, char 
     mine->ca_path = pack(&at, request->ca_path);
     mine->cert_path = pack(&at, request->cert_path);
     mine->key_path = pack(&at, request->key_path);
+    mine->key_password = pack(&at, request->key_password);
     mine->resolve = pack(&at, request->resolve);
     mine->interface = pack(&at, request->interface);
     mine->allowed_hosts = pack(&at, request->allowed_hosts);
@@ -242,7 +243,7 @@ int hr__http_job_new(const hr_allocator *alloc, const hr_http_request *request, 
     const hr_str texts[] = {request->method,     request->url,         request->proxy,     request->ca_path,
                             request->cert_path,  request->key_path,    hr__str("Expect:"), hr__str("Content-Type:"),
                             request->body,       request->resolve,     request->interface, request->allowed_hosts,
-                            request->early_path, request->early_header};
+                            request->early_path, request->early_header, request->key_password};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         size = plus(size, texts[i].size_bytes);
     }

@@ -300,6 +300,9 @@ static CURLcode set_tls(const hr_http *http, CURL *easy, const hr_http_request *
     if (request->key_path.size_bytes != 0) {
         SET(CURLOPT_SSLKEY, request->key_path.data);
     }
+    if (request->cert_path.size_bytes != 0) { /* also where it is empty: else OpenSSL asks the terminal */
+        SET(CURLOPT_KEYPASSWD, request->key_password.data);
+    }
     if (rc == CURLE_OK && strncasecmp(request->proxy.data, "https:", 6) == 0) { /* may be unknown to this libcurl */
         curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, request->verify_tls ? 1L : 0L);
         curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, request->verify_tls ? 2L : 0L);

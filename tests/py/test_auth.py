@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
 import json
 import ssl
 import stat
+import subprocess
 import threading
 import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
+from urllib.request import parse_http_list, parse_keqv_list
 
 import dlt
 import headrace.auth
@@ -417,14 +420,11 @@ def test_two_keys_and_a_cookie(api: Any, tmp_path: Path, native_only: Any, monke
     assert seen == {(None, None, "c=three")}
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_a_client_certificate(
-    api: Any, faults: Any, tmp_path: Path, native_only: Any, monkeypatch: Any, together: bool
-) -> None:
-    """The server asks for the certificate that it has itself."""
+def asks_for_a_certificate(api: Any, faults: Any, monkeypatch: Any, key: str | None = None) -> str:
+    """The URL of a server that wants the certificate that it has itself, and perhaps a key in a header."""
 
     def handler(request: Request) -> Answer:
-        assert not together or request.headers["X-Key"] == "k"
+        assert key is None or request.headers["X-Key"] == key
         return Answer({"total": PAGES, "items": [{"id": int(request.query["page"]) * 2 + n} for n in range(2)]})
 
     server = api(handler)
@@ -433,11 +433,95 @@ def test_a_client_certificate(
     context.load_cert_chain(faults.cert, faults.key)
     server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(faults.cert))
-    url = server.url.replace("http://127.0.0.1", "https://localhost")
+    return str(server.url.replace("http://127.0.0.1", "https://localhost"))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_client_certificate(
+    api: Any, faults: Any, tmp_path: Path, native_only: Any, monkeypatch: Any, together: bool
+) -> None:
+    url = asks_for_a_certificate(api, faults, monkeypatch, "k" if together else None)
     shown = {"type": "client_certificate", "cert_file": str(faults.cert), "key_file": str(faults.key)}
     key = {"type": "api_key", "name": "X-Key", "api_key": "k"}
     made = {"type": "several", "auths": [shown, key]} if together else shown
     assert load(tmp_path, config(url, made)) == ALL
+
+
+def locked_key(faults: Any, folder: Path, password: str) -> str:
+    """The server's key in a file with a password."""
+    path = str(folder / "locked.pem")
+    command = ["openssl", "rsa", "-aes256", "-passout", f"pass:{password}", "-in", str(faults.key), "-out", path]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@pytest.mark.parametrize("way", ["auth", "several", "network"])
+def test_a_key_with_a_password(
+    api: Any, faults: Any, tmp_path: Path, native_only: Any, monkeypatch: Any, way: str
+) -> None:
+    """A wrong one or none is told; nobody is asked at the terminal."""
+    url = asks_for_a_certificate(api, faults, monkeypatch)
+    key = locked_key(faults, tmp_path, "sesame")
+
+    def made(password: str | None) -> Any:
+        if way == "network":
+            found = config(url, None)
+            found["client"] = {"base_url": url, "network": {"client_cert": [faults.cert, key, *filter(None, [password])]}}
+            return found
+        auth = {"type": "client_certificate", "cert_file": faults.cert, "key_file": key, "key_password": password}
+        return config(url, auth if way == "auth" else {"type": "several", "auths": [auth]})
+
+    assert load(tmp_path / "right", made("sesame")) == ALL
+    for password in ("mistaken", None):
+        with pytest.raises(PipelineStepFailed, match=r"client_cert must name .* and that one's password") as caught:
+            load(tmp_path / str(password), made(password))
+        assert "mistaken" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_key_with_a_password_is_not_for_requests(tmp_path: Path) -> None:
+    parts = [
+        {"type": "client_certificate", "cert_file": "c.pem", "key_file": "k.pem", "key_password": "sesame"},
+        {"type": "http_digest", "username": "u", "password": "p"},
+    ]
+    with pytest.raises(PipelineStepFailed, match="takes no key with a password"):
+        load(tmp_path, config("https://127.0.0.1:1", {"type": "several", "auths": parts}))
+
+
+@pytest.mark.parametrize("challenge", ["MD5", "SHA-256", "MD5-sess"])
+@pytest.mark.parametrize("qop", ["auth-int", "auth-int, auth"])
+def test_digest_protects_the_body(api: Any, tmp_path: Path, challenge: str, qop: str) -> None:
+    """Of RFC 7616 what requests leaves out; the server reckons for itself."""
+    counts: list[str] = []
+
+    def handler(request: Request) -> Answer:
+        sent = request.headers.get("Authorization", "")
+        if not sent:
+            text = f'Digest realm="r", nonce="n", opaque="o", algorithm={challenge}, qop="{qop}"'
+            return Answer({}, status=401, headers={"WWW-Authenticate": text})
+        told = parse_keqv_list(parse_http_list(sent.removeprefix("Digest ")))
+        kind = hashlib.sha256 if challenge == "SHA-256" else hashlib.md5
+
+        def hashed(*parts: str) -> str:
+            return kind(":".join(parts).encode()).hexdigest()
+
+        first = hashed("u", "r", "pä")
+        if challenge == "MD5-sess":
+            first = hashed(first, "n", told["cnonce"])
+        more = [kind(request.body).hexdigest()] if told["qop"] == "auth-int" else []
+        second = hashed("POST", "/items?a=1", *more)
+        expected = hashed(first, "n", told["nc"], told["cnonce"], told["qop"], second)
+        assert told["response"] == expected and told["opaque"] == "o" and told["uri"] == "/items?a=1"
+        assert told["qop"] == ("auth" if "," in qop else "auth-int")
+        counts.append(told["nc"])
+        page = json.loads(request.body)["page"]
+        return Answer({"total": PAGES, "items": [{"id": page * 2 + n} for n in range(2)]})
+
+    made = config(api(handler).url, {"type": "http_digest", "username": "u", "password": "pä"})
+    endpoint = made["resources"][0]["endpoint"]
+    endpoint |= {"method": "POST", "json": {"q": "ü"}, "params": {"a": 1}}
+    endpoint["paginator"] |= {"page_body_path": "page"}
+    assert load(tmp_path, made) == ALL
+    assert counts == [f"{n + 1:08x}" for n in range(PAGES)]
 
 
 def test_a_wrong_configuration_is_refused() -> None:

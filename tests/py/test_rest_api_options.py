@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -98,6 +99,9 @@ def test_dlt_sees_only_its_own_keys() -> None:
         ({"network": {"min_tls": "2"}}, "must be one of 1.0"),
         ({"error_path": "["}, "`client.error_path` must be a jsonpath, not '[': "),
         ({"retry": {"on_content": {"path": "a["}}}, "`client.retry.on_content.path` must be a jsonpath, not 'a[': "),
+        ({"network": {"resolve": ["h:443"]}}, "must hold 'host:port:address', not 'h:443'"),
+        ({"network": {"proxy": "ftp://h:1"}}, "`client.network.proxy` must begin with one of http://, https://, socks5://"),
+        ({"network": {"client_cert": ["a", "b", "c", "d"]}}, "the file of a certificate, that of its key"),
         ({"network": {"allowed_hosts": [1]}}, "a text or a list of texts"),
     ],
 )
@@ -392,6 +396,36 @@ def test_ca_bundle_and_least_tls(faults: Faults, tmp_path: Path) -> None:
     made = config(faults.tls_url, None, {"path": "json", "paginator": "single_page"})
     made["client"]["network"] = {"ca_bundle": faults.cert, "min_tls": "1.3"}
     assert run(made, tmp_path) == [0, 1, 2]
+
+
+def test_what_fails_of_tls_says_what_to_do(api: Any, faults: Faults, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(faults.cert, faults.key)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    older, asking = api(paged), api(paged)
+    older._server.socket = context.wrap_socket(older._server.socket, server_side=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=faults.cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(faults.cert, faults.key)
+    asking._server.socket = context.wrap_socket(asking._server.socket, server_side=True)
+
+    def tls(url: str) -> str:
+        return url.replace("http://127.0.0.1", "https://localhost")
+
+    trusted = {"ca_bundle": faults.cert}
+    cases = [
+        (tls(older.url), {**trusted, "min_tls": "1.3"}, "speaks no TLS as new as network.min_tls wants"),
+        (tls(api(paged).url), trusted, "is the URL's scheme or port another?"),
+        (tls(asking.url), trusted, "asks for a client certificate: see network.client_cert"),
+        (tls(asking.url), {**trusted, "client_cert": "/none.pem"}, "network.client_cert must name a PEM file"),
+        (tls(older.url), {"ca_bundle": "/none.pem"}, "network.ca_bundle or REQUESTS_CA_BUNDLE must name a PEM file"),
+        (tls(older.url).replace("localhost", "127.0.0.1"), trusted, "ask by that name, with network.resolve"),
+        (tls(older.url), {}, "name its CA with network.ca_bundle"),
+        (api(paged).url, {"interface": "none0"}, "Check network.interface"),
+    ]
+    for number, (url, network, expected) in enumerate(cases):
+        error = error_of(config(url, {"network": network}), tmp_path, f"p{number}")
+        assert expected[1:] in str(error) and type(error) is ResourceFailed, (expected, error)
 
 
 @pytest.mark.parametrize("by", ["environment", "config"])

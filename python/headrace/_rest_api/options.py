@@ -10,6 +10,7 @@ docs/more-than-get.md describe them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -41,6 +42,10 @@ _RULE = ("requests", "per")
 RETRY_KEYS = ("max_attempts", "backoff", "max_delay", "max_total", "statuses", "methods", "on_content", "breaker")
 NETWORK_KEYS = ("proxy", "ca_bundle", "client_cert", "min_tls", "resolve", "interface", "allowed_hosts")
 _TLS = {"1.0": 10, "1.1": 11, "1.2": 12, "1.3": 13}
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+_PROXIES = ("http://", "https://", "socks5://", "socks5h://", "socks4://", "socks4a://")
+_OF_CERT = ("cert_path", "key_path", "key_password")
+_RESOLVED = re.compile(r"^\+?[^\s:]+:\d+:\S+$")
 _UNSAFE = {"POST", "PATCH"}
 
 
@@ -303,13 +308,22 @@ def _network(base: Options, own: Mapping[str, Any], where: str) -> Options:
     for key, name in (("proxy", "proxy"), ("interface", "interface"), ("ca_bundle", "ca_path")):
         if key in own:
             route[name] = str(own[key])
+    if _SCHEME.match(route.get("proxy", "")) and not route["proxy"].lower().startswith(_PROXIES):
+        raise ConfigurationError(f"`{where}.proxy` must begin with one of {', '.join(_PROXIES)}")
     if "client_cert" in own:
-        pair = _lines(own["client_cert"], f"{where}.client_cert")
-        route["cert_path"], route["key_path"] = pair[0], pair[1] if len(pair) > 1 else ""
+        parts = _lines(own["client_cert"], f"{where}.client_cert")
+        if len(parts) > len(_OF_CERT):
+            raise ConfigurationError(
+                f"`{where}.client_cert` must be the file of a certificate, that of its key if it is another, and that one's password"
+            )
+        route.update(dict.fromkeys(_OF_CERT, "") | dict(zip(_OF_CERT, parts, strict=False)))
     if "min_tls" in own:
         route["min_tls"] = _TLS[one_of(str(own["min_tls"]), tuple(_TLS), f"{where}.min_tls")]
     if "resolve" in own:
-        route["resolve"] = "\n".join(_lines(own["resolve"], f"{where}.resolve"))
+        lines = _lines(own["resolve"], f"{where}.resolve")
+        if wrong := [line for line in lines if not _RESOLVED.match(line)]:
+            raise ConfigurationError(f"`{where}.resolve` must hold 'host:port:address', not {wrong[0]!r}")
+        route["resolve"] = "\n".join(lines)
     if "allowed_hosts" not in own:
         return replace(base, route=route)
     hosts = _lines(own["allowed_hosts"], f"{where}.allowed_hosts")

@@ -29,7 +29,7 @@ from headrace import _core
 from headrace._rest_api.body_text import joined
 from headrace._rest_api.options import options_of
 from headrace.config import HeadraceConfiguration
-from headrace.exceptions import engine_error
+from headrace.exceptions import ConfigurationError, engine_error
 
 _BREAKER, _BREAKER_MS = 5, 60_000  # requests in a row without an answer before a host is left alone, and how long
 _PLAIN = (str, int, float, bool, type(None))  # values of a query that are encoded by themselves
@@ -143,6 +143,12 @@ class Sender:
         self.session = client.session
         if certificate := getattr(client.auth, "certificate", None):
             self.session.cert = certificate
+        self._key_password = getattr(client.auth, "key_password", None) or ""
+        if self._key_password and in_python:
+            raise ConfigurationError(
+                "auth: requests, by which this resource's are made, takes no key with a password: leave the password out of the key's"
+                " file, or what needs the session"
+            )
         config = client._config
         timeout = getattr(self.session, "timeout", config.request_timeout)
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
@@ -310,6 +316,7 @@ class Sender:
                 "ca_path": verify if isinstance(verify, str) else certifi.where() if verify else "",
                 "cert_path": cert_path,
                 "key_path": key_path,
+                "key_password": self._key_password,
             }
             if not self.options.allowed_hosts:
                 environment["secret_headers"] = "\n".join(sorted(self._secret))
