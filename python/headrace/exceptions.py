@@ -150,6 +150,10 @@ def _advice(error: _core.Error, kind: str | None) -> str | None:
             f"the answer is not the {_FORMATS[kind]} that was expected: look at it with curl; the data may be behind a login, or"
             " the body was cut"
         )
+    if error.code == "ENCODING" and kind == "csv":
+        return "name the text's encoding under response.csv.encoding"
+    if error.code == "UNSUPPORTED" and kind == "xml":
+        return "the API must send it without: entities could fill the memory"
     if error.code == "LIMIT":
         return next((advice for word, advice in _LIMITS.items() if word in str(error)), None)
     if error.code == "TLS":

@@ -209,8 +209,10 @@ def test_a_job_without_results(api: Any, tmp_path: Path) -> None:
             answer.body["files"] = []
         return answer
 
-    tables, status = run(tmp_path, config(api(handler).url, JOB))
-    assert "items" not in tables and status["counts"]["pages"] == 0
+    for name, path in (("list", "files[*]"), ("members", "files[*].url")):
+        made = config(api(handler).url, {**JOB, "download": {"url": path}})
+        tables, status = run(tmp_path / name, made)
+        assert "items" not in tables and status["counts"]["pages"] == 0
 
 
 BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

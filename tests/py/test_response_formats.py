@@ -122,6 +122,17 @@ def test_lines_in_another_charset(api: Any, tmp_path: Path) -> None:
     assert read_tables(pipeline)["items"][0]["name"] == "näme"
 
 
+def test_csv_is_in_the_charset_that_the_answer_names(api: Any, tmp_path: Path) -> None:
+    body = "id,name\n1,Ärger\n".encode("cp1252")
+    server = api(lambda request: Answer(body, headers={"Content-Type": 'text/csv; header=present; charset="Windows-1252"'}))
+    for number, response in enumerate(["csv", {"format": "csv", "csv": {"encoding": "cp1252"}}]):
+        pipeline, _ = run(tmp_path / str(number), config(server.url, response=response))
+        assert [row["name"] for row in read_tables(pipeline)["items"]] == ["Ärger"]
+    wrong = config(server.url, response={"format": "csv", "csv": {"encoding": "utf-8"}})
+    with pytest.raises(PipelineStepFailed, match="text that is not UTF-8"):
+        run(tmp_path / "wrong", wrong)
+
+
 def test_a_format_from_the_configuration_for_dlts_own_source(
     api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +227,21 @@ BAD: dict[str, tuple[Any, bytes, list[str]]] = {
     "a long row": ("csv", b"a,b\n1,2,3\n", ["record 0, byte 4: expected 2 fields, found 3 in the row"]),
     "an open quote": ("csv", b'a,b\n1,2\n3,"4\n', ["byte 8: the file ends inside quotes; the row begins at line 3"]),
     "a header with a name twice": ("csv", b"a,b,a\n1,2,3\n", ["the header has `a` twice"]),
-    "no UTF-8": ("csv", b"a\n\xff\xfe\n", ["record 0, byte 2: text that is not UTF-8"]),
+    "no UTF-8": (
+        "csv",
+        b"a\n\xff\xfe\n",
+        ["record 0, byte 2: text that is not UTF-8", "Name the text's encoding under response.csv.encoding."],
+    ),
+    "JSON for CSV": (
+        "csv",
+        b' {"error": "no access", "token": "t0k"}',
+        ['expected CSV, found JSON:  {"error": "no access", "token": "***"}', "the data may be behind a login"],
+    ),
+    "entities in XML": (
+        "xml",
+        b'<!DOCTYPE r [<!ENTITY a "x">]><r>&a;</r>',
+        ["the XML has a document type declaration", "The API must send it without"],
+    ),
 }
 
 

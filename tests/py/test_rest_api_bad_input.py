@@ -654,3 +654,22 @@ def test_ctrl_c_ends_a_whole_run(api: Any, tmp_path: Path) -> None:
     ended, _, threads = out.split(maxsplit=2)
     assert float(ended) - sent < 1, err  # 200 ms of ours, and what dlt does to end a run
     assert threads.strip() == "['MainThread']"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes are of Python 3.11")
+@pytest.mark.parametrize(
+    ("paginator", "expected"),
+    [
+        ({"type": "json_link", "next_url_path": "next"}, "expected a URL at `next`, found 5, so `JSONLinkPaginator` cannot go on"),
+        ({"type": "offset", "limit": 2, "total_path": "many"}, "'many' is not an `int` in the response"),
+        ({"type": "offset", "limit": 2, "total_path": "none"}, "Expected a response with a `none` key"),
+    ],
+)
+def test_what_a_paginator_cannot_read_is_told_with_its_page(
+    api: Any, tmp_path: Path, paginator: Any, expected: str
+) -> None:
+    body = {"items": [{"id": 1}, {"id": 2}], "next": 5, "many": "lots"}
+    error = fails(tmp_path, config(api(lambda request: Answer(body)).url, {"paginator": paginator}))
+    text = "\n".join([str(error), *getattr(error, "__notes__", [])])
+    assert expected in text
+    assert re.search(r"fetch: resource `items`, http://127.0.0.1:\d+/items\S*, page 0", text)

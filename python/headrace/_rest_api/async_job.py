@@ -166,8 +166,8 @@ class JobChain(Chain):
                 f"{self._where(response.url)}: expected a Location header of the job, found none: set `{key}.path` or `.url`"
             )
         found = jsonpath.find_values(place.url, answer if answer is not None else {})
-        if not found and place.url.endswith("[*]"):  # of an empty list
-            found = jsonpath.find_values(place.url.removesuffix("[*]"), answer if answer is not None else {})
+        if not found and "[*]" in place.url:  # of an empty list
+            found = jsonpath.find_values(place.url.partition("[*]")[0], answer if answer is not None else {})
         urls = found[0] if len(found) == 1 and isinstance(found[0], list) else found
         is_none = not urls and (not found or key != "job.download")
         if is_none or not all(isinstance(url, str) and url for url in urls):

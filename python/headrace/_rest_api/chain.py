@@ -255,7 +255,7 @@ class Chain:
         """The error of a page without secrets, with its place in a note."""
         if isinstance(error, requests.RequestException):
             mask_error(error)
-        if isinstance(error, requests.RequestException) and hasattr(error, "add_note"):  # Python 3.11
+        if hasattr(error, "add_note"):  # Python 3.11
             tried = f" ({attempts} attempts)" if attempts > 1 else ""
             prepared = self._sent.get(number)
             where = mask_url(url or (prepared.url if prepared else "") or "")
@@ -346,8 +346,14 @@ class Chain:
         data: Any = range(page.n_records)
         if type(paginator) not in _BUILT_IN:  # may look at the records
             data = json.loads(page.project(None))
-        paginator.update_state(response, data)
-        paginator.update_request(self.request)
+        try:
+            paginator.update_state(response, data)
+            paginator.update_request(self.request)
+        except Exception as error:
+            if type(paginator) in _BUILT_IN and isinstance(error, (AttributeError, TypeError)):
+                raise self._unreadable(error, paginator, response) from error
+            self.told(error, self._next - 1, response.url)
+            raise
         if is_last or not paginator.has_next_page:
             if not is_last:
                 self.watch.ended(page, response, paginator)
@@ -377,6 +383,16 @@ class Chain:
             self._held = prepared
         if (early := self._came_early.pop(self._next, None)) is not None and self._next not in self._arrived:
             self.foresee(self._next, early)
+
+    def _unreadable(self, error: Exception, paginator: BasePaginator, response: NativeResponse) -> ResourceFailed:
+        """Of a value by which dlt's paginator cannot go on, such as a number in place of a link."""
+        path = next((str(at) for name in ("next_url_path", "cursor_path") if (at := getattr(paginator, name, None))), None)
+        found = jsonpath.find_values(path, response.json()) if path is not None else []
+        what = f"expected a URL at `{path}`, found {json.dumps(found[0])[:80]}" if found else str(error)
+        return ResourceFailed(
+            f"fetch: resource `{self.job.name}`, {mask_url(response.url or '')}, page {self.name_of(self._next - 1)}:"
+            f" {what}, so `{type(paginator).__name__}` cannot go on. Check its path, or take another paginator."
+        )
 
     def _follow_link(self, prepared: requests.PreparedRequest, response: NativeResponse) -> None:
         """Asks for the next page, unless that was done before; where links are numbered up to a last one, for those behind it.

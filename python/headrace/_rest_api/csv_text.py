@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace import _core
-from headrace._rest_api.body_text import is_html, utf8
+from headrace._rest_api.body_text import is_html, json_instead, utf8
 from headrace._rest_api.option_values import known, number, one_of, texts
 from headrace.exceptions import ConfigurationError, engine_error
 
@@ -23,7 +23,7 @@ class CsvRules:
         delimiter, quote, escape: A character each; quote and escape may be "" for none.
         header: The columns' names; True: in the first row.
         skip_rows: Rows before the header that are left out.
-        encoding: Of the text; a byte order mark counts for more.
+        encoding: Of the text; a byte order mark counts for more. "": what the answer's header says, or else UTF-8.
         nulls: Unquoted texts that are null.
         infer: Whether columns of which each value is a number or a truth value as JSON has them become such: 007, +1 and 1,5
             stay text.
@@ -34,7 +34,7 @@ class CsvRules:
     escape: str = ""
     header: tuple[str, ...] | bool = True
     skip_rows: int = 0
-    encoding: str = "utf-8"
+    encoding: str = ""
     nulls: tuple[str, ...] = ("",)
     infer: bool = True
 
@@ -45,9 +45,9 @@ class CsvRules:
         header = own.get("header", True)
         if header is not True:
             header = texts(header, f"{where}.header", "true (the first row) or a list of names", least=1)
-        encoding = own.get("encoding", "utf-8")
+        encoding = own.get("encoding", "")
         try:
-            codecs.lookup(encoding)
+            codecs.lookup(encoding or "utf-8")
         except (LookupError, TypeError):
             raise ConfigurationError(
                 f"`{where}.encoding` is not known: {encoding!r}. It must be one of Python's, such as utf-8 or cp1252"
@@ -63,11 +63,18 @@ class CsvRules:
             infer=one_of(own.get("types", "infer"), ("infer", "text"), f"{where}.types") == "infer",
         )
 
-    def text(self, body: bytes) -> bytes:
-        """JSON lines of the rows: objects, a null where a field is null. Raises `Error` SYNTAX, ENCODING or LIMIT."""
-        body = utf8(body, self.encoding)
+    def text(self, body: bytes, charset: str | None = None) -> bytes:
+        """JSON lines of the rows: objects, a null where a field is null. Raises `Error` SYNTAX, ENCODING or LIMIT.
+
+        Args:
+            body: The answer's, unpacked.
+            charset: What its header says, if anything.
+        """
+        body = utf8(body, self.encoding or charset or "utf-8")
         if is_html(body):
             raise engine_error("SYNTAX", "expected CSV, found an HTML page")
+        if (found := json_instead(body)) is not None:
+            raise engine_error("SYNTAX", f"expected CSV, found JSON: {found}")
         names = self.header if isinstance(self.header, tuple) else None
         return _core.csv_lines(
             body,

@@ -12,7 +12,7 @@ from typing import Any
 
 from headrace import _core
 from headrace._files.compression import MAGIC_BYTES, compression_of, unpacked
-from headrace._rest_api.body_text import joined
+from headrace._rest_api.body_text import charset_of, joined
 from headrace._rest_api.csv_text import CsvRules
 from headrace._rest_api.option_values import known, one_of
 from headrace._rest_api.xml_text import XmlRules
@@ -77,7 +77,7 @@ class ResponseFormat:
         """Decodes a body into its page. Raises `Error`, with record and byte where they are known."""
         body = self._unpacked(body, max_body_bytes)
         if self.kind in ("csv", "xml"):
-            body = self.csv.text(body) if self.kind == "csv" else self.xml.text(body)
+            body = self.csv.text(body, charset_of(page.headers)) if self.kind == "csv" else self.xml.text(body)
         try:
             page.decode(body, self.is_lines)
         except _core.Error as error:
