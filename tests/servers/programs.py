@@ -42,15 +42,23 @@ class Program:
         command: The program and its arguments.
         says: What it prints once it listens; a group of the pattern is its port.
         port: The port that it was told, where it prints none: awaited by connecting.
+        environment: Variables beside those of this process.
     """
 
-    def __init__(self, command: list[str], says: str | None = None, port: int = 0) -> None:
+    def __init__(
+        self, command: list[str], says: str | None = None, port: int = 0, environment: dict[str, str] | None = None
+    ) -> None:
         self.port = port
         self.lines: list[str] = []
         self._listens = threading.Event()
         self._says = re.compile(says) if says else None
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(environment or {})},
         )
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -108,6 +116,24 @@ def httpbin() -> Program:
         [sys.executable, "-m", "gunicorn", "-b", "127.0.0.1:0", "-k", "gthread", "--threads", "8", "httpbin:app"],
         says=r"Listening at: http://127\.0\.0\.1:(\d+)",
     )
+
+
+def datasette(database: Path) -> Program:
+    """Datasette: an API over the tables of a SQLite file."""
+    port = free_port()
+    where = ["--host", "127.0.0.1", "--port", str(port), "--setting", "max_csv_mb", "0"]
+    return Program([sys.executable, "-m", "datasette", str(database), *where], port=port)
+
+
+OIDC = Path(sys.prefix) / "oidc"  # where `./dev test` puts requirements-oidc.txt
+
+
+def oidc() -> Program:
+    """oidc-provider-mock, an OAuth2 server over Authlib."""
+    port = free_port()
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    path = {"PYTHONPATH": str(OIDC), "AUTHLIB_INSECURE_TRANSPORT": "1"}
+    return Program([sys.executable, "-m", "oidc_provider_mock", *where], port=port, environment=path)
 
 
 def proxy_py(user: str, password: str) -> Program:
