@@ -30,7 +30,7 @@ from headrace import _core, _schema
 from headrace._parquet import writer_options
 from headrace.exceptions import write_error
 
-_PENDING_BYTES = 8 << 20  # of tables that wait to be written, beside one: about two batches
+_PENDING_BYTES = 8 << 20  # of tables that wait to be written, beside one: about a batch
 _MAX_LANES = 4  # files of a root table at once: two of them write more than four cores read
 _DICTIONARY_COLUMNS = ("_dlt_load_id",)
 _TURN_BYTES = 2 << 20  # at least go to a file before the next one's turn: what is small stays in order
