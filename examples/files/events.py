@@ -41,20 +41,22 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "events")
     write_samples(folder)
     events = filesystem(str(folder), file_glob="*.jsonl*", only_new="version").with_name("event_files")
-    users = filesystem(str(folder), file_glob="users.json").with_name("user_files")
+    # an export that is written again each night, mostly the same: only its content says whether it is new
+    users = filesystem(str(folder), file_glob="users.json", only_new="hash").with_name("user_files")
     pipeline = dlt.pipeline("events", destination=dlt.destinations.duckdb("events.duckdb"), dataset_name="data")
     info = pipeline.run(
         [
             events | read_jsonl(on_error="skip_row").with_name("events"),
             (users | read_json(record_path="data.users").with_name("users")).apply_hints(
-                write_disposition="replace", primary_key="id"
+                write_disposition="merge", primary_key="id"
             ),
         ],
         loader_file_format="parquet",
     )
     info.raise_on_failed_jobs()
     print(sorted(pipeline.dataset().row_counts().fetchall()))
-    for name, resource in headrace.status()[info.loads_ids[-1]]["resources"].items():
+    served = headrace.status().get(info.loads_ids[-1])  # None: no file was new
+    for name, resource in served["resources"].items() if served else ():
         print(f"{name}: {resource['counts']}")
         for one in resource["skipped"]:
             print(f"  left out: {one['url'].rsplit('/', 1)[-1]}, {one['parent']['place']}: {one['error']}")

@@ -15,7 +15,7 @@ from headrace.sources import filesystem as files
 
 READERS = [name for name in files.__all__ if name.startswith("read_") and name != "read_csv_duckdb"]
 BAD: list[tuple[str, dict[str, Any], str]] = [
-    ("filesystem", {"only_new": "etags"}, "expected one of None, `name`, `version`, `etag`, found `etags`"),
+    ("filesystem", {"only_new": "etags"}, "expected one of None, `name`, `version`, `etag`, `hash`, found `etags`"),
     ("filesystem", {"files_per_page": 0}, "expected a whole number, at least 1, found `0`"),
     ("read_jsonl", {"chunksize": "10"}, "expected a whole number, at least 1, found `10`"),
     ("read_jsonl", {"record_path": "a"}, "unexpected keyword argument 'record_path'"),

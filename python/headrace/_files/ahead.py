@@ -17,6 +17,7 @@ from typing import Any
 
 from headrace._files.archives import ARCHIVE_BYTES, archive_of
 from headrace._files.compression import MAGIC_BYTES, compression_of
+from headrace._files.content_hash import hash_of
 from headrace._files.handed import HandedBlocks
 from headrace._files.opened import open_file
 from headrace._files.stores import LocalBytes, is_shared, local_path, url_of
@@ -252,12 +253,18 @@ def _direct(item: Any, max_line_bytes: int, has_ranges: bool) -> Direct | Small 
         finally:
             os.close(fd)
         is_whole = len(content) == size and content[:1] in (b"{", b"[", b"")  # no compression begins so
-        return Small(item, content) if is_whole else Direct(item)
+        if not is_whole:
+            return Direct(item)
+        if (hashed := hash_of(item)) is not None:
+            hashed.add(content)
+            hashed.finish()
+        return Small(item, content)
     if not has_ranges:
         return Direct(item)
-    file = LocalBytes(path, url_of(item))
+    file = LocalBytes(path, url_of(item), hash_of(item))
     start = os.pread(file.fileno(), max(MAGIC_BYTES, ARCHIVE_BYTES), 0)
     if compression_of(start[:MAGIC_BYTES]) is None and archive_of(start) is None:
+        file.hash_aside()
         return Ranges(item, file, max_line_bytes)
     file.close()
     return Direct(item)

@@ -29,7 +29,7 @@ from dlt.common import logger
 from headrace._files.compression import MAGIC_BYTES, compression_of
 from headrace._files.listing import ListedFile
 from headrace._files.skips import FileChanged
-from headrace._files.stores import Version, open_stored, remote_version, seekable, url_of
+from headrace._files.stores import LocalFile, Version, open_stored, remote_version, seekable, url_of
 from headrace.config import HeadraceConfiguration, settings
 
 ARCHIVE_BYTES = 512  # that must be seen to tell
@@ -192,6 +192,8 @@ class _Archive:
                 self._is_own = False
                 if getattr(getattr(self.item, "fsspec", None), "async_impl", False):
                     self._version = remote_version(self.item)
+                if isinstance(file.raw, LocalFile):
+                    file.raw.check_unchanged()  # takes its hash, where that is wanted
                 return file
         except BaseException:
             file.close()

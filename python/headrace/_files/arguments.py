@@ -16,7 +16,7 @@ from typing_extensions import Self
 from headrace.exceptions import ConfigurationError
 
 ON_ERROR = ("raise", "skip_file", "skip_row")
-ONLY_NEW = ("name", "version", "etag")
+ONLY_NEW = ("name", "version", "etag", "hash")
 FORMATS = ("avro", "csv", "excel", "json", "jsonl", "orc", "parquet", "text", "wav", "xml")
 _DTYPES = ("int", "float", "string", "boolean", "datetime", "date", "duration")
 _MOST_FIELDS = 10_000

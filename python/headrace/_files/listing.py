@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlparse
 
 from dlt.common.storages.configuration import FilesystemConfiguration
@@ -23,6 +23,8 @@ from dlt.common.storages.fsspec_filesystem import (
     glob_files,
     guess_mime_type,
 )
+
+from headrace._files.stores import read_whole
 
 _MODIFIED = ("modified", "mtime", "modify", "last_modified", "LastModified")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")  # names that are the same in a URL
@@ -39,6 +41,12 @@ class ListedFile(FileItemDict):
 
     etag: str | None = None
     tracker: Any = None
+
+    def open(self, *args: Any, **kwargs: Any) -> IO[Any]:
+        """As dlt's, for steps in Python. Where the file's hash is wanted, a pass before it takes that."""
+        if hasattr(self.tracker, "begin_hash") and "file_content" not in self:
+            read_whole(self)
+        return super().open(*args, **kwargs)
 
 
 class _WithInfo:

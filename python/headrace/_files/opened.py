@@ -10,7 +10,7 @@ from typing import Any
 from headrace._files.archives import ARCHIVE_BYTES, IsArchive, archive_of
 from headrace._files.compression import MAGIC_BYTES, ReadAhead, compression_of, unpacked
 from headrace._files.skips import FileChanged
-from headrace._files.stores import RemoteBytes, seekable_bytes, spooled, stored_bytes
+from headrace._files.stores import LocalFile, RemoteBytes, seekable_bytes, spooled, stored_bytes
 
 _BUFFER_BYTES = 64 << 10  # of a file to seek in: small reads ask for as much
 
@@ -96,6 +96,8 @@ def open_seekable(item: Any) -> SeekableFile:
         start = file.read(MAGIC_BYTES)
         if raw.seekable() and compression_of(start) is None:
             file.seek(0)
+            if isinstance(raw, LocalFile):
+                raw.hash_aside()
             return file
     except BaseException:
         raw.close()

@@ -46,7 +46,8 @@ def filesystem(
         incremental: A cursor over the listed files, such as `modification_date`.
         fetch_file_info: Whether a store that lists no sizes or times is asked for them, a request a file.
         only_new: Leaves out files that earlier runs loaded: by `name`, or unless they changed by `version` (size or
-            modification time) or `etag`. Unlike a cursor it sees files that come late with an old time.
+            modification time), `etag` or `hash` (of their content). Unlike a cursor it sees files that come late with an old
+            time.
     """
     check_arguments("filesystem", {"files_per_page": files_per_page, "only_new": only_new})
     fs = credentials
@@ -62,9 +63,7 @@ def filesystem(
     is_whole = False
     page: list[Any] = []
     try:
-        for item in found:
-            if tracker is not None and not tracker.wants(item):
-                continue
+        for item in found if tracker is None else tracker.wanted(found):
             if extract_content:
                 item["file_content"] = item.read_bytes()
             page.append(item)

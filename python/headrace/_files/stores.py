@@ -28,6 +28,7 @@ from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
 from fsspec.asyn import sync
 
+from headrace._files.content_hash import ContentHash, hash_of
 from headrace._files.skips import FileChanged
 
 RANGE_BYTES = 4 << 20  # of a remote file that are asked for at once: a round trip costs little beside them
@@ -151,8 +152,9 @@ async def _s3_range(fs: Any, path: str, start: int, end: int) -> _Found:
 class LocalBytes(io.RawIOBase):
     """A file on this machine. Reading releases the GIL. It is not mapped: a mapped file that is cut kills the process."""
 
-    def __init__(self, path: str, name: str) -> None:
+    def __init__(self, path: str, name: str, hashed: ContentHash | None = None) -> None:
         self._name = name
+        self._hash = hashed
         self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
         self._stat = os.fstat(self._fd)
         self.size: int | None = self._stat.st_size
@@ -172,7 +174,14 @@ class LocalBytes(io.RawIOBase):
         """Reads up to the buffer's size; 0 at the end."""
         n = os.readv(self._fd, [into])
         self.position += n
+        if self._hash is not None:
+            self._hash.add(memoryview(into)[:n])
         return n
+
+    def hash_aside(self) -> None:
+        """It is read elsewhere: a thread takes its hash, where that is wanted."""
+        if self._hash is not None:
+            self._hash.begin_aside(self._fd)
 
     def check_unchanged(self) -> None:
         """Raises `FileChanged` if the file is another than when it was opened."""
@@ -181,10 +190,14 @@ class LocalBytes(io.RawIOBase):
             raise FileChanged(
                 self._name, f"{self._stat.st_size} bytes", f"{now.st_size} bytes, modified {now.st_mtime_ns} ns"
             )
+        if self._hash is not None:
+            self._hash.finish(self._fd, self.position)
 
     def close(self) -> None:
         """Closes the file."""
         if not self.closed:
+            if self._hash is not None:
+                self._hash.stop()
             os.close(self._fd)
         super().close()
 
@@ -208,11 +221,17 @@ class GivenBytes(io.BytesIO):
 class LocalFile(io.FileIO):
     """A file on this machine to seek in."""
 
-    def __init__(self, path: str, url: str) -> None:
+    def __init__(self, path: str, url: str, hashed: ContentHash | None = None) -> None:
         super().__init__(path, "rb")
+        self._hash = hashed
         self._path = path
         self._url = url
         self._stat = os.fstat(self.fileno())
+
+    def hash_aside(self) -> None:
+        """It is what will be read: a thread takes its hash, where that is wanted."""
+        if self._hash is not None:
+            self._hash.begin_aside(self.fileno())
 
     def check_unchanged(self) -> None:
         """Raises `FileChanged` if another file is at the path than when it was opened: libraries open it by its path."""
@@ -224,6 +243,14 @@ class LocalFile(io.FileIO):
             raise FileChanged(
                 self._url, f"{self._stat.st_size} bytes", f"{now.st_size} bytes, modified {now.st_mtime_ns} ns"
             )
+        if self._hash is not None:
+            self._hash.finish(self.fileno())
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._hash is not None:
+            self._hash.stop()
+        super().close()
 
 
 _Found = tuple[bytes, Version | None]
@@ -304,8 +331,9 @@ class RemoteBytes(io.RawIOBase):
         size: Bytes of the file; None: the store does not say.
     """
 
-    def __init__(self, item: Any, is_in_order: bool = True) -> None:
+    def __init__(self, item: Any, is_in_order: bool = True, hashed: ContentHash | None = None) -> None:
         self._item = item
+        self._hash = hashed  # of what is read from the start on
         self._fs = item.fsspec
         self._path = self._fs._strip_protocol(item["file_url"])
         self._protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
@@ -405,6 +433,8 @@ class RemoteBytes(io.RawIOBase):
                 raise OSError(f"the store gave {self.position} of {self.size} bytes")
         into[: len(found)] = found
         self.position += len(found)
+        if self._hash is not None:
+            self._hash.add(found)
         return len(found)
 
     def _some(self, most: int) -> memoryview:
@@ -589,8 +619,14 @@ class RemoteBytes(io.RawIOBase):
         """Raises `FileChanged` if the store has another file now than when a stream of it began. What came in ranges was
         held against the version of the file before it was given out.
         """
+        if self._hash is not None:
+            rest = bytearray(_FIRST_BYTES)
+            while self.readinto(rest):  # of which its reader had no need
+                pass
         if self._stream is not None:
             self._check_version()
+        if self._hash is not None:
+            self._hash.finish()
 
     def close(self) -> None:
         """Drops what is under way."""
@@ -620,7 +656,17 @@ def stored_bytes(item: Any, is_whole: bool = True) -> Bytes:
     if content is not None:
         return GivenBytes(content)
     path = local_path(item)
-    return LocalBytes(path, url_of(item)) if path is not None else RemoteBytes(item, is_whole)
+    hashed = hash_of(item) if is_whole else None
+    return LocalBytes(path, url_of(item), hashed) if path is not None else RemoteBytes(item, is_whole, hashed)
+
+
+def read_whole(item: Any) -> None:
+    """Reads a file for its hash."""
+    with stored_bytes(item) as stored:
+        block = bytearray(_FIRST_BYTES)
+        while stored.readinto(block):
+            pass
+        stored.check_unchanged()
 
 
 @contextmanager
@@ -694,5 +740,12 @@ def seekable_bytes(item: Any) -> LocalFile | GivenBytes | RemoteBytes | Spool:
     content = item.get("file_content")
     if content is not None:
         return GivenBytes(content)
-    path = local_path(item)
-    return LocalFile(path, url_of(item)) if path is not None else RemoteBytes(item, is_in_order=False)
+    path, hashed = local_path(item), hash_of(item)
+    if path is not None:
+        return LocalFile(path, url_of(item), hashed)
+    if hashed is None:
+        return RemoteBytes(item, is_in_order=False)
+    with stored_bytes(item) as stored:  # all of it is needed for the hash
+        made = spooled(stored)
+        stored.check_unchanged()
+    return made

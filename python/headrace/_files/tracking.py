@@ -3,6 +3,11 @@
 dlt's incremental keeps the newest modification date: a file that comes late with an older one is never seen. Here the state
 has the path of every file that was loaded, with five characters of what its version is, packed: a million files take a few
 MB of dlt's state, which commits with the load package. So no file is loaded twice after a crash and none is left out.
+
+    path \t ["-": it is gone] version (5) [size (2) hash (10)]      by `hash`; without them: its content is not known
+
+The hash of a file is known when its reader is done with it, and that may be after the listing ended, when the state is
+packed: then it is added to what was packed, `late`, in parts.
 """
 
 from __future__ import annotations
@@ -11,8 +16,9 @@ import base64
 import hashlib
 import threading
 import zlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -20,7 +26,9 @@ import dlt
 from dlt.common import logger
 
 from headrace._files.arguments import check_arguments
+from headrace._files.content_hash import HASH_CHARACTERS, ContentHash, short_hash
 from headrace._files.listing import ListedFile
+from headrace._files.stores import read_whole
 from headrace.exceptions import ConfigurationError
 
 MOST_FILES = 1_000_000  # that are remembered; beyond it those that are gone are forgotten, then it is an error
@@ -31,6 +39,13 @@ _PART_LINES = 10_000  # that are packed at a time
 _PART_BYTES = 1 << 20  # that are unpacked at a time
 _GONE = "-"  # before the version of a file that is no longer there
 _STATE = "headrace_files"
+_VERSION = 5  # characters of a version
+_SIZE = 2  # of a file's size, before its hash: another one tells that its content is another, too
+_NO_SIZE = "."
+_MOST_LATE = 10_000  # hashes that came late, before they are packed
+_MOST_READ = 16  # files that are read at once to see whether their content is another
+_MOST_READ_BYTES = 64 << 20  # that these have together, of each at most what is held of it at a time
+_HELD_BYTES = 16 << 20
 
 # Of an extraction: what was known before it. Two readers of the same files both get the new ones.
 _known: OrderedDict[tuple[str, str], dict[str, str]] = OrderedDict()
@@ -62,6 +77,9 @@ class Tracker:
             if known is None:
                 _forget_earlier(load_id)  # before there are more
                 known = unpack(self._state.get("files", ""))
+                for part in self._state.pop("parts", ()):
+                    known.update(unpack(part))
+                known.update(self._state.pop("late", {}))
                 for path in self._state.get("again", []):
                     known.pop(path, None)
                 _known[(load_id, key)] = known
@@ -70,16 +88,75 @@ class Tracker:
         self._unseen = set(known)  # of them
         self._again: set[str] = set()
         self._is_stored = False
+        if way == "hash":
+            self.begin_hash = self._begin_hash  # files are asked whether their tracker has it
 
-    def wants(self, item: ListedFile) -> bool:
-        """Whether the file is to be loaded."""
+    def wanted(self, items: Iterable[ListedFile]) -> Iterator[ListedFile]:
+        """The files that are to be loaded, in order."""
+        for item, is_same in self._by_content(items) if self._way == "hash" else ((item, False) for item in items):
+            if self._wants(item, is_same):
+                yield item
+
+    def _by_content(self, items: Iterable[ListedFile]) -> Iterator[tuple[ListedFile, bool]]:
+        """The files, and whether they were loaded with the content that they have. Those that must be read to see that are
+        read some at once.
+        """
+        waiting: deque[tuple[ListedFile, Future[bool] | None, int]] = deque()
+        n_bytes = 0
+        with ThreadPoolExecutor(_MOST_READ, thread_name_prefix="headrace-hash") as pool:
+            try:
+                for item in items:
+                    size = 0
+                    found: Future[bool] | None = None
+                    if self._must_be_read(item):
+                        size = min(int(item.get("size_in_bytes") or _HELD_BYTES), _HELD_BYTES)
+                        found = pool.submit(self._is_same, item)
+                    waiting.append((item, found, size))
+                    n_bytes += size
+                    while waiting and (
+                        waiting[0][1] is None or n_bytes > _MOST_READ_BYTES or len(waiting) > 4 * _MOST_READ
+                    ):
+                        first, found, size = waiting.popleft()
+                        n_bytes -= size
+                        yield first, found is not None and found.result()
+                while waiting:
+                    first, found, _ = waiting.popleft()
+                    yield first, found is not None and found.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _must_be_read(self, item: ListedFile) -> bool:
+        """Whether the file is another version of one that was loaded, of the same size."""
+        before = self._before.get(item["relative_path"], "").removeprefix(_GONE)
+        return (
+            len(before) == _VERSION + _SIZE + HASH_CHARACTERS
+            and before[:_VERSION] != self._version(item)[:_VERSION]
+            and (before[_VERSION] == _NO_SIZE or before[_VERSION:][:_SIZE] == _size(item))
+        )
+
+    def _is_same(self, item: ListedFile) -> bool:
+        """Whether the file has the content that was loaded. Reads it."""
+        found: list[str] = []
+        item.tracker = _Taker(found)
+        try:
+            read_whole(item)
+        except Exception:  # its reader meets it, and knows what to do
+            return False
+        finally:
+            item.tracker = None
+        return found == [self._before[item["relative_path"]].removeprefix(_GONE)[_VERSION + _SIZE :]]
+
+    def _wants(self, item: ListedFile, is_same: bool) -> bool:
+        """Whether the file is to be loaded. `is_same`: it has the content that was."""
         path, version = item["relative_path"], self._version(item)
         self._unseen.discard(path)
         before = self._before.get(path)
-        if before is not None and before.removeprefix(_GONE) == version:
+        known = before.removeprefix(_GONE) if before is not None else None
+        if known is not None and (is_same or known[:_VERSION] == version[:_VERSION]):
             self.n_known += 1
-            if before != version:
-                self._new[path] = version
+            now = version[:_VERSION] + known[_VERSION:]
+            if before != now:
+                self._new[path] = now
             return False
         self.n_new += before is None
         self.n_changed += before is not None
@@ -89,6 +166,27 @@ class Tracker:
         """The file is on its way to its reader."""
         item.tracker = self
         self._new[item["relative_path"]] = self._version(item)
+        if self._way == "hash" and (content := item.get("file_content")) is not None:
+            taken = self._begin_hash(item)
+            taken.add(content)
+            taken.finish()
+
+    def _begin_hash(self, item: ListedFile) -> ContentHash:
+        """What takes the hash of a file that is on its way."""
+        path, version = item["relative_path"], self._version(item)
+
+        def report(found: str) -> None:
+            with _lock:
+                self._new[path] = version + found
+                if not self._is_stored:
+                    return
+                late: dict[str, str] = self._state.setdefault("late", {})
+                late[path] = version + found
+                if len(late) >= _MOST_LATE:
+                    self._state.setdefault("parts", []).append(pack(sorted(late.items())))
+                    late.clear()
+
+        return ContentHash(report)
 
     def forget(self, item: Any) -> None:
         """The file was left out whole: the next run tries it again."""
@@ -97,6 +195,7 @@ class Tracker:
             self._state["again"] = sorted(self._again)
 
     def _version(self, item: ListedFile) -> str:
+        """What is remembered of a file; by `hash`, without that."""
         if self._way == "name":
             return ""
         if self._way == "etag" and item.etag is None:
@@ -106,7 +205,9 @@ class Tracker:
         what: Any = (
             item.etag if self._way == "etag" else (item["modification_date"].timestamp(), item.get("size_in_bytes"))
         )
-        return base64.b64encode(hashlib.blake2b(repr(what).encode(), digest_size=4).digest())[:5].decode()
+        if self._way == "hash":
+            return short_hash(repr((*what, item.etag)).encode(), _VERSION) + _size(item)
+        return short_hash(repr(what).encode(), _VERSION)
 
     def end(self, is_whole: bool) -> None:
         """Stores what is known. `is_whole`: all files were listed, so that those that were not are removed."""
@@ -115,10 +216,11 @@ class Tracker:
             self.n_removed = len(gone)
             self.removed = sorted(gone)[:_MOST_NAMED]
             self._new.update((path, _GONE + self._before[path]) for path in gone)
-        self._state["files"] = pack(self._now())
-        self._state["again"] = sorted(self._again)
-        self._state["removed"] = self.removed
-        self._is_stored = True
+        with _lock:
+            self._state["files"] = pack(self._now())
+            self._state["again"] = sorted(self._again)
+            self._state["removed"] = self.removed
+            self._is_stored = True
         told = f"{self.n_new} new, {self.n_changed} changed, {self.n_known} loaded before, {self.n_removed} removed"
         logger.info(f"headrace: files: {told}")
         if self.n_removed:
@@ -148,6 +250,22 @@ class Tracker:
 
     def _version_of(self, path: str) -> str:
         return self._new[path] if path in self._new else self._before[path]
+
+
+class _Taker:
+    """Stands where a file's tracker does while it is read for its hash only."""
+
+    def __init__(self, found: list[str]) -> None:
+        self._found = found
+
+    def begin_hash(self, item: Any) -> ContentHash:
+        """What takes the hash."""
+        return ContentHash(self._found.append)
+
+
+def _size(item: ListedFile) -> str:
+    size = item.get("size_in_bytes")
+    return _NO_SIZE * _SIZE if size is None else short_hash(str(size).encode(), _SIZE)
 
 
 def _forget_earlier(load_id: str) -> None:
