@@ -30,6 +30,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from headrace._files import stores
 from headrace._files.opened import open_file, open_seekable
 from headrace._files.skips import FileChanged
+from headrace.exceptions import ResourceFailedTransient
 from oracle import assert_equal, make_pipeline, read_tables
 
 os.environ.setdefault(
@@ -461,3 +462,68 @@ def test_a_local_file_replaced_while_it_is_read_is_told(formats, tmp_path):
     (tmp_path / "b.parquet").replace(tmp_path / "a.parquet")
     with pytest.raises(Exception, match=r"a\.parquet.* changed while it was read"):
         list(rows)
+
+
+def gone_s3(port):
+    few = {"config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1}}
+    return {"bucket_url": "s3://bucket", "credentials": credentials(f"http://127.0.0.1:{port}"), "kwargs": few}
+
+
+def gone_sftp(port):
+    pytest.importorskip("paramiko")
+    return {"bucket_url": "sftp://127.0.0.1/", "credentials": sftp_credentials(port)}
+
+
+def gone_webdav(port):
+    pytest.importorskip("webdav4")
+    fs = fsspec.filesystem("webdav", base_url=f"http://u:secretpw@127.0.0.1:{port}/", auth=("u", "secretpw"))
+    return {"bucket_url": "webdav:///", "credentials": fs}
+
+
+def gone_gcs(port):
+    gcsfs = pytest.importorskip("gcsfs")
+    fs = fsspec.filesystem(
+        "gcs", token="anon", endpoint_url=f"http://127.0.0.1:{port}", project="p", skip_instance_cache=True
+    )
+    assert isinstance(fs, gcsfs.GCSFileSystem)
+    fs.retries = 1
+    return {"bucket_url": "gs://bucket", "credentials": fs}
+
+
+def gone_ftp(port):
+    with programs.rclone("ftp", Path(__file__).parent, "--user", "u", "--pass", "p", port=port) as server:
+        fs = fsspec.filesystem("ftp", **PLACE, port=server.port)
+    return {"bucket_url": "ftp:///", "credentials": fs}
+
+
+GONE = {
+    "s3": gone_s3,
+    "http": lambda port: {"bucket_url": f"http://u:secretpw@127.0.0.1:{port}/x?token=secretpw"},
+    "sftp": gone_sftp,
+    "webdav": gone_webdav,
+    "gcs": gone_gcs,
+    "ftp": gone_ftp,
+}
+
+
+@pytest.mark.parametrize("kind", GONE)
+def test_a_store_that_refuses_connections_is_told_with_its_url(tmp_path, kind):
+    """Listed, in a pipeline: dlt's retries take it for transient."""
+    port = programs.free_port()
+    given = GONE[kind](port)
+    with pytest.raises(PipelineStepFailed) as failed:
+        load(tmp_path, "gone", ours.filesystem(**given))
+    raised = failed.value
+    while not isinstance(raised, ResourceFailedTransient):
+        raised = raised.__cause__
+    text = str(raised)
+    url = "http://127.0.0.1" if kind == "http" else given["bucket_url"].rstrip("/")
+    assert text.startswith(f"list: resource `filesystem`, {url}") and "the store cannot be reached: " in text, text
+    assert str(port) in text and text.endswith("and run again.") and "secretpw" not in str(failed.value)
+    assert raised.__cause__ is not None
+
+
+def test_a_store_that_refuses_to_be_listed_is_told_with_its_url(tmp_path, s3):
+    listing = ours.filesystem("s3://bucket", credentials(s3, "another-secret-secret"))
+    with pytest.raises(PipelineStepFailed, match=r"s3://bucket at http://127.*: the store refuses to be listed: .*cred"):
+        load(tmp_path, "refused", listing)

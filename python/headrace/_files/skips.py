@@ -19,6 +19,7 @@ from dlt.common.exceptions import DltException
 
 from headrace import _status
 from headrace._files.arguments import check_arguments
+from headrace._files.store_errors import is_unreachable
 from headrace._rest_api.isolation import Skipped
 from headrace.exceptions import HeadraceError, ResourceFailed, ResourceFailedTransient, mask_error, mask_text
 
@@ -125,16 +126,16 @@ class Skips:
 
         where = f", {place}" if place else ""
         before = f" {read} records of the file were read before." if read > 0 else ""
-        advice = (
-            ""
-            if isinstance(error, FileChanged)
-            else " Mend or move the file, or set on_error to `skip_file` or `skip_row`."
-        )
+        advice = " Mend or move the file, or set on_error to `skip_file` or `skip_row`."
+        is_gone = isinstance(error, BaseException) and is_unreachable(error)
+        if isinstance(error, FileChanged):
+            advice = ""
+        elif is_gone:
+            advice = " The store cannot be reached, or did not answer: run again when it does."
         text = (
             f"decode: resource `{self.resource}`, {url_of(item)}{where}: {_words(error).rstrip('.')}.{before}{advice}"
         )
-        transient = isinstance(error, (FileChanged, ConnectionError, TimeoutError))
-        return (ResourceFailedTransient if transient else ResourceFailed)(text)
+        return (ResourceFailedTransient if is_gone or isinstance(error, FileChanged) else ResourceFailed)(text)
 
     def _list(self, item: Any, what: str, place: str, read: int, error: BaseException | str) -> None:
         from headrace._files.stores import url_of

@@ -14,6 +14,8 @@ from fsspec import AbstractFileSystem
 
 from headrace._files.arguments import FilesystemResource, check_arguments
 from headrace._files.listing import ListedFile, listed
+from headrace._files.skips import current_resource
+from headrace._files.store_errors import listing
 from headrace._files.tracking import Tracker
 
 __source_name__ = "filesystem"
@@ -50,11 +52,8 @@ def filesystem(
             time.
     """
     check_arguments("filesystem", {"files_per_page": files_per_page, "only_new": only_new})
-    fs = credentials
-    if not isinstance(credentials, AbstractFileSystem):
-        fs = fsspec_filesystem(bucket_url, credentials, kwargs=kwargs, client_kwargs=client_kwargs)[0]
     _record_input(bucket_url, file_glob)
-    found: Iterator[ListedFile] = listed(fs, bucket_url, file_glob, fetch_file_info)
+    found = _listed(bucket_url, credentials, file_glob, kwargs, client_kwargs, fetch_file_info)
     if incremental and incremental.row_order:
         key = incremental.cursor_path
         is_reversed = (incremental.row_order == "asc") == (incremental.last_value_func is min)
@@ -76,6 +75,16 @@ def filesystem(
     finally:
         if tracker is not None:
             tracker.end(is_whole)
+
+
+def _listed(
+    bucket_url: str, credentials: Any, file_glob: str, kwargs: Any, client_kwargs: Any, fetch_file_info: bool
+) -> Iterator[ListedFile]:
+    with listing(current_resource("filesystem"), bucket_url, credentials):
+        fs = credentials
+        if not isinstance(credentials, AbstractFileSystem):
+            fs = fsspec_filesystem(bucket_url, credentials, kwargs=kwargs, client_kwargs=client_kwargs)[0]
+        yield from listed(fs, bucket_url, file_glob, fetch_file_info)
 
 
 def _given(page: list[Any], tracker: Tracker | None) -> list[Any]:
