@@ -7,10 +7,13 @@ import sysconfig
 import wave
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
+from dlt.common.storages.fsspec_filesystem import FileItemDict
 from files_reading import read, run
+from headrace._files.any import told_of
 from headrace._files.riff import read_wave
 from headrace.sources import filesystem as files
 from oracle import read_tables
@@ -30,16 +33,20 @@ SUBTYPES = {
 }
 
 
-def chunk(name, content):
-    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) & 1)
+ORDERS = {b"RIFF": "<", b"RIFX": ">"}
+
+
+def chunk(name, content, order="<"):
+    return name + struct.pack(f"{order}I", len(content)) + content + b"\0" * (len(content) & 1)
 
 
 def wav(*chunks, container=b"RIFF", fmt=None, data=bytes(200), told=None):
     """A file of these chunks around samples of 16 bits, one channel."""
-    fmt = fmt or struct.pack("<HHIIHH", 1, 1, RATE, RATE * 2, 2, 16)
-    body = b"WAVE" + b"".join(chunks) + chunk(b"fmt ", fmt)
-    body += chunk(b"data", data) if told is None else b"data" + struct.pack("<I", told) + data
-    return container + struct.pack("<I", len(body)) + body
+    order = ORDERS.get(container, "<")
+    fmt = fmt or struct.pack(f"{order}HHIIHH", 1, 1, RATE, RATE * 2, 2, 16)
+    body = b"WAVE" + b"".join(chunks) + chunk(b"fmt ", fmt, order)
+    body += chunk(b"data", data, order) if told is None else b"data" + struct.pack(f"{order}I", told) + data
+    return container + struct.pack(f"{order}I", len(body)) + body
 
 
 def row_of(folder, content, **options):
@@ -65,6 +72,14 @@ def test_every_codec_with_its_levels(tmp_path, subtype, container):
     assert row["levels"][0]["peak_dbfs"] == pytest.approx(-6.02, abs=0.3)
 
 
+@pytest.mark.parametrize("container", ORDERS)
+def test_an_extensible_format_has_its_codec_in_a_guid(container):
+    guid = struct.pack(f"{ORDERS[container]}IHH", 3, 0, 16) + b"\x80\0\0\xaa\0\x38\x9b\x71"
+    fmt = struct.pack(f"{ORDERS[container]}HHIIHHHHI", 0xFFFE, 2, RATE, RATE * 8, 8, 32, 22, 32, 3) + guid
+    found = read_wave(io.BytesIO(wav(fmt=fmt, container=container))).fmt
+    assert (found["codec"], found["channels"], found["bits"], found["channel_mask"]) == ("float", 2, 32, 3)
+
+
 def test_bw64_is_read_as_rf64(tmp_path):
     soundfile.write(tmp_path / "r.wav", SIGNAL, RATE, subtype="PCM_16", format="RF64")
     content = (tmp_path / "r.wav").read_bytes()
@@ -74,36 +89,62 @@ def test_bw64_is_read_as_rf64(tmp_path):
     assert row["levels"][0]["peak"] == pytest.approx(0.5, abs=1e-4)
 
 
-def test_metadata_chunks(tmp_path):
+@pytest.mark.parametrize("subtype", [one for one in SUBTYPES if one != "IMA_ADPCM"])
+def test_rifx_has_big_endian_numbers(tmp_path, subtype):
+    """Against the same samples in RIFF."""
+    for endian in ("LITTLE", "BIG"):
+        (tmp_path / endian).mkdir()
+        soundfile.write(tmp_path / endian / "a.wav", SIGNAL, RATE, subtype, endian)
+    assert (tmp_path / "BIG" / "a.wav").read_bytes()[:4] == b"RIFX"
+    little, big = (
+        read(files._read_wav, tmp_path / endian, samples="column")[0].to_pylist()[0] for endian in ("LITTLE", "BIG")
+    )
+    assert (big.pop("container"), little.pop("container")) == ("RIFX", "RIFF")
+    assert big.pop("file_url") != little.pop("file_url")
+    assert big.pop("modification_date") and little.pop("modification_date")
+    assert big == little and big["codec"] == SUBTYPES[subtype][0] and len(big["samples"]) == 2 * len(SIGNAL)
+    assert told_of(FileItemDict({"file_url": f"file://{tmp_path}/BIG/a.wav"}, fsspec.filesystem("file"))).format == "wav"
+
+
+@pytest.mark.parametrize("container", ORDERS)
+def test_metadata_chunks(tmp_path, container):
+    def pack(form, *values):
+        return struct.pack(ORDERS[container] + form, *values)
+
+    def part(name, content):
+        return chunk(name, content, ORDERS[container])
+
     info = (
-        b"INFO" + chunk(b"INAM", b"Title\0") + chunk(b"IART", "Börn".encode("cp1252") + b"\0") + chunk(b"IXYZ", b"own")
+        b"INFO" + part(b"INAM", b"Title\0") + part(b"IART", "Börn".encode("cp1252") + b"\0") + part(b"IXYZ", b"own")
     )
     cues = (
-        struct.pack("<I", 2)
-        + struct.pack("<II4sIII", 1, 10, b"data", 0, 0, 10)
-        + struct.pack("<II4sIII", 2, 50, b"data", 0, 0, 50)
+        pack("I", 2)
+        + pack("II4sIII", 1, 10, b"data", 0, 0, 10)
+        + pack("II4sIII", 2, 50, b"data", 0, 0, 50)
     )
-    adtl = b"adtl" + chunk(b"labl", struct.pack("<I", 1) + b"start\0") + chunk(b"note", struct.pack("<I", 2) + b"n\0")
-    adtl += chunk(b"ltxt", struct.pack("<II4sHHHH", 2, 30, b"rgn ", 0, 0, 0, 0) + b"text\0")
-    smpl = struct.pack("<9I", 0, 0, 0, 60, 1 << 31, 0, 0, 1, 0) + struct.pack("<6I", 7, 1, 5, 90, 0, 3)
+    adtl = b"adtl" + part(b"labl", pack("I", 1) + b"start\0") + part(b"note", pack("I", 2) + b"n\0")
+    adtl += part(b"ltxt", pack("II4sHHHH", 2, 30, b"rgn ", 0, 0, 0, 0) + b"text\0")
+    smpl = pack("9I", 0, 0, 0, 60, 1 << 31, 0, 0, 1, 0) + pack("6I", 7, 1, 5, 90, 0, 3)
     bext = b"desc".ljust(256, b"\0") + b"me".ljust(32, b"\0") + b"ref".ljust(32, b"\0") + b"2024-01-02" + b"03:04:05"
     bext += (
-        struct.pack("<IIH", 5, 1, 2)
+        pack("IIH", 5, 1, 2)
         + bytes(64)
-        + struct.pack("<5h", -2300, 500, -100, 0x7FFF, -2000)
+        + pack("5h", -2300, 500, -100, 0x7FFF, -2000)
         + bytes(180)
         + b"A=PCM"
     )
     content = wav(
-        chunk(b"LIST", info),
-        chunk(b"cue ", cues),
-        chunk(b"LIST", adtl),
-        chunk(b"smpl", smpl),
-        chunk(b"bext", bext),
-        chunk(b"iXML", b"<a/>"),
-        chunk(b"odd ", b"x"),
+        part(b"LIST", info),
+        part(b"cue ", cues),
+        part(b"LIST", adtl),
+        part(b"smpl", smpl),
+        part(b"bext", bext),
+        part(b"iXML", b"<a/>"),
+        part(b"odd ", b"x"),
+        container=container,
     )
     row = row_of(tmp_path, content)
+    assert (row["container"], row["frames"], row["sample_rate"]) == (container.decode(), 100, RATE)
     assert row["tags"] == {"title": "Title", "artist": "Börn", "ixyz": "own"}
     assert row["cue_points"] == [
         {"id": 1, "position": 10, "frame": 10, "label": "start", "note": None},
@@ -181,7 +222,7 @@ def test_files_of_cpython(tmp_path):
 
 BAD = {
     "empty": (b"", "the file is empty: 0 bytes"),
-    "misnamed": (b"ID3\x04" + bytes(100), "no WAV file: expected RIFF, RF64 or BW64 and WAVE at byte 0"),
+    "misnamed": (b"ID3\x04" + bytes(100), "no WAV file: expected RIFF, RIFX, RF64 or BW64 and WAVE at byte 0"),
     "header_only": (wav()[:12], "the file is cut: it has no chunk"),
     "no_data": (wav()[:36], "the file is cut: it has no chunk `data`; its chunks are fmt"),
     "cut": (wav()[:-50], "byte 194: .*the file is cut: its samples have 150 of 200 bytes"),
@@ -241,7 +282,14 @@ def test_random_chunks_are_values_or_an_error(tmp_path):
         chunk(b"smpl", bytes(60)),
         chunk(b"bext", bytes(700)),
     )
-    n_read = 0
+    big_endian = wav(
+        chunk(b"LIST", b"adtl" + chunk(b"ltxt", bytes(24), ">"), ">"),
+        chunk(b"cue ", struct.pack(">I", 1) + bytes(24), ">"),
+        chunk(b"smpl", bytes(60), ">"),
+        container=b"RIFX",
+    )
+    written.append(big_endian)
+    n_read = n_big_endian = 0
     for number in range(5_000):
         content = bytearray((seed, *written)[number % (1 + len(written))])
         for _ in range(random.choice([1, 2, 8])):
@@ -257,18 +305,20 @@ def test_random_chunks_are_values_or_an_error(tmp_path):
         except ValueError:
             continue
         n_read += 1
+        n_big_endian += found.container == "RIFX"
         assert found.data_bytes <= len(content)
-    assert n_read > 1000
+    assert n_read > 1000 and n_big_endian > 100
 
 
 def headers_of_libsndfile(folder):
     """Files with a few samples, as libsndfile writes them."""
-    for kind, subtype in (
+    for kind, subtype, *endian in (
         ("WAV", "PCM_24"),
         ("WAVEX", "FLOAT"),
         ("RF64", "PCM_16"),
         ("WAV", "ULAW"),
         ("WAV", "MS_ADPCM"),
+        ("WAV", "PCM_32", "BIG"),
     ):
-        soundfile.write(folder / "a.wav", [0.0, 0.5, -0.5] * 4, RATE, format=kind, subtype=subtype)
+        soundfile.write(folder / "a.wav", [0.0, 0.5, -0.5] * 4, RATE, subtype, *endian, format=kind)
         yield (folder / "a.wav").read_bytes()

@@ -20,7 +20,7 @@ from dlt.common.json import json
 from headrace._files.arguments import check_arguments
 from headrace._files.avro_schema import Type, Types
 from headrace._files.skips import Position
-from headrace._files.tables import library, marked, read_tables
+from headrace._files.tables import library, marked, read_tables, size_of
 from headrace.config import setting
 
 _MAGIC = b"Obj\x01"
@@ -62,6 +62,7 @@ class _File:
         self._position = position
         self._polars = polars
         self._fastavro = fastavro
+        self._size = size_of(file)
         self._metadata = self._header()
         self._sync = self._exactly(_SYNC_BYTES, "the header's sync marker")
         self._schema = json.loadb(self._metadata.get("avro.schema", b"null"))
@@ -122,7 +123,7 @@ class _File:
             if not self._file.read(1):
                 return
             self._file.seek(at)
-            self._position.place = f"block {number}, byte {at}"
+            self._position.move(f"block {number}, byte {at}", at / self._size)
             n_rows, size = self._long("the block's number of records"), self._long("the block's size")
             if not 0 <= n_rows <= _MAX_ROWS:
                 raise ValueError(f"the block says that it has {n_rows} records")

@@ -96,7 +96,8 @@ def _read_excel(
             yield from _sliced(book.named_table(table), columns)
             return
         areas = [book.area(range, header_row)] if range is not None else book.areas(sheets, header_row)
-        for area in areas:
+        for number, area in enumerate(areas):
+            position.move(f"sheet `{area.sheet}`", number / len(areas))
             found = book.read(area, calamine)
             if not found.num_columns:
                 continue  # an empty sheet

@@ -55,7 +55,7 @@ def _tables(orc: Any, file: IO[bytes], position: Position, columns: Sequence[str
         table = opened.schema.empty_table()
         yield table if columns is None else table.select(list(columns))
     for number in range(opened.nstripes):
-        position.place = f"stripe {number} of {opened.nstripes}"
+        position.move(f"stripe {number} of {opened.nstripes}", number / opened.nstripes)
         table = pa.Table.from_batches([opened.read_stripe(number, columns=columns)])
         n_rows = batch_rows(table.num_rows, table.nbytes)
         for first in range(0, table.num_rows, n_rows):

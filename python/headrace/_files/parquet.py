@@ -137,7 +137,7 @@ def _tables(
         file.expect(_column_ranges(metadata, groups, columns if expression is None else needed))
     if expression is not None:
         for number in groups:
-            position.place = f"row group {number}, row {before[number]}"
+            position.move(f"row group {number}, row {before[number]}", before[number] / max(before[-1], 1))
             group = metadata.row_group(number)
             n_rows = chunksize or batch_rows(group.num_rows, group.total_byte_size)
             for batch in _matching(parquet, number, columns, needed, expression, n_rows):
@@ -150,7 +150,7 @@ def _tables(
             for batch in _batches(parquet, run, columns, chunksize):
                 yield pa.Table.from_batches([batch])
                 row += batch.num_rows
-                position.place = _place(before, row)
+                position.move(_place(before, row), row / before[-1])
         except (OSError, pa.ArrowException):
             if len(run) == 1 or row > before[run[0]]:
                 raise

@@ -9,7 +9,7 @@ What is left out is counted, listed in `headrace.status()` and in dlt's state of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypedDict
 
@@ -19,6 +19,7 @@ from dlt.common.exceptions import DltException
 
 from headrace import _status
 from headrace._files.arguments import check_arguments
+from headrace._files.progress import FileByFile
 from headrace._files.store_errors import is_unreachable
 from headrace._rest_api.isolation import Skipped
 from headrace.exceptions import HeadraceError, ResourceFailed, ResourceFailedTransient, mask_error, mask_text
@@ -64,9 +65,16 @@ class Position:
         read: Records given on so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, moved: Callable[[float], None] | None = None) -> None:
         self.place = ""
         self.read = 0
+        self._moved = moved
+
+    def move(self, place: str, share: float) -> None:
+        """The reader is at this place, with this share of the file read, from 0 to 1."""
+        self.place = place
+        if self._moved is not None:
+            self._moved(share)
 
 
 class Skips:
@@ -81,26 +89,32 @@ class Skips:
         self._told = (0, 0)  # skipped, listed: by `note`
 
     @contextmanager
-    def guard(self, item: Any, files: Any = None) -> Iterator[Position]:
+    def guard(self, item: Any, files: Any = None, progress: FileByFile | None = None) -> Iterator[Position]:
         """Around the reading of one file: its errors are raised with their place, or the rest of the file is left out. The
         members of an archive become the next of `files`.
         """
         from headrace._files.archives import IsArchive, members_of
 
-        position = Position()
+        at_work = progress.begin(item) if progress is not None else None
+        position = Position(at_work.move if at_work is not None else None)
         try:
             try:
                 yield position
             except IsArchive:
                 if files is None:
                     raise
-                files.put_first(members_of(item))
+                members = members_of(item)
+                files.put_first(members)
+                if progress is not None:
+                    progress.add(members)
         except (MemoryError, DltException) as ex:
             if not isinstance(ex, FileChanged):
                 raise
             self.file(item, ex, position.place, position.read)
         except Exception as ex:
             self.file(item, ex, position.place, position.read)
+        if at_work is not None:
+            at_work.move(1.0)
 
     def row(self, item: Any, error: BaseException | str, place: str, read: int = -1) -> None:
         """A row is bad: left out, or what `file` does."""

@@ -50,7 +50,7 @@ def _by_magic(head: bytes, file: IO[bytes] | None) -> Found | None:
     for magic, name in ((b"PAR1", "parquet"), (b"PARE", "parquet"), (b"ORC", "orc"), (b"Obj\x01", "avro")):
         if head.startswith(magic):
             return Found(name, f"it begins with {magic!r}")
-    if head[:4] in (b"RIFF", b"RF64", b"BW64"):
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         is_wave = head[8:12] == b"WAVE"
         return Found("wav" if is_wave else None, f"it begins with {head[:4]!r} and {head[8:12]!r}")
     if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):

@@ -12,6 +12,7 @@ from dlt.common.configuration.specs import BaseConfiguration
 
 from headrace._files.archives import ARCHIVE_BYTES, Files, IsArchive, archive_of
 from headrace._files.opened import SeekableFile, open_seekable, unchanged
+from headrace._files.progress import progress_of
 from headrace._files.skips import Position, Skips, current_resource
 from headrace._nested.arrow import KEEP
 from headrace.config import setting
@@ -40,15 +41,18 @@ def read_tables(items: Iterable[Any], name: str, on_error: str, read: Reader) ->
         read: Gives the tables of an open file, which it may seek in; keeps the position's place up to date.
     """
     skips = Skips(current_resource(name), on_error)
-    files = Files(items)
+    files, progress = Files(items), progress_of(current_resource(name))
+    progress.add(files)
     for item in files.taken():
-        with skips.guard(item, files) as position, open_seekable(item) as file, unchanged(file):
+        with skips.guard(item, files, progress) as position, open_seekable(item) as file, unchanged(file):
             if name != "read_excel" and archive_of(file.read(ARCHIVE_BYTES)) is not None:
                 raise IsArchive("it is an archive")
             file.seek(0)
             for table in read(file, position, item):
                 yield table
                 position.read += getattr(table, "num_rows", 0)
+                progress.count(getattr(table, "num_rows", 0))
+    progress.more(0, is_last=True)
     skips.note()
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from headrace._files.archives import Files
 from headrace._files.arguments import check_arguments
 from headrace._files.opened import open_file
+from headrace._files.progress import progress_of
 from headrace._files.skips import Position, Skips, current_resource
 from headrace._nested.tables import row_numbers
 from headrace.config import setting
@@ -51,19 +52,24 @@ def _read_text(
     given = {"mode": mode, "fields": fields, "encoding": encoding, "skip_lines": skip_lines}
     check_arguments("read_text", given)
     skips = Skips(current_resource("read_text"), on_error)
-    files = Files(items)
+    files, progress = Files(items), progress_of(skips.resource)
+    progress.add(files)
     for item in files.taken():
-        with skips.guard(item, files) as position, open_file(item) as file:
+        with skips.guard(item, files, progress) as position, open_file(item) as file:
             name = str(item.get("file_name"))
             if mode == "file" and fields is None:
                 text = "".join(_blocks(file, position, encoding, is_whole=True))
                 yield pa.table({"file_name": [name], "text": pa.array([text], pa.large_string())})
                 position.read += 1
+                progress.count(1)
             else:
                 for table in _tables(file, position, name, fields, encoding, skip_lines):
                     yield table
                     position.read += table.num_rows
+                    progress.count(table.num_rows)
+                    position.move(position.place, file.stored_position / max(file.stored_size or 0, 1))
             file.check_unchanged()
+    progress.more(0, is_last=True)
     skips.note()
 
 

@@ -6,6 +6,7 @@ Chunks are read here (riff.py), samples by libsndfile, in blocks: a file of hour
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -58,7 +59,7 @@ _LEVEL = pa.struct(
 def _read_wav(
     items: Iterable[Any], *, samples: str | None = None, levels: bool = True, on_error: str = "raise"
 ) -> Iterator[Any]:
-    """Reads WAV files: RIFF, RF64, BW64, WAVE_FORMAT_EXTENSIBLE; PCM of 8 to 32 bits, float, A-law, mu-law.
+    """Reads WAV files: RIFF, RIFX, RF64, BW64, WAVE_FORMAT_EXTENSIBLE; PCM of 8 to 32 bits, float, A-law, mu-law.
 
     Args:
         items: A page of files.
@@ -115,8 +116,7 @@ class _File:
     def _decode(self, row: dict[str, Any], samples: str | None) -> Iterator[Any]:
         """Goes through the samples, block by block."""
         np = self._numpy
-        self._file.seek(0)
-        file = _ForLibsndfile(self._file, self._wave.container == "BW64")
+        file = _ForLibsndfile(self._file, self._wave)
         try:
             with self._soundfile.SoundFile(file) as sound:
                 row["frames"] = sound.frames
@@ -125,7 +125,7 @@ class _File:
                 blocks = []
                 for block in sound.blocks(_BLOCK, dtype="float64", always_2d=True):
                     file.raise_failure()
-                    self._position.place = f"frame {n_frames}"
+                    self._position.move(f"frame {n_frames}", n_frames / sound.frames)
                     peak = np.maximum(peak, np.abs(block).max(axis=0, initial=0.0))
                     energy += np.square(block).sum(axis=0)
                     if samples == "column":
@@ -161,13 +161,28 @@ class _File:
 
 
 class _ForLibsndfile(io.RawIOBase):
-    """A file as libsndfile reads it. An error of its store, which libsndfile would take for the file's end, is kept. A BW64 file
-    has the name that libsndfile knows: the chunks are the same (ITU-R BS.2088, 7).
+    """A file as libsndfile reads it: behind a head of ours, what follows the head of the file.
+
+    BW64    `RF64`, the name that libsndfile knows, for four bytes: the chunks are the same (ITU-R BS.2088, 7)
+    RIFX    the chunk `fmt ` and the samples: libsndfile takes cue points for little-endian ones, and loses its way
+
+    An error of its store, which libsndfile would take for the file's end, is kept.
     """
 
-    def __init__(self, file: IO[bytes], is_bw64: bool) -> None:
+    def __init__(self, file: IO[bytes], wave: Wave) -> None:
         self._file = file
-        self._is_bw64 = is_bw64
+        self._head = b""
+        self._shift = 0  # from a byte here to the file's, behind the head
+        self._size = size_of(file)
+        if wave.container == "BW64":
+            self._head = b"RF64"
+        elif wave.container == "RIFX":
+            chunks = struct.pack(">4s4sI", b"WAVE", b"fmt ", len(wave.format_chunk)) + wave.format_chunk
+            chunks += bytes(len(wave.format_chunk) & 1) + struct.pack(">4sI", b"data", wave.data_bytes)
+            self._head = struct.pack(">4sI", b"RIFX", min(len(chunks) + wave.data_bytes, 0xFFFFFFFF)) + chunks
+            self._shift = wave.data_offset - len(self._head)
+            self._size = len(self._head) + wave.data_bytes
+        self._at = 0
         self._failure: Exception | None = None
 
     def raise_failure(self) -> None:
@@ -184,24 +199,27 @@ class _ForLibsndfile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As the file's."""
-        return self._file.seek(offset, whence)
+        """As a file's."""
+        self._at = max(offset + (0, self._at, self._size)[whence], 0)
+        return self._at
 
     def tell(self) -> int:
-        """As the file's."""
-        return self._file.tell()
+        """As a file's."""
+        return self._at
 
     def readinto(self, into: Any) -> int:
-        """Reads; the first four bytes of a BW64 file are RF64."""
-        at = self._file.tell()
-        try:
-            found = self._file.read(len(into))
-        except Exception as error:
-            self._failure = self._failure or error
-            return 0
-        if at < 4 and self._is_bw64:
-            found = (b"RF64"[at:4] + found[4 - at :])[: len(found)]
+        """Reads."""
+        n = max(min(len(into), self._size - self._at), 0)
+        found = self._head[self._at : self._at + n]
+        if len(found) < n:
+            try:
+                self._file.seek(self._at + len(found) + self._shift)
+                found += self._file.read(n - len(found))
+            except Exception as error:
+                self._failure = self._failure or error
+                return 0
         into[: len(found)] = found
+        self._at += len(found)
         return len(found)
 
 
