@@ -7,7 +7,8 @@ import os
 import random
 import tempfile
 import threading
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
@@ -28,7 +29,9 @@ from dlt.common.configuration.specs.sftp_credentials import SFTPCredentials
 from dlt.common.storages.fsspec_filesystem import FileItemDict
 from dlt.pipeline.exceptions import PipelineStepFailed
 from headrace._files import stores
+from headrace._files.ahead import Ahead
 from headrace._files.opened import open_file, open_seekable
+from headrace._files.remote_requests import Ended
 from headrace._files.skips import FileChanged
 from headrace.exceptions import ResourceFailedTransient
 from oracle import assert_equal, make_pipeline, read_tables
@@ -265,6 +268,7 @@ def test_a_file_of_a_store_that_changes_is_told(tmp_path, small_ranges, kind):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of paramiko's destructors
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # and its threads
 def test_sftp_goes_on_where_a_connection_broke_off(tmp_path, small_ranges):
     pytest.importorskip("paramiko")
     content = b"a line of text\n" * 40_000
@@ -527,3 +531,99 @@ def test_a_store_that_refuses_to_be_listed_is_told_with_its_url(tmp_path, s3):
     listing = ours.filesystem("s3://bucket", credentials(s3, "another-secret-secret"))
     with pytest.raises(PipelineStepFailed, match=r"s3://bucket at http://127.*: the store refuses to be listed: .*cred"):
         load(tmp_path, "refused", listing)
+
+
+class Hanging(BaseHTTPRequestHandler):
+    """Answers ranges that begin before `hangs_at`; a later one gets no answer, and it is noted when its connection ends."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        server, size = self.server, 1 << 20
+        start, end = 0, size - 1
+        if told := self.headers.get("Range"):
+            start, end = (int(one) for one in told.removeprefix("bytes=").split("-"))
+        if self.command == "GET" and start >= server.hangs_at:
+            server.hangs.set()
+            with suppress(OSError):
+                self.connection.recv(1)  # b"": the client has closed it
+            server.ended.release()
+            self.close_connection = True
+            return
+        self.send_response(206 if told else 200)
+        self.send_header("Content-Length", str(min(end, size - 1) - start + 1))
+        if told:
+            self.send_header("Content-Range", f"bytes {start}-{min(end, size - 1)}/{size}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(bytes(min(end, size - 1) - start + 1))
+
+    do_HEAD = do_GET
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def hanging():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hanging) as server:
+        server.daemon_threads = True
+        server.hangs, server.ended = threading.Event(), threading.Semaphore(0)
+        server.url = f"http://127.0.0.1:{server.server_port}/a.bin"
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def hanging_item(server, size=1 << 20):
+    fs = fsspec.filesystem("http", skip_instance_cache=True)
+    return FileItemDict(
+        {"file_name": "a.bin", "file_url": server.url, "relative_path": "a.bin", "size_in_bytes": size}, fs
+    )
+
+
+def test_ranges_at_work_are_broken_off_when_a_file_is_closed(hanging, small_ranges):
+    """The client itself would wait for five minutes."""
+    hanging.hangs_at = 1 << 16
+    file = stores.RemoteBytes(hanging_item(hanging))
+    assert file.readinto(bytearray(100)) == 100
+    assert hanging.hangs.wait(60)
+    at_work = [piece for piece in file._pieces if not piece.found.done()]
+    assert at_work
+    file.close()
+    assert hanging.ended.acquire(timeout=60)
+    for piece in at_work:  # of which some were not sent yet
+        with pytest.raises((Ended, CancelledError)):
+            piece.found.result(60)
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 10])
+def test_a_file_read_ahead_is_broken_off_when_it_is_not_wanted(hanging, small_ranges, size):
+    hanging.hangs_at = 0
+    ahead = Ahead(1 << 20, has_ranges=False)
+    ahead.add([hanging_item(hanging, size)])
+    assert hanging.hangs.wait(60)
+    ahead.close()  # waits for its threads
+    assert hanging.ended.acquire(timeout=60)
+
+
+def test_a_waiting_reader_is_told_that_its_file_is_not_wanted(hanging, small_ranges):
+    hanging.hangs_at = 1 << 16
+    file = stores.RemoteBytes(hanging_item(hanging))
+    file.readinto(bytearray(1 << 16))
+    raised = []
+
+    def wait():
+        try:
+            file.readinto(bytearray(100))
+        except Ended as error:
+            raised.append(error)
+
+    waits = threading.Thread(target=wait)
+    waits.start()
+    assert hanging.hangs.wait(60)
+    file.abort()
+    waits.join(60)
+    assert len(raised) == 1
+    file.close()

@@ -20,6 +20,7 @@ from headrace._files.compression import MAGIC_BYTES, compression_of
 from headrace._files.content_hash import hash_of
 from headrace._files.handed import HandedBlocks
 from headrace._files.opened import open_file
+from headrace._files.remote_requests import Requests
 from headrace._files.stores import LocalBytes, is_shared, local_path, url_of
 
 BLOCK_BYTES = 240_000  # with a line more, a piece stays below 256 KiB: with its tape and rows in a core's cache
@@ -39,11 +40,12 @@ class Fetch:
         self.stored_size: int | None = None
         self.compression: str | None = None
         self._blocks = HandedBlocks(_QUEUE_BLOCKS)
+        self._requests = Requests()
 
     def run(self) -> None:
         """Reads the file. Its own thread."""
         try:
-            with open_file(self.item, BLOCK_BYTES) as file:
+            with open_file(self.item, BLOCK_BYTES, requests=self._requests) as file:
                 self.stored_size, self.compression = file.stored_size, file.compression
                 while block := file.read(BLOCK_BYTES):
                     self.stored_position = file.stored_position
@@ -62,6 +64,7 @@ class Fetch:
     def close(self) -> None:
         """No more blocks are wanted."""
         self._blocks.stop()
+        self._requests.end()
 
 
 class Ranges:

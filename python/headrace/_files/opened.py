@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace._files.archives import ARCHIVE_BYTES, IsArchive, archive_of
 from headrace._files.compression import MAGIC_BYTES, ReadAhead, compression_of, unpacked
+from headrace._files.remote_requests import Requests
 from headrace._files.skips import FileChanged
 from headrace._files.stores import LocalFile, RemoteBytes, seekable_bytes, spooled, stored_bytes
 
@@ -30,8 +31,9 @@ class OpenedFile(io.BufferedReader):
         takes_archive: bool = False,
         is_ahead: bool = False,
         is_whole: bool = True,
+        requests: Requests | None = None,
     ) -> None:
-        self._bytes = stored_bytes(item, is_whole)
+        self._bytes = stored_bytes(item, is_whole, requests)
         try:
             self._content, self.compression = unpacked(self._bytes)
             if is_ahead and (self.compression is not None or getattr(item, "is_packed", False)):
@@ -57,6 +59,12 @@ class OpenedFile(io.BufferedReader):
         """Raises `FileChanged` if the file became another one since it was opened. To be called at its end."""
         self._bytes.check_unchanged()
 
+    def close(self) -> None:
+        """Closes the file; requests for more of it are broken off."""
+        if not self.closed and isinstance(self._bytes, RemoteBytes):
+            self._bytes.abort()
+        super().close()
+
 
 def open_file(
     item: Any,
@@ -64,12 +72,13 @@ def open_file(
     takes_archive: bool = False,
     is_ahead: bool = False,
     is_whole: bool = True,
+    requests: Requests | None = None,
 ) -> OpenedFile:
     """Opens a file to read it from its start on (`is_whole`: to its end), whatever its store and compression. Raises
     `IsArchive` for one of which the members are to be read, unless it is taken as it is. `is_ahead`: a thread of its own
-    undoes the compression.
+    undoes the compression. `requests`: with which another thread may break it off.
     """
-    return OpenedFile(item, buffer_bytes, takes_archive, is_ahead, is_whole)
+    return OpenedFile(item, buffer_bytes, takes_archive, is_ahead, is_whole, requests)
 
 
 class SeekableFile(io.BufferedReader):

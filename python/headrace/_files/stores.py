@@ -26,9 +26,9 @@ from weakref import WeakKeyDictionary
 
 from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
-from fsspec.asyn import sync
 
 from headrace._files.content_hash import ContentHash, hash_of
+from headrace._files.remote_requests import Ended, Requests
 from headrace._files.skips import FileChanged
 
 RANGE_BYTES = 4 << 20  # of a remote file that are asked for at once: a round trip costs little beside them
@@ -43,6 +43,7 @@ _MODIFIED = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime
 _ETAGS = ("ETag", "etag", "md5Hash", "content_hash")
 _TRY_AGAIN_THEMSELVES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}  # their clients do
 _NOT_AGAIN = (
+    Ended,
     FileNotFoundError,
     PermissionError,
     IsADirectoryError,
@@ -331,8 +332,15 @@ class RemoteBytes(io.RawIOBase):
         size: Bytes of the file; None: the store does not say.
     """
 
-    def __init__(self, item: Any, is_in_order: bool = True, hashed: ContentHash | None = None) -> None:
+    def __init__(
+        self,
+        item: Any,
+        is_in_order: bool = True,
+        hashed: ContentHash | None = None,
+        requests: Requests | None = None,
+    ) -> None:
         self._item = item
+        self._requests = requests or Requests()
         self._hash = hashed  # of what is read from the start on
         self._fs = item.fsspec
         self._path = self._fs._strip_protocol(item["file_url"])
@@ -571,12 +579,13 @@ class RemoteBytes(io.RawIOBase):
 
     def _asked(self, start: int, end: int) -> _Found:
         if self._is_s3:
-            return sync(self._fs.loop, _s3_range, self._fs, self._path, start, end)  # type: ignore[no-any-return]
+            return self._requests.result(self._fs.loop, _s3_range(self._fs, self._path, start, end))  # type: ignore[no-any-return]
         if self._is_async:
             options: dict[str, Any] = {}
             if self._protocols & {"http", "https"}:  # a packed answer has no ranges
                 options["headers"] = {**self._fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
-            return bytes(self._fs.cat_file(self._path, start=start, end=end, **options)), None
+            asked = self._fs._cat_file(self._path, start=start, end=end, **options)
+            return bytes(self._requests.result(self._fs.loop, asked)), None
         with _turn(self._item):
             return self._by_handle(start, end), None
 
@@ -593,6 +602,8 @@ class RemoteBytes(io.RawIOBase):
         """From a file that stays open: stores of one connection."""
         if self._handle is None:
             self._handle = self._fs.open(self._path, mode="rb")
+            if hasattr(self._handle, "settimeout"):  # SFTP's waits for ever
+                self._handle.settimeout(resolve_configuration(RuntimeConfiguration()).request_timeout)
         if hasattr(self._handle, "readv"):  # SFTP: requests of 32 KiB, many in flight
             return b"".join(self._handle.readv([(start, end - start)]))
         self._handle.seek(start)
@@ -628,9 +639,14 @@ class RemoteBytes(io.RawIOBase):
         if self._hash is not None:
             self._hash.finish()
 
+    def abort(self) -> None:
+        """Breaks off requests that are under way: whoever waits for them gets `Ended`. Any thread."""
+        self._requests.end()
+
     def close(self) -> None:
         """Drops what is under way."""
         if not self.closed:
+            self.abort()
             self._leave_room(self._room_bytes)
             if self._pool is not None:
                 self._pool.shutdown(wait=not self._is_async, cancel_futures=True)
@@ -645,9 +661,9 @@ class RemoteBytes(io.RawIOBase):
 Bytes = LocalBytes | GivenBytes | RemoteBytes
 
 
-def stored_bytes(item: Any, is_whole: bool = True) -> Bytes:
+def stored_bytes(item: Any, is_whole: bool = True, requests: Requests | None = None) -> Bytes:
     """The file's bytes as they are stored, from its start on (`is_whole`: to its end). An item that makes its content of
-    another has `stored`.
+    another has `stored`. `requests`: what takes those of a remote file, for another thread to end.
     """
     stored = getattr(item, "stored", None)
     if stored is not None:
@@ -657,7 +673,7 @@ def stored_bytes(item: Any, is_whole: bool = True) -> Bytes:
         return GivenBytes(content)
     path = local_path(item)
     hashed = hash_of(item) if is_whole else None
-    return LocalBytes(path, url_of(item), hashed) if path is not None else RemoteBytes(item, is_whole, hashed)
+    return LocalBytes(path, url_of(item), hashed) if path is not None else RemoteBytes(item, is_whole, hashed, requests)
 
 
 def read_whole(item: Any) -> None:
