@@ -123,7 +123,9 @@ def place(request, tmp_path):
     credentials = AwsCredentials(
         aws_access_key_id=KEY, aws_secret_access_key=SECRET, endpoint_url=url, region_name="us-east-1"
     )
-    fs = fsspec.filesystem("s3", **credentials.to_s3fs_credentials(), skip_instance_cache=True, use_listings_cache=False)
+    fs = fsspec.filesystem(
+        "s3", **credentials.to_s3fs_credentials(), skip_instance_cache=True, use_listings_cache=False
+    )
     return Place(tmp_path, f"s3://{name}", fs, credentials)
 
 

@@ -72,7 +72,9 @@ def load(tmp_path, monkeypatch):
     def load(reader, **options):
         pipeline = make_pipeline(tmp_path, "progress")
         pipeline.collector = shown = Shown()
-        pipeline.extract((files.filesystem(str(folder), **options) | reader).with_name("r"), loader_file_format="parquet")
+        pipeline.extract(
+            (files.filesystem(str(folder), **options) | reader).with_name("r"), loader_file_format="parquet"
+        )
         told = [one for one in shown.told if one[0] in ("r bytes", "r files", "r rows")]
         sums = {what: sum(one[1] for one in told if one[0] == f"r {what}") for what in ("bytes", "files", "rows")}
         return told, sums

@@ -529,7 +529,9 @@ def test_a_store_that_refuses_connections_is_told_with_its_url(tmp_path, kind):
 
 def test_a_store_that_refuses_to_be_listed_is_told_with_its_url(tmp_path, s3):
     listing = ours.filesystem("s3://bucket", credentials(s3, "another-secret-secret"))
-    with pytest.raises(PipelineStepFailed, match=r"s3://bucket at http://127.*: the store refuses to be listed: .*cred"):
+    with pytest.raises(
+        PipelineStepFailed, match=r"s3://bucket at http://127.*: the store refuses to be listed: .*cred"
+    ):
         load(tmp_path, "refused", listing)
 
 

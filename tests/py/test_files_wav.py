@@ -103,7 +103,9 @@ def test_rifx_has_big_endian_numbers(tmp_path, subtype):
     assert big.pop("file_url") != little.pop("file_url")
     assert big.pop("modification_date") and little.pop("modification_date")
     assert big == little and big["codec"] == SUBTYPES[subtype][0] and len(big["samples"]) == 2 * len(SIGNAL)
-    assert told_of(FileItemDict({"file_url": f"file://{tmp_path}/BIG/a.wav"}, fsspec.filesystem("file"))).format == "wav"
+    assert (
+        told_of(FileItemDict({"file_url": f"file://{tmp_path}/BIG/a.wav"}, fsspec.filesystem("file"))).format == "wav"
+    )
 
 
 @pytest.mark.parametrize("container", ORDERS)
@@ -114,25 +116,13 @@ def test_metadata_chunks(tmp_path, container):
     def part(name, content):
         return chunk(name, content, ORDERS[container])
 
-    info = (
-        b"INFO" + part(b"INAM", b"Title\0") + part(b"IART", "Börn".encode("cp1252") + b"\0") + part(b"IXYZ", b"own")
-    )
-    cues = (
-        pack("I", 2)
-        + pack("II4sIII", 1, 10, b"data", 0, 0, 10)
-        + pack("II4sIII", 2, 50, b"data", 0, 0, 50)
-    )
+    info = b"INFO" + part(b"INAM", b"Title\0") + part(b"IART", "Börn".encode("cp1252") + b"\0") + part(b"IXYZ", b"own")
+    cues = pack("I", 2) + pack("II4sIII", 1, 10, b"data", 0, 0, 10) + pack("II4sIII", 2, 50, b"data", 0, 0, 50)
     adtl = b"adtl" + part(b"labl", pack("I", 1) + b"start\0") + part(b"note", pack("I", 2) + b"n\0")
     adtl += part(b"ltxt", pack("II4sHHHH", 2, 30, b"rgn ", 0, 0, 0, 0) + b"text\0")
     smpl = pack("9I", 0, 0, 0, 60, 1 << 31, 0, 0, 1, 0) + pack("6I", 7, 1, 5, 90, 0, 3)
     bext = b"desc".ljust(256, b"\0") + b"me".ljust(32, b"\0") + b"ref".ljust(32, b"\0") + b"2024-01-02" + b"03:04:05"
-    bext += (
-        pack("IIH", 5, 1, 2)
-        + bytes(64)
-        + pack("5h", -2300, 500, -100, 0x7FFF, -2000)
-        + bytes(180)
-        + b"A=PCM"
-    )
+    bext += pack("IIH", 5, 1, 2) + bytes(64) + pack("5h", -2300, 500, -100, 0x7FFF, -2000) + bytes(180) + b"A=PCM"
     content = wav(
         part(b"LIST", info),
         part(b"cue ", cues),

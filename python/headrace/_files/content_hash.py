@@ -84,4 +84,4 @@ class ContentHash:
 def hash_of(item: Any) -> ContentHash | None:
     """What takes the hash of a file that is about to be read; None: nobody remembers it."""
     begin = getattr(getattr(item, "tracker", None), "begin_hash", None)
-    return begin(item) if begin is not None else None  # type: ignore[no-any-return]
+    return begin(item) if begin is not None else None

@@ -1,4 +1,4 @@
-"""Which files were loaded: a file is loaded once, or again when it has changed, whatever its time says.
+r"""Which files were loaded: a file is loaded once, or again when it has changed, whatever its time says.
 
 dlt's incremental keeps the newest modification date: a file that comes late with an older one is never seen. Here the state
 has the path of every file that was loaded, with five characters of what its version is, packed: a million files take a few
