@@ -198,8 +198,8 @@ static int fill(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *
                              transfer->job->request.interface.data);
     case CURLE_COULDNT_CONNECT:
         return not_connected(transfer, err);
-    case CURLE_PARTIAL_FILE:
-        return cut_short(transfer, err);
+    case CURLE_PARTIAL_FILE: /* HTTP/2 says so, too, of a stream that ends with its connection before its headers */
+        return transfer->status == 0 ? lost(transfer, curl_code, err) : cut_short(transfer, err);
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:

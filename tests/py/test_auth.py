@@ -239,6 +239,35 @@ def test_a_token_that_is_refused_is_renewed_once_for_all(api: Any, tmp_path: Pat
     assert server.refused >= 2
 
 
+def test_tokens_end_and_limits_are_told_over_http2_too(
+    api: Any, faults: Any, http2: Any, tmp_path: Path, native_only: Any, monkeypatch: Any
+) -> None:
+    """A token that ends on the way, a 429, a 503, a reset and a broken body: each page once and in order."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", faults.cert)
+    server = Server()
+    url = api(server).url
+    once = {
+        "1": Answer({}, status=429, headers={"Retry-After": "0"}),
+        "2": Answer({}, status=503),
+        "3": Answer(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
+        "4": Answer(raw=b""),
+    }
+
+    def handler(request: Request) -> Answer:
+        page = str(request.query.get("page"))
+        with server.lock:
+            failing = once.pop(page, None)
+            if failing is None and page == "5" and server.n_tokens == 1:
+                server.valid = set()
+        return failing or server(request)
+
+    front = http2(behind=api(handler).url.removeprefix("http://"))
+    made = config(front.url, {"type": "oauth2", "token_url": f"{url}/token", **CLIENT})
+    assert load(tmp_path, made) == ALL
+    assert not once and server.n_tokens == 2 and server.refused >= 1
+    assert front.protocols == {"h2"}
+
+
 def test_a_token_is_renewed_before_it_ends(api: Any, monkeypatch: Any) -> None:
     server = Server()
     url = api(server).url

@@ -11,6 +11,7 @@ import headrace.sources.rest_api as rest_api
 import programs
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
+from faults import Faults
 from oracle import make_pipeline, read_tables
 
 KEY, SECRET = "AKIDEXAMPLE", "sk123456secretsecret"
@@ -49,3 +50,15 @@ def test_a_wrong_key_is_refused(url: str, tmp_path: Path) -> None:
         made = config(url, SECRET + "x", "plain.json")
         make_pipeline(tmp_path, "p").extract(rest_api.rest_api_source(made, name="api"))
     assert SECRET not in str(caught.value)
+
+
+def test_signatures_over_http2(
+    url: str, faults: Faults, http2: Any, tmp_path: Path, native_only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", faults.cert)
+    front = http2(behind=url.removeprefix("http://"))
+    pipeline = make_pipeline(tmp_path, "p")
+    made = config(front.url, SECRET, NAMES[4], **{"x-id": "é &="})
+    pipeline.run(rest_api.rest_api_source(made, name="api"))
+    assert [row["id"] for row in read_tables(pipeline)["items"]] == [4]
+    assert front.protocols == {"h2"}

@@ -15,6 +15,11 @@ Routes (query arguments with their defaults):
     /cut?at=9                 the first `at` bytes of the answer's frames, then the connection is closed; `whole` is how many
                               bytes they are. `times=`: that often, then as /items
     /short                    a body shorter than its content-length
+    /garbage                  bytes that are no HTTP/2
+    /close                    the connection is closed instead of an answer
+
+`behind`: a server of HTTP/1.1 ("127.0.0.1:8080") that answers everything else: its statuses, headers and bodies as they come;
+where it breaks off, the stream is reset.
 """
 
 from __future__ import annotations
@@ -45,6 +50,8 @@ class Connection(asyncio.Protocol):
         self.h2 = h2.connection.H2Connection(config)
         self.left: dict[int, bytes] = {}  # what the windows hold back, by stream
         self.open: set[int] = set()
+        self.bodies: dict[int, bytes] = {}  # of requests
+        self.ends: dict[int, asyncio.Event] = {}  # whether a request has come whole
         self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -64,7 +71,13 @@ class Connection(asyncio.Protocol):
                 self.open.add(event.stream_id)
                 self.server.most_streams = max(self.server.most_streams, len(self.open))
                 headers = dict(event.headers)
+                self.ends[event.stream_id] = asyncio.Event()
                 self.server.asked(self, event.stream_id, headers)
+            elif isinstance(event, h2.events.DataReceived):
+                self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, h2.events.StreamEnded) and event.stream_id in self.ends:
+                self.ends[event.stream_id].set()
             elif isinstance(event, h2.events.WindowUpdated):
                 for stream in list(self.left):
                     self.pump(stream)
@@ -98,11 +111,14 @@ class Connection(asyncio.Protocol):
 class Http2:
     """The server; a context manager that runs it on a thread of its own."""
 
-    def __init__(self, cert: str, key: str, protocols: tuple[str, ...] = ("h2",), max_streams: int = 100) -> None:
+    def __init__(
+        self, cert: str, key: str, protocols: tuple[str, ...] = ("h2",), max_streams: int = 100, behind: str = ""
+    ) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(cert, key)
         self.context.set_alpn_protocols(list(protocols))
         self.max_streams = max_streams
+        self.behind = behind
         self.connections = self.most_streams = 0
         self.protocols: set[str | None] = set()  # that were agreed on
         self.requests: list[tuple[str, dict[str, str]]] = []  # path and query, headers
@@ -110,6 +126,7 @@ class Http2:
         self.whole = 0  # bytes of the last answer to /cut
         self._seen: Counter[str] = Counter()
         self._together: list[tuple[Connection, int, bytes]] = []
+        self._relays: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -132,6 +149,9 @@ class Http2:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        for relay in self._relays:
+            relay.cancel()
+        self._loop.run_until_complete(asyncio.gather(*self._relays, return_exceptions=True))
         self._loop.close()
 
     def asked(self, connection: Connection, stream: int, headers: dict[str, str]) -> None:
@@ -161,6 +181,15 @@ class Http2:
             self.whole = len(answer)
             connection.transport.write(answer[: int(query.get("at", 9))])
             connection.transport.abort()
+        elif parts.path == "/garbage":
+            connection.transport.write(b"220 mail.example ESMTP\r\n" * 3)
+            connection.transport.abort()
+        elif parts.path == "/close":
+            connection.transport.abort()
+        elif self.behind:
+            relay = self._loop.create_task(self._relay(connection, stream, headers))
+            self._relays.add(relay)
+            relay.add_done_callback(self._relays.discard)
         elif parts.path in ("/items", "/together") or self._seen[target] > int(query.get("times", 1)):
             connection.answer(stream, body)
         elif parts.path == "/refused":
@@ -182,3 +211,36 @@ class Http2:
             # h2 checks nothing of what a server sends: END_STREAM too early
             connection.h2.end_stream(stream)
             connection.open.discard(stream)
+
+    async def _relay(self, connection: Connection, stream: int, headers: dict[str, str]) -> None:
+        """Asks the server behind, and gives its answer on as it comes."""
+        await connection.ends[stream].wait()
+        body = connection.bodies.get(stream, b"")
+        host, _, port = self.behind.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        own = [f"{name.title()}: {value}" for name, value in headers.items() if name[0] != ":" and name != "content-length"]
+        lines = [f"{headers[':method']} {headers[':path']} HTTP/1.1", f"Host: {headers[':authority']}", *own, f"Content-Length: {len(body)}"]
+        writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body)
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            fields = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in head[1:] if line)]
+            kept = [(name, value) for name, value in fields if name not in ("connection", "keep-alive", "transfer-encoding")]
+            connection.h2.send_headers(stream, [(":status", head[0].split()[1]), *kept])
+            connection.flush()
+            left = next((int(value) for name, value in kept if name == "content-length"), None)
+            while left != 0 and (data := await reader.read(1 << 16)):
+                left = None if left is None else left - len(data)
+                connection.left[stream] = connection.left.get(stream, b"") + data
+                connection.pump(stream, end=False)
+                connection.flush()
+                while connection.left.get(stream):
+                    await asyncio.sleep(0.001)  # until the windows let it through
+            if left:
+                raise ConnectionError("broken off")
+            connection.h2.end_stream(stream)
+        except (OSError, asyncio.IncompleteReadError):
+            connection.h2.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        finally:
+            connection.open.discard(stream)
+            writer.close()
+        connection.flush()
