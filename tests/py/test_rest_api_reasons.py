@@ -293,3 +293,15 @@ def test_source_level_parallelized_is_native(api: Any, tmp_path: Path, native_on
         pipeline.run(source, loader_file_format="parquet")
         pipelines.append(pipeline)
     assert_equal(*pipelines)
+
+
+def test_records_of_a_broken_contract_are_in_the_trace(api: Any, tmp_path: Path) -> None:
+    """They go to dlt's extract as text, which cannot be pickled as it is."""
+    source = rest_api.rest_api_source(config(api(handler).url, schema_contract={"tables": "freeze"}), name="api")
+    pipeline = make_pipeline(tmp_path, "p")
+    pipeline.run([{"id": 1}], table_name="other", schema=dlt.Schema("api"))  # a first load may make tables
+    with pytest.raises(PipelineStepFailed, match="Can't add table `items` because `tables` are frozen"):
+        pipeline.run(source)
+    trace = dlt.attach("p", pipelines_dir=pipeline.pipelines_dir).last_trace
+    assert trace is not None
+    assert "frozen" in str(trace.steps[-1].step_exception)

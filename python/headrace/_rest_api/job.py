@@ -40,6 +40,10 @@ class Records(list[Any]):
     parents: list[Any] | None = None  # what native children read of them, where they are text
     size = 0  # bytes of the page
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As objects: an error of dlt's about a contract holds its records, and dlt pickles errors with its trace."""
+        return list, (json.loads(dlt_json.dumpb(list(self))),)
+
 
 def _objects(page: _core.Page, keys: list[str] | None, keep: bytes | None, extra: bytes | None) -> list[Any]:
     """The records with these members (None: all), and what comes from their parent."""
