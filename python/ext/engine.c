@@ -357,6 +357,20 @@ static PyObject *Stream_next_batch(StreamObject *self, PyObject *arg) {
     return ext_batches(state, output);
 }
 
+static PyObject *Stream_wait_committed(StreamObject *self, PyObject *arg) {
+    unsigned long timeout_ms = PyLong_AsUnsignedLong(arg);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    bool all;
+    Py_BEGIN_ALLOW_THREADS all = hr__stream_wait_committed(self->stream, (uint32_t)timeout_ms);
+    Py_END_ALLOW_THREADS return PyBool_FromLong(all);
+}
+
+static PyObject *Stream_has_grown(StreamObject *self, PyObject *unused) {
+    return PyBool_FromLong(hr__stream_has_grown(self->stream));
+}
+
 static PyObject *Stream_feed(StreamObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"tag", "body", "in_brackets", "skip", "lines", NULL};
     long long tag;
@@ -446,6 +460,8 @@ static PyMethodDef Stream_methods[] = {
     {"null_columns", (PyCFunction)Stream_null_columns, METH_NOARGS, NULL},
     {"select", (PyCFunction)Stream_select, METH_O, NULL},
     {"next_batch", (PyCFunction)Stream_next_batch, METH_O, NULL},
+    {"wait_committed", (PyCFunction)Stream_wait_committed, METH_O, NULL},
+    {"has_grown", (PyCFunction)Stream_has_grown, METH_NOARGS, NULL},
     {"is_behind", (PyCFunction)Stream_is_behind, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

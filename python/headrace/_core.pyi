@@ -170,6 +170,10 @@ class Stream:
         """The next rows, parents before children: a list; `False` when time ran out; `None` at the end. The root table
         stands first and is always there (maybe with 0 rows). Raises the first `Error` of a page (with `tag`).
         """
+    def wait_committed(self, timeout_ms: int) -> bool:
+        """Waits until the rows of all pages are there for `next_batch`. False: time ran out, or a page failed."""
+    def has_grown(self) -> bool:
+        """Whether committed pages added tables or columns that no batch has told of."""
     def is_behind(self) -> bool:
         """Whether twice `batch_bytes` wait for `next_batch`: more pages would only fill the memory."""
 

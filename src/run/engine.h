@@ -209,6 +209,10 @@ HR_MUST_CHECK int hr__stream_feed_fields(hr_stream *stream, int64_t tag, hr_fiel
 /* What accounts of memory in the engine count; lives as long as anything taken from it. */
 const hr_allocator *hr__engine_allocator(hr_engine *engine);
 void hr__stream_finish(hr_stream *stream);
+/* Waits until all accepted and fed pages are committed; false: time ran out, a page failed or the engine was cancelled. */
+bool hr__stream_wait_committed(hr_stream *stream, uint32_t timeout_ms);
+/* Whether committed pages added tables or columns that no batch has told of. */
+bool hr__stream_has_grown(hr_stream *stream);
 /* How many accepted or fed pages are committed; a page that failed is not, nor are those behind it. */
 uint64_t hr__stream_committed(hr_stream *stream);
 /* How many records those pages had, before what contracts and filters leave out. */

@@ -128,6 +128,7 @@ struct hr_stream {
     hr_emitter *emitter;
     size_t *told_columns; /* emit_lock; columns a table the consumer knows; n_told tables */
     size_t n_told, cap_told;
+    uint64_t told_version; /* emit_lock; the schema's when the consumer was told of all of it */
 };
 
 void hr__stream_ref(hr_stream *stream);

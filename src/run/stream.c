@@ -42,6 +42,7 @@ static int told_all(hr_stream *stream) {
         stream->told_columns[t] = stream->schema.tables[t].n_columns;
     }
     stream->n_told = stream->schema.n_tables;
+    stream->told_version = stream->schema.version;
     return HR_OK;
 }
 
@@ -289,6 +290,25 @@ uint64_t hr__stream_records(hr_stream *stream) {
     uint64_t n = stream->n_records;
     pthread_mutex_unlock(&stream->lock);
     return n;
+}
+
+bool hr__stream_wait_committed(hr_stream *stream, uint32_t timeout_ms) {
+    uint64_t deadline_ms = hr__now_ms() + timeout_ms;
+    pthread_mutex_lock(&stream->lock);
+    while (stream->next_commit != stream->n_accepted && !stream->failed && hr__now_ms() < deadline_ms &&
+           !hr__engine_is_cancelled(stream->engine)) {
+        hr__cond_wait_until(&stream->changed, &stream->lock, deadline_ms);
+    }
+    bool all = stream->next_commit == stream->n_accepted && !stream->failed;
+    pthread_mutex_unlock(&stream->lock);
+    return all;
+}
+
+bool hr__stream_has_grown(hr_stream *stream) {
+    pthread_mutex_lock(&stream->emit_lock);
+    bool has_grown = stream->schema.version != stream->told_version;
+    pthread_mutex_unlock(&stream->emit_lock);
+    return has_grown;
 }
 
 void hr__stream_finish(hr_stream *stream) {

@@ -161,6 +161,41 @@ def test_rows_leave_while_pages_are_waited_for() -> None:
         engine.close()
 
 
+def test_a_stream_says_when_its_pages_are_committed_and_what_they_added() -> None:
+    engine = _core.Engine(workers=2)
+    try:
+        stream = make_stream(engine)
+        assert (stream.wait_committed(0), stream.has_grown()) == (True, False)
+        for tag in range(20):
+            stream.feed(tag, b'[{"id": 1, "l": [{"a": 2}]}]')
+        assert stream.wait_committed(60_000)
+        assert (stream.n_committed, stream.has_grown()) == (20, True)
+        stream.feed(20, b'{"not": "a list"')
+        assert not stream.wait_committed(60_000)
+        stream.finish()
+        with pytest.raises(_core.Error, match="byte 16"):
+            stream.next_batch(60_000)
+    finally:
+        engine.close()
+
+
+def test_batches_tell_of_what_pages_added() -> None:
+    engine = _core.Engine(workers=2)
+    try:
+        stream = make_stream(engine, batch_bytes=1)
+        stream.feed(0, b'[{"id": 1, "l": [{"a": 2}]}]')
+        assert stream.next_batch(60_000)
+        assert not stream.has_grown()
+        stream.feed(1, b'[{"id": 2, "l": [{"a": 3}]}]')
+        assert stream.wait_committed(60_000)
+        assert not stream.has_grown()
+        stream.feed(2, b'[{"l": [{"b": 3}]}]')
+        assert stream.wait_committed(60_000)
+        assert stream.has_grown()
+    finally:
+        engine.close()
+
+
 def test_rows_outlive_their_engine() -> None:
     engine = _core.Engine(workers=1)
     stream = make_stream(engine)

@@ -77,6 +77,7 @@ class Case:
     file_format: str = "parquet"
     legacy_names: bool = False  # use_break_path_on_normalize off
     below: list[dict[str, Any]] = field(default_factory=list)  # tables that hints made
+    roots: list[str] = field(default_factory=list)  # the table of each file; empty: all of `items`
 
     def capabilities(self) -> DestinationCapabilitiesContext:
         """The destination's."""
@@ -307,7 +308,8 @@ def write_files(case: Case, storage: NormalizeStorage) -> list[str]:
     storage.extracted_packages.create_package(LOAD_ID)
     names = []
     for number, lines in enumerate(case.files):
-        name = storage.extracted_packages.get_job_file_path(LOAD_ID, "new_jobs", f"items.f{number}.0.typed-jsonl")
+        root = case.roots[number] if case.roots else "items"
+        name = storage.extracted_packages.get_job_file_path(LOAD_ID, "new_jobs", f"{root}.f{number}.0.typed-jsonl")
         path = Path(storage.extracted_packages.storage.make_full_path(name))
         out = io.BytesIO()
         for line in lines:
@@ -317,8 +319,8 @@ def write_files(case: Case, storage: NormalizeStorage) -> list[str]:
     return names
 
 
-def run(case: Case, folder: Path) -> Outcome:
-    """dlt's worker over the case's files."""
+def normalized(case: Case, folder: Path) -> Any:
+    """What dlt's worker makes of the case's files."""
     normalize = NormalizeStorageConfiguration(normalize_volume_path=str(folder / "normalize"))
     load = LoadStorageConfiguration(load_volume_path=str(folder / "load"))
     names = write_files(case, NormalizeStorage(True, normalize))
@@ -326,10 +328,15 @@ def run(case: Case, folder: Path) -> Outcome:
     packages.create_package(LOAD_ID)
     config = NormalizeConfiguration(destination_capabilities=case.capabilities())
     config.resolve()
+    return worker.w_normalize_files(config, normalize, load, case.schema().to_dict(), LOAD_ID, names)
+
+
+def run(case: Case, folder: Path) -> Outcome:
+    """dlt's worker over the case's files."""
     schema = case.schema()
     error, nulls, metrics = None, {}, []
     try:
-        updates, metrics, nulls = worker.w_normalize_files(config, normalize, load, schema.to_dict(), LOAD_ID, names)
+        updates, metrics, nulls = normalized(case, folder)
     except worker.NormalizeJobFailed as ex:
         error = type(ex.__cause__ or ex.__context__ or ex).__name__
         updates = []
@@ -487,3 +494,71 @@ def test_records_are_the_engines(name: str, tmp_path: Path) -> None:
     error, status = compare(NATIVE[name], tmp_path, name)
     assert error is None
     assert (status["native"], status["by_dlt"]) == (True, 0)
+
+
+def many_files(n_files: int) -> list[list[list[Any]]]:
+    """Files of five records with rows below them."""
+    return [
+        [[{"id": n * 5 + i, "t": f"{n}", "l": [{"a": i, "m": [n, i]}] * (i % 3)} for i in range(5)]] for n in range(n_files)
+    ]
+
+
+def row_groups(folder: Path, table: str) -> int:
+    """Of the table's Parquet files that headrace wrote."""
+    files = folder.joinpath("headrace").rglob(f"{table}.*.parquet")
+    return sum(pq.ParquetFile(path).num_row_groups for path in files)
+
+
+@pytest.mark.every_dlt
+def test_many_small_files_make_few_batches(tmp_path: Path) -> None:
+    error, status = compare(Case(many_files(200)), tmp_path, "small files")
+    assert error is None
+    assert (status["received"], status["rows"], status["records"], status["by_dlt"]) == (1000, 1000, 1000, 0)
+    assert row_groups(tmp_path, "items") <= 3
+    assert row_groups(tmp_path, "items__l__m") <= 3
+
+
+@pytest.mark.every_dlt
+@pytest.mark.parametrize("file_format", ["parquet", "jsonl", "csv"])
+def test_small_files_that_change_what_comes_behind_them(file_format: str, tmp_path: Path) -> None:
+    """New columns and tables, records that dlt takes, an empty file, other tables' files that write into the same schema."""
+    files = many_files(60)
+    files[10] = []
+    files[20][0][2]["more"] = 1.5
+    files[25][0][1]["null"] = None
+    files[30][0].append({"id": 7, "sub": [{"x": 1}], "w": Wei("12345678901234567890")})
+    files[35] = [[{"id": 8, "null": "now text"}], [{"id": "no number"}]]
+    files[40][0].insert(1, {"id": 9, "__": 1} if file_format == "parquet" else {"id": 9, "u": uuid.UUID(int=5)})
+    files[45][0].append({"_dlt_id": 5, "id": 10, "l": [1]})
+    roots = ["items"] * 60
+    for number in (15, 22, 42, 50, 51):
+        roots[number] = "items__k"  # may be below `items`, for all that the engine knows
+        files[number] = [[{"a": number, f"b{number}": f"{number}", "c": [number]}]]
+    error, status = compare(Case(files, file_format=file_format, roots=roots), tmp_path, "small files")
+    assert error is None
+    assert status["native"]
+    assert 0 < status["by_dlt"] < 10
+    assert status["received"] == status["rows"]
+
+
+@pytest.mark.every_dlt
+def test_an_error_in_a_small_file_names_the_file_and_the_record(tmp_path: Path) -> None:
+    files = many_files(30)
+    files[23][0][3]["id"] = None
+    case = Case(files, columns={"id": {"data_type": "bigint", "nullable": False}})
+    error, _ = compare(case, tmp_path / "both", "a null")
+    assert error == "CannotCoerceNullException"
+    headrace.install()
+    with pytest.raises(worker.NormalizeJobFailed, match=r"record 3 of line 1") as failed:
+        normalized(case, tmp_path / "told")
+    assert failed.value.job_id.startswith("items.f23")
+
+
+@pytest.mark.every_dlt
+def test_a_table_of_records_and_of_rows_below_others_is_dlts(tmp_path: Path) -> None:
+    files = [*many_files(3), [[{"a": 1, "b": "x", "m": [1]}]], *many_files(2)]
+    case = Case(files, roots=["items", "items", "items", "items__l", "items", "items"], file_format="jsonl")
+    error, status = compare(case, tmp_path, "a shared table")
+    assert error is None
+    assert status["native"]
+    assert "share the table" in headrace.status()[LOAD_ID]["tables"]["items__l"]["reason"]

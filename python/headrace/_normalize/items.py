@@ -3,13 +3,15 @@
     dlt's worker -> NativeItemsNormalizer(file) -> lines -> Stream.feed -> [workers: decode, normalize] -> Stream.next_batch
                                                                                               -> dlt's item storage
 
-A line of the file (up to 5,000 records) is a page. What the engine does not do, dlt does, a record at a time: the engine
+A line of the file (up to 5,000 records) is a page. A stream goes on from file to file of a table, so that many small files
+make few batches, until one of them changes the schema. What the engine does not do, dlt does, a record at a time: the engine
 stops at such a record with all rows before it given out, dlt's own code takes the record (and extends the schema, applies
 a contract, raises its own errors), and a new stream goes on behind it with the schema as it is then.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import mmap
@@ -42,6 +44,8 @@ _DLT_TAKES = {"SCHEMA", "UNSUPPORTED", "COERCE", "NULL_VALUE", "RANGE", "ENCODIN
 _PATIENCE_RECORDS = 100  # records that dlt may take before it is asked whether they are too many
 _PATIENCE_SHARE = 0.02  # of the records: if dlt takes more, it takes the rest of the file
 _WAIT_MS = 5
+_SMALL_BYTES = 1 << 20  # of a file whose rows may wait for those of the next
+_COMMIT_MS = 1000  # a small file's records are waited for; then its stream ends
 _MAX_VIOLATIONS = 1000  # of contracts that are counted
 _READ_BYTES = 1 << 20
 _PIECE_BYTES = (
@@ -167,43 +171,119 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
     """dlt's normalizer of extracted records with the engine in it. Records that it cannot take go dlt's own way."""
 
     _engine: _core.Engine | None = None
-    _root = ""  # of the file at hand
-    _n_received = _n_rows = 0  # its records, and the root table's rows that were made of them
+    _root = ""  # of the files: a normalizer has one table's
+    _open: _core.Stream | None = None  # with rows of the files before; all that it was fed is committed
+    _open_version = (0, 0)  # of the schema when it was left open
+    _n_received = _n_rows = 0  # records of files, and the root table's rows that were made of them; not noted yet
+    _n_native = _n_by_dlt = 0  # of these records those that the engine took, and dlt
+    _n_chunks = 0  # that dlt normalized
+    _decided: tuple[tuple[int, int], str | None] | None = None
+    _stream_options: tuple[tuple[int, int], dict[str, Any]] | None = None
     _naming_calls: Any = None
     _settings: HeadraceConfiguration | None = None
     _rule_calls: Any = None
 
     def __call__(self, extracted_items_file: str, root_table_name: str) -> list[TSchemaUpdate]:
         """Normalizes the file's records into load files. Returns the tables and columns that were added."""
-        self._root, self._n_received, self._n_rows = root_table_name, 0, 0
-        why = _normalize_reasons.reason(self.schema, root_table_name, self.item_storage, self.settings().native)
+        self._root = root_table_name
+        why = self.reason()
         name = os.path.basename(extracted_items_file)
         if why is not None:
+            self._settle()
             # Its writers may be those of a native file before.
             vars(self.item_storage)["origin"] = lambda: f"in {name}"
             updates = super().__call__(extracted_items_file, root_table_name)
-            _status.note(self.load_id, root_table_name, why, received=self._n_received, rows=self._n_rows)
+            self._note(why)
             return updates
         self._maybe_cancel()
         with self.normalize_storage.extracted_packages.storage.open_file(extracted_items_file, "rb") as file:
             pieces = _Pieces(_lines(file))
-            work = _File(self, root_table_name, pieces, name)
-            work.run()
+            updates = self._work(pieces, name)
+        if self._open is None and (pieces.n or self._n_received):
+            self._note(None)
         if pieces.n == 0:
             return super().__call__(extracted_items_file, root_table_name)  # an empty file materializes the table
-        by_rows = why_rows(self.item_storage, self.config.destination_capabilities)
-        _status.note(
-            self.load_id,
-            root_table_name,
-            None,
-            work.n_records,
-            work.n_by_dlt,
-            by_rows,
-            received=self._n_received,
-            rows=self._n_rows,
-        )
-        self._truncate_if_empty(root_table_name, work.updates)
+        self._truncate_if_empty(root_table_name, updates)
+        return updates
+
+    def _work(self, pieces: _Pieces, name: str) -> list[TSchemaUpdate]:
+        stream = self._open
+        if stream is not None and self.version() != self._open_version:  # of another table's file, or by dlt
+            self._settle()
+            stream = None
+        self._open = None
+        take_tables(self.item_storage, self._settle)
+        work = _File(self, self._root, pieces, name)
+        self._open = work.run(stream)
+        self._open_version = self.version()
+        self._n_native += work.n_records
+        self._n_by_dlt += work.n_by_dlt
         return work.updates
+
+    def _settle(self, is_lost: bool = False) -> None:
+        """Writes the rows of the files before that the engine still has; `is_lost`: forgets them."""
+        stream, self._open = self._open, None
+        if stream is None:
+            return
+        if not is_lost:
+            work = _File(self, self._root, _Pieces(()), "")
+            work.run(stream)
+            self._n_native += work.n_records
+        self._note(None)
+
+    def _note(self, why: str | None) -> None:
+        """Says how the files were normalized whose rows are written."""
+        by_rows = why_rows(self.item_storage, self.config.destination_capabilities) if why is None else None
+        counts = {"received": self._n_received, "rows": self._n_rows}
+        _status.note(self.load_id, self._root, why, self._n_native, self._n_by_dlt, by_rows, **counts)
+        self._n_received = self._n_rows = self._n_native = self._n_by_dlt = 0
+
+    def version(self) -> tuple[int, int]:
+        """Another one when the schema, or what contracts leave out, may have changed."""
+        return _changes(self.schema)[0], self._n_chunks
+
+    def reason(self) -> str | None:
+        """Why dlt normalizes the table's records itself; None: the engine does."""
+        version = self.version()
+        if self._decided is None or self._decided[0] != version:
+            why = _normalize_reasons.reason(self.schema, self._root, self.item_storage, self.settings().native)
+            self._decided = version, why
+        return self._decided[1]
+
+    def stream(self) -> _core.Stream:
+        """A new stream, with the schema as it is."""
+        version = self.version()
+        if self._stream_options is None or self._stream_options[0] != version:
+            self._stream_options = version, self._options()
+        return self.engine().stream(**self._stream_options[1])
+
+    def _options(self) -> dict[str, Any]:
+        schema, root, file_format = self.schema, self._root, self.item_storage.writer_spec.file_format
+        for_text = file_format != "parquet"
+        normalizer = schema.data_item_normalizer
+        return {
+            "table": root,
+            "tables": _seed(schema, root, self._filtered_tables, self._filtered_tables_columns, not for_text),
+            "load_id": self.load_id,
+            "selector": [],
+            "batch_bytes": self.settings().batch_bytes,
+            "naming": self.naming_calls(),
+            "rules": self.rule_calls(),
+            "no_coercion": isinstance(normalizer, relational_no_coercion.DataItemNormalizer),
+            "fixed_schema": _normalize_reasons.leaves_schema_to_dlt(schema, root),
+            "stop_at_record": True,
+            "leave_double_decimals": not _dlt_versions.DECIMALS_OF_DOUBLES_BY_TEXT,
+            "for_text": for_text,
+            "wei_precision": _wei_precision(),
+            "leave_typed_moments": _dlt_versions.KEEPS_OFFSETS,
+            "leave_naive_timestamps": _dlt_versions.KEEPS_OFFSETS and for_text,
+            "leave_typed_timestamps": _dlt_versions.KEEPS_OFFSETS and file_format in ("jsonl", "csv"),
+            **_schema.normalizer_options(schema, root, getattr(normalizer, "propagation_config", None) or {}),
+        }
+
+    def has_rows(self) -> bool:
+        """Whether rows of the table were written."""
+        return f"{self.load_id}.{self.schema.name}.{self._root}" in self.item_storage.buffered_writers
 
     def received(self, n_records: int) -> None:
         """Counts records of the file that the engine has done."""
@@ -212,6 +292,7 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
     def _normalize_chunk(
         self, root_table_name: str, items: list[Any], may_have_pua: bool, skip_write: bool
     ) -> TSchemaUpdate:
+        self._n_chunks += 1
         self._n_received += 0 if skip_write else len(items)
         return super()._normalize_chunk(root_table_name, items, may_have_pua, skip_write)
 
@@ -224,7 +305,7 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         storage, schema = self.item_storage, self.schema
         if not _dlt_versions.EMPTIES_TABLE_WITHOUT_ROWS or root not in schema.tables:
             return
-        if storage.get_active_writer(self.load_id, schema.name, root)[1] is not None:
+        if self.has_rows():
             return
         has_seen_data = has_table_seen_data(schema.tables[root])
         if not has_seen_data and _dlt_versions.MAKES_TABLE_WITHOUT_ROWS:
@@ -261,6 +342,7 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
 
     def close(self) -> None:
         """Ends the engine's threads."""
+        self._open = None
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -282,23 +364,27 @@ class _File:
         self._again: deque[_Piece] = deque()  # to be fed before new ones: a stream that stopped did not commit them
         self._fed: deque[_Piece] = deque()  # to the stream, not committed
         self._n_committed = 0  # of the stream
-        self._ended = False
+        self._n_bytes = 0  # fed
+        self._is_finished = self._ended = False  # the stream: it gets no more, it has no more
         self._caps = owner.config.destination_capabilities
         self._max_fed_bytes = max(owner.settings().memory_limit // 32, 1 << 20)
         self._at: tuple[_Piece, int] | None = None  # the record that dlt is given
         self._name = name
-        take_tables(owner.item_storage, self._origin)
+        vars(owner.item_storage)["origin"] = self._origin
 
-    def run(self) -> None:
-        """Works through the file."""
-        stream: _core.Stream | None = None
+    def run(self, stream: _core.Stream | None) -> _core.Stream | None:
+        """Works through the file, with the stream of the files before it. Returns it if rows stay in it."""
+        self._n_committed = 0 if stream is None else stream.n_committed
         while (stream is None or not self._ended) and len(self._violations) <= _MAX_VIOLATIONS:
             if stream is None:
-                if _normalize_reasons.reason(self.schema, self.root, self.owner.item_storage) is not None:
+                if self.owner.reason() is not None:
                     self._rest_by_dlt()  # dlt gave a column a type that is not the engine's
                     break
-                stream = self._stream()
-            self._feed(stream)
+                self._fed.clear()
+                self._n_committed, self._is_finished = 0, False
+                stream = self.owner.stream()
+            if self._feed(stream) and not self._is_finished and not self._finish(stream):
+                return stream
             try:
                 batches = stream.next_batch(_WAIT_MS)
             except _core.Error as error:
@@ -322,53 +408,39 @@ class _File:
             raise told_together(self._violations)
         if self._pieces.error is not None:
             raise self._pieces.error
+        return None
 
     # ---- in
-
-    def _stream(self) -> _core.Stream:
-        self._fed.clear()
-        self._n_committed = 0
-        owner = self.owner
-        for_text = owner.item_storage.writer_spec.file_format != "parquet"
-        return owner.engine().stream(
-            table=self.root,
-            tables=_seed(self.schema, self.root, owner._filtered_tables, owner._filtered_tables_columns, not for_text),
-            load_id=owner.load_id,
-            selector=[],
-            batch_bytes=owner.settings().batch_bytes,
-            naming=owner.naming_calls(),
-            rules=owner.rule_calls(),
-            no_coercion=isinstance(self.schema.data_item_normalizer, relational_no_coercion.DataItemNormalizer),
-            fixed_schema=_normalize_reasons.leaves_schema_to_dlt(self.schema, self.root),
-            stop_at_record=True,
-            leave_double_decimals=not _dlt_versions.DECIMALS_OF_DOUBLES_BY_TEXT,
-            for_text=for_text,
-            wei_precision=_wei_precision(),
-            leave_typed_moments=_dlt_versions.KEEPS_OFFSETS,
-            leave_naive_timestamps=_dlt_versions.KEEPS_OFFSETS and for_text,
-            leave_typed_timestamps=_dlt_versions.KEEPS_OFFSETS
-            and owner.item_storage.writer_spec.file_format in ("jsonl", "csv"),
-            **_schema.normalizer_options(
-                self.schema, self.root, getattr(self.schema.data_item_normalizer, "propagation_config", None) or {}
-            ),
-        )
 
     def _next(self) -> _Piece | None:
         if self._again:
             return self._again.popleft()
         return self._pieces.next()
 
-    def _feed(self, stream: _core.Stream) -> None:
-        """Keeps the engine busy within the memory limit."""
+    def _feed(self, stream: _core.Stream) -> bool:
+        """Keeps the engine busy within the memory limit. Returns whether all is fed."""
         n_bytes = sum(len(piece.text) for piece in self._fed)
         while not self._fed or (n_bytes < self._max_fed_bytes and not self.owner.engine().is_full()):
             piece = self._next()
             if piece is None:
-                stream.finish()
-                return
+                return True
             stream.feed(piece.tag, piece.text, piece.in_brackets, piece.skip)
             self._fed.append(piece)
             n_bytes += len(piece.text)
+            self._n_bytes += len(piece.text)
+        return False
+
+    def _finish(self, stream: _core.Stream) -> bool:
+        """Ends the stream, all is fed. False: the rows may wait in it for those of the next file."""
+        may_wait = 0 < self._n_bytes < _SMALL_BYTES and self.owner.has_rows()
+        if may_wait and self._pieces.error is None and not self._violations:
+            if stream.wait_committed(_COMMIT_MS) and not stream.has_grown():
+                while batches := stream.next_batch(0):  # a full one
+                    self._write(batches)  # type: ignore[arg-type]
+                return False
+        stream.finish()
+        self._is_finished = True
+        return True
 
     def _settle(self, stream: _core.Stream) -> None:
         """Forgets pieces whose rows are committed."""
@@ -459,6 +531,20 @@ class _File:
             self.owner._maybe_cancel()
             items = piece.items()
             self._normalize(piece, items, piece.skip, len(items))
+
+
+def _changes(schema: Schema) -> list[int]:
+    """Counts how often the schema is changed, by whom it may be: a list of that number."""
+    counted: list[int] | None = vars(schema).get("_headrace_changes")
+    if counted is None:
+        counted = vars(schema)["_headrace_changes"] = [0]
+        vars(schema)["update_table"] = functools.partial(_update_counted, schema.update_table, counted)
+    return counted
+
+
+def _update_counted(update: Any, counted: list[int], *args: Any, **kwargs: Any) -> Any:
+    counted[0] += 1
+    return update(*args, **kwargs)
 
 
 def _wei_precision() -> tuple[int, int]:

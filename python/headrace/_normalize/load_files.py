@@ -24,14 +24,20 @@ from headrace._parquet import is_complete, writer_options
 _SAMPLE_ROWS = 400
 
 
-def take_tables(storage: DataItemStorage, origin: Callable[[], str]) -> None:
-    """Makes the storage's writers take Arrow tables among the rows. For writers of the format "object".
+def take_tables(storage: DataItemStorage, settle: Callable[[bool], None]) -> None:
+    """Makes the storage's writers take Arrow tables among the rows. For writers of the format "object". Its attribute
+    `origin`, a function, says of the row that is written next where its record stands.
 
-    `origin`: says of the row that is written next where its record stands.
+    `settle`: called before the writers are closed, to write what is not written yet (with true: to forget it).
     """
-    vars(storage)["origin"] = origin
     if "_get_writer" not in vars(storage):
         storage._get_writer = partial(_get_writer, storage, storage._get_writer)  # type: ignore[method-assign]
+        storage.close_writers = partial(_close_writers, storage.close_writers, settle)  # type: ignore[method-assign]
+
+
+def _close_writers(close: Any, settle: Callable[[bool], None], load_id: str, skip_flush: bool = False) -> None:
+    settle(skip_flush)
+    close(load_id, skip_flush=skip_flush)
 
 
 def _get_writer(storage: DataItemStorage, get: Any, *args: str) -> BufferedDataWriter[DataWriter]:

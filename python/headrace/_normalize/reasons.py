@@ -102,6 +102,8 @@ def _context_timezone() -> str:
 
 def _of_tables(schema: Schema, root: str) -> str | None:
     tables = _schema.tables_below(schema, root)
+    if tables and tables[0].get("parent"):
+        return f"its rows and those below `{tables[0]['parent']}` share the table"
     if len(tables) > _core.MAX_TABLES:
         return f"there are more than {_core.MAX_TABLES} tables below `{root}`"
     for table in tables:
