@@ -93,6 +93,7 @@ static int module_exec(PyObject *module) {
         PyModule_AddIntConstant(module, "COL_PRIMARY_KEY", HR_COL_PRIMARY_KEY) < 0 ||
         PyModule_AddIntConstant(module, "COL_DISCARD_VALUE", HR_COL_DISCARD_VALUE) < 0 ||
         PyModule_AddIntConstant(module, "COL_DISCARD_ROW", HR_COL_DISCARD_ROW) < 0 ||
+        PyModule_AddIntConstant(module, "COL_DISCARD_VARIANT", HR_COL_DISCARD_VARIANT) < 0 ||
         PyModule_AddIntConstant(module, "ID_MAX_BYTES", HR_ID_MAX_BYTES) < 0 ||
         PyModule_AddIntConstant(module, "ID_NAMES", HR_ID_NAMES) < 0 ||
         PyModule_AddIntConstant(module, "MAX_COLUMNS", HR_SCHEMA_MAX_COLUMNS) < 0 ||

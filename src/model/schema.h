@@ -45,6 +45,8 @@ enum {
     /* What a schema contract said of a column that is not there (type UNSET), dlt-semantics rules 57 to 59: */
     HR_COL_DISCARD_VALUE = 1u << 4, /* its values are left out */
     HR_COL_DISCARD_ROW = 1u << 5,   /* rows that have the key are left out, with all below them */
+    /* With one of the two: as well values of another type than their column's, of which this would be the variant. */
+    HR_COL_DISCARD_VARIANT = 1u << 6,
 };
 
 typedef struct hr_column {

@@ -238,9 +238,13 @@ static const hr_column *column_of(hr_normalizer *norm, int32_t table, hr_str nam
 /* Status besides hr_code: a schema contract drops the row, and all below it. */
 #define ROW_DISCARDED (-2)
 
-/* What a schema contract said of a column that is not there: HR_OK and *left_out_out, or ROW_DISCARDED. */
-static int check_discard(const hr_column *column, bool *left_out_out) {
+/* What a schema contract said of a column that is not there: HR_OK and *left_out_out, or ROW_DISCARDED. What it said of a
+ * key is not said of the variant of that name. */
+static int check_discard(const hr_column *column, bool is_variant, bool *left_out_out) {
     uint8_t flags = column == NULL ? 0 : column->flags;
+    if (is_variant && (column == NULL || column->type != HR_TYPE_UNSET || (flags & HR_COL_DISCARD_VARIANT) == 0)) {
+        flags = 0;
+    }
     *left_out_out = (flags & HR_COL_DISCARD_VALUE) != 0;
     return (flags & HR_COL_DISCARD_ROW) != 0 ? ROW_DISCARDED : HR_OK;
 }
@@ -257,7 +261,7 @@ static int coerce_value(hr_normalizer *norm, const table_shape *shape, hr_str na
     }
     const hr_column *have = column_of(norm, shape->table, name, &at);
     bool complete = have != NULL && have->type != HR_TYPE_UNSET, left_out;
-    int discarded = check_discard(have, &left_out);
+    int discarded = check_discard(have, is_variant, &left_out);
     if (left_out || discarded != HR_OK) {
         return discarded;
     }
@@ -301,7 +305,7 @@ static int coerce_field(hr_normalizer *norm, const table_shape *shape, const fie
         const hr_column *have = column_of(norm, shape->table, f->name, &at);
         bool complete = have != NULL && have->type != HR_TYPE_UNSET, left_out = false;
         bool is_own = hr__id_name_bit(norm, f->name) <= HR_ROOT_ID; /* contracts do not apply */
-        int discarded = is_own ? HR_OK : check_discard(have, &left_out);
+        int discarded = is_own ? HR_OK : check_discard(have, false, &left_out);
         if (left_out || discarded != HR_OK) {
             return discarded;
         }
@@ -320,7 +324,7 @@ static int coerce_field(hr_normalizer *norm, const table_shape *shape, const fie
     }
     const hr_column *have = column_of(norm, shape->table, f->name, &at);
     bool complete = have != NULL && have->type != HR_TYPE_UNSET, left_out;
-    int discarded = check_discard(have, &left_out);
+    int discarded = check_discard(have, false, &left_out);
     if (left_out || discarded != HR_OK) {
         return discarded;
     }

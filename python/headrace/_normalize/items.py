@@ -29,6 +29,7 @@ from dlt.common.normalizers.json import relational_no_coercion
 from dlt.common.normalizers.naming import snake_case
 from dlt.common.schema import Schema, TSchemaUpdate
 from dlt.common.schema.exceptions import DataValidationError
+from dlt.common.schema.typing import TSchemaContractDict
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.normalize.items_normalizers import JsonLItemsNormalizer
 
@@ -263,7 +264,12 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
         normalizer = schema.data_item_normalizer
         return {
             "table": root,
-            "tables": _seed(schema, root, self._filtered_tables, self._filtered_tables_columns, not for_text),
+            "tables": _with_left_out(
+                _schema.seed_tables(schema, root, not for_text),
+                self._filtered_tables,
+                self._filtered_tables_columns,
+                self._table_contracts,
+            ),
             "load_id": self.load_id,
             "selector": [],
             "batch_bytes": self.settings().batch_bytes,
@@ -553,23 +559,29 @@ def _wei_precision() -> tuple[int, int]:
     return (precision, scale) if 0 <= scale <= precision <= _schema.MAX_WIDE_PRECISION else (0, 0)
 
 
-def _seed(
-    schema: Schema, root: str, left_out: set[str], left_out_columns: dict[str, dict[str, Any]], for_parquet: bool
+def _with_left_out(
+    tables: list[_core.Table],
+    left_out: set[str],
+    left_out_columns: dict[str, dict[str, Any]],
+    contracts: dict[str, TSchemaContractDict],
 ) -> list[_core.Table]:
-    """The chain as the engine takes it, with what contracts leave out."""
-    tables = _schema.seed_tables(schema, root, for_parquet)
+    """The chain with the tables and columns that contracts leave out. A contract says of a value of another type what it
+    says of types, whatever it said of a key with the name of the variant.
+    """
     flags = {"discard_value": _core.COL_DISCARD_VALUE, "discard_row": _core.COL_DISCARD_ROW}
     for name, _, _, columns, *_ in tables:
         assert columns is not None
         hints = {column[0]: index for index, column in enumerate(columns)}
+        mode_of_types = contracts.get(name, {}).get("data_type")
         for column, mode in left_out_columns.get(name, {}).items():
             if mode not in flags:
                 continue
+            flag = flags[mode] | (_core.COL_DISCARD_VARIANT if mode == mode_of_types else 0)
             if column in hints:
                 known = columns[hints[column]]
-                columns[hints[column]] = (*known[:2], known[2] | flags[mode], *known[3:])
+                columns[hints[column]] = (*known[:2], known[2] | flag, *known[3:])
             elif len(columns) < _core.MAX_COLUMNS:
-                columns.append((column, "", flags[mode], 0, 0))
+                columns.append((column, "", flag, 0, 0))
     in_schema = {table[0] for table in tables}
     more = [(name, None, -1, None, "random") for name in left_out if name not in in_schema]
     return tables + more[: _core.MAX_TABLES - len(tables)]
