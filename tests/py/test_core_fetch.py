@@ -54,3 +54,18 @@ def test_refused_because_parallel_counts_as_throttled(fetcher: Any, faults: Faul
     assert [page.attempts for page in pages] == [1] * 4
     assert sum(page.throttled for page in pages) == 2  # of three at first; then one at a time
     assert pages[-1].window == 1
+
+
+def test_a_host_that_was_left_alone_is_asked_again(fetcher: Any, faults: Faults) -> None:
+    """Once its time is over; an answer begins the count anew."""
+    one = fetcher()
+    breaker = {"breaker": 2, "breaker_ms": 50}
+    path = "/json?left=alone"
+    for _ in range(2):
+        assert one.get(f"{faults.url}/close", **breaker).error is not None
+    asked = faults.asked.count(f"GET {path}")
+    while (page := one.get(faults.url + path, **breaker)).error is not None:
+        assert "so it is not asked for another" in str(page.error) and page.error.retriable
+    assert page.status == 200 and faults.asked.count(f"GET {path}") == asked + 1
+    assert "closed before an answer" in str(one.get(f"{faults.url}/close", **breaker).error)
+    assert one.get(faults.url + path, **breaker).status == 200

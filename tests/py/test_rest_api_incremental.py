@@ -68,6 +68,8 @@ def states(pipeline: Any) -> Any:
 
 KEY = {"primary_key": "id"}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "nothing in the first run": ({"cursor_path": "at", "initial_value": day(10)}, {}),
+    "nothing in both runs": ({"cursor_path": "at", "initial_value": day(30), "row_order": "desc"}, {}),
     "key": ({"cursor_path": "at", "initial_value": day(1)}, KEY),
     "no_key": ({"cursor_path": "at", "initial_value": day(1)}, {}),
     "no_initial_value": ({"cursor_path": "n"}, KEY),

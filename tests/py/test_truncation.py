@@ -89,6 +89,16 @@ CASES: dict[str, tuple[Callable[[Request], Answer], dict[str, Any], str]] = {
         {"paginator": {**CURSOR, "has_more_path": "meta.page.again"}},
         "there is more (`meta.page.again` is true), but `JSONResponseCursorPaginator` found no next",
     ),
+    "a page that a selector in Python leaves empty": (
+        pages(3),
+        {"data_selector": "items[?(@.id>5)]", "paginator": NUMBER},
+        "page 0: expected 3 pages by `pages`, found 1",
+    ),
+    "more beside what a selector in Python takes": (
+        pages(1, meta={"has_more": True}),
+        {"data_selector": "items[0:2]", "paginator": CURSOR},
+        "the answer says that there is more (`meta.has_more` is true)",
+    ),
     "more as a text": (
         pages(1, has_more="true"),
         {"paginator": CURSOR},
@@ -228,6 +238,15 @@ COMPLETE: dict[str, tuple[Callable[[Request], Answer], dict[str, Any]]] = {
     "an object that is the record": (
         lambda request: Answer({"id": 1, "error": "of a job"}),
         {"data_selector": "$", "paginator": "single_page"},
+    ),
+    "a full page, and the total says that it is all": (
+        lambda request: Answer({"items": rows(0), "total": str(SIZE)}),
+        {"paginator": {"type": "offset", "limit": SIZE, "total_path": "total"}},
+    ),
+    "a full page of one": (pages(1), {"paginator": NUMBER, "params": {"limit": SIZE}}),
+    "pages of which a selector in Python takes the same": (
+        pages(3, kind=[{"a": 1}, {"a": 2}]),
+        {"data_selector": "kind[?(@.a>0)]", "paginator": CURSOR},
     ),
     "an empty answer without the key of its records": (
         lambda request: Answer({"kind": "list", "links": [{"rel": "self"}], "tags": ["a"]}),

@@ -302,6 +302,7 @@ class Chain:
             raise self._error(error, prepared, number, page.attempts) from error
         except requests.HTTPError as error:
             raise self.told(error, number, prepared.url, page.attempts) from None
+        self.watch.is_cut_out = self.reader.is_cut_out
         self.watch.see(page, response, self.paginator, str(self.reader.selector))
         cursor = self.job.cursor
         keep = self.job.cut(self, page) if self.job.cuts_at_once else None

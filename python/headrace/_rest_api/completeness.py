@@ -83,6 +83,7 @@ class Watch:
         self._is_detected = False
         self._is_short = False  # the first page has fewer records than the offset is moved on by
         self._told: set[str] = set()  # of GraphQL answers
+        self.is_cut_out = False  # the page at hand holds what a selector took in Python, no more
 
     def see(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None, selector: str) -> None:
         """Looks at a page whose records are selected. `paginator`: None: it has yet to be detected."""
@@ -124,7 +125,12 @@ class Watch:
             if most is not None and paginator.current_value >= most:
                 return  # the user's own end
         kind = type(paginator).__name__
-        envelope = json.loads(page.envelope())
+        envelope = self._envelope(page, response)
+        n_expected = _count_at(getattr(paginator, "total_path", None), envelope)
+        if isinstance(paginator, PageNumberPaginator):
+            is_all = n_expected is not None and self._n_pages >= n_expected
+        else:
+            is_all = self._total is not None and self._n_records >= self._total[0]
         if (key := _promised(paginator, envelope) or _says_more(envelope)) is not None:
             self._tell(
                 response, f"the answer says that there is more (`{key}` is true), but `{kind}` found no next page"
@@ -132,7 +138,8 @@ class Watch:
         elif (
             self._n_pages == 1
             and self._is_full
-            and not _says_no_more(paginator, page)
+            and not is_all
+            and not _says_no_more(paginator, envelope)
             and (kind != "SinglePagePaginator" or self._is_detected)
         ):
             self._tell(
@@ -140,12 +147,8 @@ class Watch:
                 f"expected a next page after a full one ({page.n_records} records), but `{kind}` found none: check the"
                 " path or the parameter that it reads",
             )
-        if isinstance(paginator, PageNumberPaginator) and paginator.total_path:
-            found = jsonpath.find_values(paginator.total_path, envelope)
-            if found and _is_count(found[0]) and self._n_pages < int(found[0]):
-                self._tell(
-                    response, f"expected {int(found[0])} pages by `{paginator.total_path}`, found {self._n_pages}"
-                )
+        if isinstance(paginator, PageNumberPaginator) and n_expected is not None and self._n_pages < n_expected:
+            self._tell(response, f"expected {n_expected} pages by `{paginator.total_path}`, found {self._n_pages}")
         if self._total is not None and self._n_records < self._total[0]:
             expected, source = self._total
             self._tell(response, f"expected {expected} records by {source}, found {self._n_records}")
@@ -155,6 +158,8 @@ class Watch:
     def _look_for_repetition(self, page: _core.Page, response: NativeResponse) -> None:
         """An API that does not know the paginator's parameter gives its first page for ever."""
         mark = (page.fingerprint, page.size, page.n_records)
+        if self.is_cut_out:  # what was taken may be the same in pages that are not
+            mark = (hash(response.content), len(response.content), page.n_records)
         number = self._n_pages - 1
         if number == 0:
             self._first = mark
@@ -192,7 +197,7 @@ class Watch:
         """A selector that finds nothing in an answer that has a list of objects somewhere else."""
         place = selector.partition("[*]")[0].rstrip(".")
         envelope = json.loads(page.envelope())
-        if place in ("", "$") or jsonpath.find_values(place, envelope):
+        if self.is_cut_out or place in ("", "$") or jsonpath.find_values(place, envelope):
             return
         if (found := _objects(envelope)) is not None:
             path, n_objects = found
@@ -206,7 +211,7 @@ class Watch:
 
     def _look_for_an_error(self, page: _core.Page, response: NativeResponse, selector: str) -> bool:
         """Whether something was told."""
-        envelope = json.loads(page.envelope())
+        envelope = self._envelope(page, response)
         if self._options.error_path is not None:
             whole = json.loads(response.content) if page.n_records else envelope
             found = jsonpath.find_values(self._options.error_path, whole)
@@ -244,14 +249,17 @@ class Watch:
         if path is None and isinstance(paginator, OffsetPaginator) and paginator.total_path:
             path, first = str(paginator.total_path), self._first_value or 0
         if path is not None:
-            found = jsonpath.find_values(path, json.loads(page.envelope()))
-            if found and _is_count(found[0]):
-                self._total = (int(found[0]) - first, f"`{path}`")
+            if (found := _count_at(path, self._envelope(page, response))) is not None:
+                self._total = (found - first, f"`{path}`")
             return
         for name in _TOTAL_HEADERS:
             if _is_count(response.headers.get(name)):
                 self._total = (int(response.headers[name]), f"header {name}")
                 return
+
+    def _envelope(self, page: _core.Page, response: NativeResponse) -> Any:
+        """The page without its records; all of it where Python selected them."""
+        return response.json() if self.is_cut_out else json.loads(page.envelope())
 
     def _tell(self, response: NativeResponse, text: str) -> None:
         self._say(f"{self._where(response)}: {text}")
@@ -302,10 +310,16 @@ def _is_full(page: _core.Page, response: NativeResponse) -> bool:
     return page.n_records in sizes if sizes else page.n_records in _USUAL_SIZES
 
 
-def _says_no_more(paginator: BasePaginator, page: _core.Page) -> bool:
+def _count_at(path: Any, envelope: Any) -> int | None:
+    """The number at a path; None: there is none."""
+    found = jsonpath.find_values(path, envelope) if path else []
+    return int(found[0]) if found and _is_count(found[0]) else None
+
+
+def _says_no_more(paginator: BasePaginator, envelope: Any) -> bool:
     """Whether the answer says at the paginator's path that this is the last page."""
     path = getattr(paginator, "has_more_path", None)
-    found = jsonpath.find_values(path, json.loads(page.envelope())) if path is not None else []
+    found = jsonpath.find_values(path, envelope) if path is not None else []
     return bool(found) and found[0] in (False, "false", "False")
 
 

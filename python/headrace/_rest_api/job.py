@@ -116,6 +116,7 @@ class Job:
         self.is_replaced = is_replaced
         self.error: BaseException | None = None
         self.empty = True
+        self.has_passed = False  # a page, be it an empty one, that the incremental did not leave out whole
         self._chains: deque[Chain] = deque()
         self._running: list[Chain] = []  # of those, the ones that were started and have not ended
         self._n_behind = 0  # of those, the ones that stand in their place but have not started
@@ -312,6 +313,7 @@ class Job:
         self.counts["rows"] += page.n_records if keep is None else keep.count(1)
         if page.n_records == 0 or (keep is not None and not any(keep)):
             self.empty = self.empty and page.n_records == 0
+            self.has_passed = self.has_passed or page.n_records == 0
             page.release()
             return
         self.empty = False

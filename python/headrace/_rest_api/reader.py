@@ -25,7 +25,7 @@ class Reader:
         self._job = job
         self.selector: Any = job.data_selector
         self.steps = selector_steps(self.selector) if self.selector else None
-        self._is_cut_out = False  # the page at hand holds the records alone
+        self.is_cut_out = False  # the page at hand holds the records alone
 
     def check(
         self, page: _core.Page, response: NativeResponse, was_read: bool = False, unread: Exception | None = None
@@ -85,7 +85,7 @@ class Reader:
 
     def select(self, page: _core.Page, response: NativeResponse) -> None:
         """Finds the records in the page."""
-        self._is_cut_out = False
+        self.is_cut_out = False
         if not self.selector:
             response.show(page.shape())
             self.selector = self._job.client.detect_data_selector(response)
@@ -100,7 +100,7 @@ class Reader:
         records = self._job.client.extract_response(response, self.selector)
         page.decode(dlt_json.dumpb(records))
         page.select([])
-        self._is_cut_out = True
+        self.is_cut_out = True
 
     def _meets_array(self, page: _core.Page) -> bool:
         """Whether the selector's `[*]` stands for elements of an array on this page."""
@@ -115,7 +115,7 @@ class Reader:
 
     def is_outside(self, paginator: BasePaginator) -> bool:
         """Whether the paginator's paths end outside of the records."""
-        if self._is_cut_out:
+        if self.is_cut_out:
             return False
         records = list(self.steps or [])
         records = records[: records.index(None)] if None in records else records

@@ -115,7 +115,7 @@ class Service:
         writer = PackageWriter()
         progress = Progress(job)
         is_done = False
-        is_known = not job.makes_tables  # whether dlt's schema has our table: as in dlt, with the first page
+        is_known = not job.makes_tables  # whether dlt's schema has our table: as in dlt, with the first page that passes
         try:
             self._feed(job)
             if not self._is_in_turn:
@@ -127,7 +127,7 @@ class Service:
                 found = job.next(0 if hurries else _ALONE_MS if self._is_alone else _TOGETHER_MS)
                 signals.raise_if_signalled()
                 progress.show()
-                if not is_known and job.counts["pages" if self._steps is None else "rows"]:
+                if not is_known and (job.counts["rows"] or (job.has_passed and self._steps is None)):
                     _schema.prepare_root(self._schema, self._resource)
                     is_known = True
                 while not self._is_selected and job.parents:
