@@ -112,13 +112,34 @@ static int parse_statuses(PyObject *sequence, hr_http_retry *retry) {
 }
 
 static PyObject *Route_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"proxy",         "ca_path",        "cert_path",          "key_path",
-                            "resolve",       "interface",      "allowed_hosts",      "secret_headers",
-                            "min_tls",       "verify_tls",     "connect_timeout_ms", "read_timeout_ms",
-                            "max_redirects", "max_attempts",   "backoff_ms",         "max_delay_ms",
-                            "max_total_ms",  "retry_statuses", "retry_unsafe",       "breaker",
-                            "breaker_ms",    "max_body_bytes", "rate_limits",        "cost",
-                            "max_in_flight", "max_per_second", "learn_limits",       "key_password",
+    static char *names[] = {"proxy",
+                            "ca_path",
+                            "cert_path",
+                            "key_path",
+                            "resolve",
+                            "interface",
+                            "allowed_hosts",
+                            "secret_headers",
+                            "min_tls",
+                            "verify_tls",
+                            "connect_timeout_ms",
+                            "read_timeout_ms",
+                            "max_redirects",
+                            "max_attempts",
+                            "backoff_ms",
+                            "max_delay_ms",
+                            "max_total_ms",
+                            "retry_statuses",
+                            "retry_unsafe",
+                            "breaker",
+                            "breaker_ms",
+                            "max_body_bytes",
+                            "rate_limits",
+                            "cost",
+                            "max_in_flight",
+                            "max_per_second",
+                            "learn_limits",
+                            "key_password",
                             NULL};
     const char *proxy = "", *ca_path = "", *cert_path = "", *key_path = "", *resolve = "", *interface = "";
     const char *allowed_hosts = "", *secret_headers = "", *key_password = "";
@@ -135,8 +156,7 @@ static PyObject *Route_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             &interface, &allowed_hosts, &secret_headers, &base.min_tls, &verify_tls, &base.connect_timeout_ms,
             &base.read_timeout_ms, &base.max_redirects, &retry->max_attempts, &retry->backoff_ms, &retry->max_delay_ms,
             &retry->max_total_ms, &statuses, &unsafe, &retry->breaker, &retry->breaker_ms, &max_body_bytes, &rules,
-            &base.limits.cost, &base.limits.max_window, &base.limits.max_per_second, &learn_limits,
-            &key_password) ||
+            &base.limits.cost, &base.limits.max_window, &base.limits.max_per_second, &learn_limits, &key_password) ||
         parse_rules(rules, &base.limits) < 0 || parse_statuses(statuses, retry) < 0) {
         return NULL;
     }

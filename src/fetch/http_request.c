@@ -240,9 +240,9 @@ int hr__http_job_new(const hr_allocator *alloc, const hr_http_request *request, 
         return hr__error_memory(err, HR_STAGE_FETCH);
     }
     size = plus(size, nodes_size);
-    const hr_str texts[] = {request->method,     request->url,         request->proxy,     request->ca_path,
-                            request->cert_path,  request->key_path,    hr__str("Expect:"), hr__str("Content-Type:"),
-                            request->body,       request->resolve,     request->interface, request->allowed_hosts,
+    const hr_str texts[] = {request->method,     request->url,          request->proxy,       request->ca_path,
+                            request->cert_path,  request->key_path,     hr__str("Expect:"),   hr__str("Content-Type:"),
+                            request->body,       request->resolve,      request->interface,   request->allowed_hosts,
                             request->early_path, request->early_header, request->key_password};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         size = plus(size, texts[i].size_bytes);

@@ -76,9 +76,9 @@ static int copy_headers(hr_arena *arena, hr_http_request *request) {
 
 static int copy_options(hr_arena *arena, hr_pager_options *options) {
     hr_http_request *request = &options->request;
-    hr_str *texts[] = {&options->before,  &options->after,     &options->content_type,  &request->method,
-                       &request->proxy,   &request->ca_path,   &request->cert_path,     &request->key_path,
-                       &request->resolve, &request->interface, &request->allowed_hosts, &request->secret_headers,
+    hr_str *texts[] = {&options->before,      &options->after,     &options->content_type,  &request->method,
+                       &request->proxy,       &request->ca_path,   &request->cert_path,     &request->key_path,
+                       &request->resolve,     &request->interface, &request->allowed_hosts, &request->secret_headers,
                        &request->key_password};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         HR_TRY(hr__arena_keep(arena, texts[i]));

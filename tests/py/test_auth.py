@@ -495,7 +495,10 @@ def test_a_key_with_a_password(
     def made(password: str | None) -> Any:
         if way == "network":
             found = config(url, None)
-            found["client"] = {"base_url": url, "network": {"client_cert": [faults.cert, key, *filter(None, [password])]}}
+            found["client"] = {
+                "base_url": url,
+                "network": {"client_cert": [faults.cert, key, *filter(None, [password])]},
+            }
             return found
         auth = {"type": "client_certificate", "cert_file": faults.cert, "key_file": key, "key_password": password}
         return config(url, auth if way == "auth" else {"type": "several", "auths": [auth]})

@@ -74,7 +74,11 @@ CASES: dict[str, tuple[str, dict[str, Any], Outcome]] = {
     "gzip": ("/gzip", {}, Outcome(200, ids=OK)),
     "deflate": ("/deflate", {}, Outcome(200, ids=OK)),
     "a bomb": ("/bomb?bytes=4194304", {"max_body_bytes": 1 << 20}, Outcome(200, code="LIMIT", words="max_body_bytes")),
-    "too large": ("/big?bytes=2000000", {"max_body_bytes": 1 << 20}, Outcome(200, code="LIMIT", words="max_body_bytes")),
+    "too large": (
+        "/big?bytes=2000000",
+        {"max_body_bytes": 1 << 20},
+        Outcome(200, code="LIMIT", words="max_body_bytes"),
+    ),
     "not JSON": ("/big?bytes=100", {}, Outcome(200, code="SYNTAX", words="expected a value")),
     "drop by drop": ("/drip?n=5&ms=5", {"read_timeout_ms": 2000}, Outcome(200, code="SYNTAX", words="found 'x'")),
     "many headers": ("/many-headers?n=200", {}, Outcome(200, ids=[])),

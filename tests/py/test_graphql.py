@@ -168,7 +168,9 @@ def test_a_next_page_without_a_cursor_is_told(api: Any, tmp_path: Path) -> None:
 
     made = config(api(server_of(change)).url)
     made["client"]["on_incomplete"] = "raise"
-    with pytest.raises(PipelineStepFailed, match=r"there is more \(`data.repository.issues.pageInfo.hasNextPage` is true\)"):
+    with pytest.raises(
+        PipelineStepFailed, match=r"there is more \(`data.repository.issues.pageInfo.hasNextPage` is true\)"
+    ):
         run(tmp_path, made)
 
 

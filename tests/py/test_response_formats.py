@@ -124,7 +124,9 @@ def test_lines_in_another_charset(api: Any, tmp_path: Path) -> None:
 
 def test_csv_is_in_the_charset_that_the_answer_names(api: Any, tmp_path: Path) -> None:
     body = "id,name\n1,Ärger\n".encode("cp1252")
-    server = api(lambda request: Answer(body, headers={"Content-Type": 'text/csv; header=present; charset="Windows-1252"'}))
+    server = api(
+        lambda request: Answer(body, headers={"Content-Type": 'text/csv; header=present; charset="Windows-1252"'})
+    )
     for number, response in enumerate(["csv", {"format": "csv", "csv": {"encoding": "cp1252"}}]):
         pipeline, _ = run(tmp_path / str(number), config(server.url, response=response))
         assert [row["name"] for row in read_tables(pipeline)["items"]] == ["Ärger"]

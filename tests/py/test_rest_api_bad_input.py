@@ -660,7 +660,10 @@ def test_ctrl_c_ends_a_whole_run(api: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("paginator", "expected"),
     [
-        ({"type": "json_link", "next_url_path": "next"}, "expected a URL at `next`, found 5, so `JSONLinkPaginator` cannot go on"),
+        (
+            {"type": "json_link", "next_url_path": "next"},
+            "expected a URL at `next`, found 5, so `JSONLinkPaginator` cannot go on",
+        ),
         ({"type": "offset", "limit": 2, "total_path": "many"}, "'many' is not an `int` in the response"),
         ({"type": "offset", "limit": 2, "total_path": "none"}, "Expected a response with a `none` key"),
     ],

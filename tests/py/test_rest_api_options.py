@@ -100,7 +100,10 @@ def test_dlt_sees_only_its_own_keys() -> None:
         ({"error_path": "["}, "`client.error_path` must be a jsonpath, not '[': "),
         ({"retry": {"on_content": {"path": "a["}}}, "`client.retry.on_content.path` must be a jsonpath, not 'a[': "),
         ({"network": {"resolve": ["h:443"]}}, "must hold 'host:port:address', not 'h:443'"),
-        ({"network": {"proxy": "ftp://h:1"}}, "`client.network.proxy` must begin with one of http://, https://, socks5://"),
+        (
+            {"network": {"proxy": "ftp://h:1"}},
+            "`client.network.proxy` must begin with one of http://, https://, socks5://",
+        ),
         ({"network": {"client_cert": ["a", "b", "c", "d"]}}, "the file of a certificate, that of its key"),
         ({"network": {"allowed_hosts": [1]}}, "a text or a list of texts"),
     ],

@@ -89,7 +89,9 @@ def test_its_lines_and_its_csv_have_the_same_rows(url: str, tmp_path: Path, nati
         "client": {"base_url": url},
         "resources": [
             resource("lines", "items.json", params=lines, data_selector="$", response="jsonl", paginator="header_link"),
-            resource("csv", "items.csv", params={"_stream": "on"}, data_selector="$", response="csv", paginator="single_page"),
+            resource(
+                "csv", "items.csv", params={"_stream": "on"}, data_selector="$", response="csv", paginator="single_page"
+            ),
         ],
     }
     pipeline = make_pipeline(tmp_path, "p")

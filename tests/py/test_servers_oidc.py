@@ -32,9 +32,7 @@ def refresh_token_of(url: str, user: str) -> str:
     """What the server gives for a user who says yes in a browser."""
     requests.put(f"{url}/users/{user}", json={"email": f"{user}@example.com"}, timeout=60).raise_for_status()
     asked = {"client_id": CLIENT[0], "redirect_uri": "http://here/", "response_type": "code", "scope": "openid email"}
-    said = requests.post(
-        f"{url}/oauth2/authorize", params=asked, data={"sub": user}, allow_redirects=False, timeout=60
-    )
+    said = requests.post(f"{url}/oauth2/authorize", params=asked, data={"sub": user}, allow_redirects=False, timeout=60)
     code = parse_qs(urlsplit(said.headers["Location"]).query)["code"][0]
     wanted = {"grant_type": "authorization_code", "code": code, "redirect_uri": asked["redirect_uri"]}
     given = requests.post(f"{url}/oauth2/token", data=wanted, auth=CLIENT, timeout=60)
@@ -82,6 +80,6 @@ def test_a_wrong_token_is_refused(url: str, tmp_path: Path) -> None:
     endpoint = {"path": "userinfo", "data_selector": "$", "paginator": "single_page"}
     client = {"base_url": url, "auth": {"type": "bearer", "token": "wr0ng"}}
     config: Any = {"client": client, "resources": [{"name": "user", "endpoint": endpoint}]}
-    with pytest.raises(PipelineStepFailed, match="400 Client Error: Bad Request for url: .*/userinfo") as caught:
+    with pytest.raises(PipelineStepFailed, match=r"400 Client Error: Bad Request for url: .*/userinfo") as caught:
         make_pipeline(tmp_path, "p").extract(rest_api.rest_api_source(config, name="api"))
     assert "wr0ng" not in "".join(traceback.format_exception(caught.value))

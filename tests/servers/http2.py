@@ -218,13 +218,24 @@ class Http2:
         body = connection.bodies.get(stream, b"")
         host, _, port = self.behind.partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        own = [f"{name.title()}: {value}" for name, value in headers.items() if name[0] != ":" and name != "content-length"]
-        lines = [f"{headers[':method']} {headers[':path']} HTTP/1.1", f"Host: {headers[':authority']}", *own, f"Content-Length: {len(body)}"]
+        own = [
+            f"{name.title()}: {value}" for name, value in headers.items() if name[0] != ":" and name != "content-length"
+        ]
+        lines = [
+            f"{headers[':method']} {headers[':path']} HTTP/1.1",
+            f"Host: {headers[':authority']}",
+            *own,
+            f"Content-Length: {len(body)}",
+        ]
         writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            fields = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in head[1:] if line)]
-            kept = [(name, value) for name, value in fields if name not in ("connection", "keep-alive", "transfer-encoding")]
+            fields = [
+                (name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in head[1:] if line)
+            ]
+            kept = [
+                (name, value) for name, value in fields if name not in ("connection", "keep-alive", "transfer-encoding")
+            ]
             connection.h2.send_headers(stream, [(":status", head[0].split()[1]), *kept])
             connection.flush()
             left = next((int(value) for name, value in kept if name == "content-length"), None)

@@ -387,7 +387,9 @@ class Chain:
 
     def _unreadable(self, error: Exception, paginator: BasePaginator, response: NativeResponse) -> ResourceFailed:
         """Of a value by which dlt's paginator cannot go on, such as a number in place of a link."""
-        path = next((str(at) for name in ("next_url_path", "cursor_path") if (at := getattr(paginator, name, None))), None)
+        path = next(
+            (str(at) for name in ("next_url_path", "cursor_path") if (at := getattr(paginator, name, None))), None
+        )
         found = jsonpath.find_values(path, response.json()) if path is not None else []
         what = f"expected a URL at `{path}`, found {json.dumps(found[0])[:80]}" if found else str(error)
         return ResourceFailed(

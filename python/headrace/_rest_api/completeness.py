@@ -55,7 +55,15 @@ _SIZE_PARAMETERS = {  # of a request, in lower case
 _USUAL_SIZES = frozenset((10, 20, 25, 30, 50, 100, 200, 250, 500, 1000))  # of pages, where the request names none
 _MORE_KEYS = ("has_more", "hasmore", "has_next", "hasnext", "has_next_page", "hasnextpage", "more", "next_page_exists")
 _TRUE = ("true", "True")  # as dlt's paginators read texts
-_NO_RECORDS = ("links", "_links", "warnings", "messages", "facets", "columns", "fields")  # lists of objects that are none
+_NO_RECORDS = (
+    "links",
+    "_links",
+    "warnings",
+    "messages",
+    "facets",
+    "columns",
+    "fields",
+)  # lists of objects that are none
 _ERROR_KEYS = ("error", "errors", "fault", "exception")
 _TOTAL_HEADERS = ("X-Total-Count", "X-Total", "X-Pagination-Total-Count")
 _TITLE = re.compile(rb"(?is)<title[^>]*>([^<]*)")
