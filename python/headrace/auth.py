@@ -364,7 +364,7 @@ class _DigestAnswer(requests.auth.HTTPDigestAuth):
         self.init_per_thread_state()
         body = request.body or b""
         self._thread_local.body = body.encode() if isinstance(body, str) else body
-        return super().__call__(request)  # type: ignore[no-any-return]
+        return super().__call__(request)
 
     def build_digest_header(self, method: str, url: str) -> str | None:
         state = self._thread_local
@@ -372,7 +372,7 @@ class _DigestAnswer(requests.auth.HTTPDigestAuth):
         if "auth" in offers:
             state.chal = {**state.chal, "qop": "auth"}
         if "auth" in offers or "auth-int" not in offers:
-            return super().build_digest_header(method, url)  # type: ignore[no-any-return]
+            return super().build_digest_header(method, url)
         return self._with_body(method, url)
 
     def _with_body(self, method: str, url: str) -> str | None:
@@ -391,7 +391,7 @@ class _DigestAnswer(requests.auth.HTTPDigestAuth):
         count, own = f"{state.nonce_count:08x}", secrets.token_hex(8)
         parts = urlsplit(url)
         uri = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        first = hashed(self.username, realm, self.password)
+        first = hashed(str(self.username), realm, str(self.password))
         if name.upper().endswith("-SESS"):
             first = hashed(first, nonce, own)
         second = hashed(method, uri, digest(state.body).hexdigest())
