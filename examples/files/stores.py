@@ -1,10 +1,9 @@
-"""The files of formats.py from every kind of store: local, S3, HTTP, SFTP, WebDAV, FTP and GCS, each as dlt or fsspec configures it.
+"""The files of formats.py from every kind of store: local, S3, HTTP, SFTP, WebDAV, FTP, GCS and Azure, each as dlt or fsspec configures it.
 
 python examples/files/stores.py [FOLDER]
 
 The stores are servers on this machine (requirements-servers.txt), over the folder with the files; one that is not installed is left
-out. With stores of your own, `stores()` is what to look at: an URL and credentials are all that differs. Azure is as S3:
-`filesystem("az://container", AzureCredentials(...))`.
+out. With stores of your own, `stores()` is what to look at: an URL and credentials are all that differs.
 """
 
 from __future__ import annotations
@@ -91,6 +90,17 @@ def gcs(folder: Path) -> Iterator[tuple[str, Any]]:
         yield "gs://bucket", fs
 
 
+@contextmanager
+def azure(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Azurite, by its connection string; of an account in the cloud dlt's `AzureCredentials`."""
+    with tempfile.TemporaryDirectory() as place, programs.azurite(Path(place)) as server:
+        fs = fsspec.filesystem("az", connection_string=programs.azurite_connection(server))
+        fs.mkdir("container")
+        for path in folder.iterdir():
+            fs.pipe_file(f"container/{path.name}", path.read_bytes())
+        yield "az://container", fs
+
+
 def stores() -> dict[str, Any]:
     """The stores whose server and client are installed."""
     found: dict[str, Any] = {}
@@ -100,6 +110,8 @@ def stores() -> dict[str, Any]:
         found.update({"webdav": webdav} if programs.has("webdav4") else {})
     if programs.program("gcp-storage-emulator") and programs.has("gcsfs"):
         found["gcs"] = gcs
+    if programs.program("azurite-blob") and programs.has("adlfs"):
+        found["azure"] = azure
     return found
 
 

@@ -199,6 +199,20 @@ def gcs_store(folder):
 
 
 @contextmanager
+def azure_store(folder):
+    pytest.importorskip("adlfs")
+    if programs.program("azurite-blob") is None:
+        pytest.skip("no Azurite here: it comes with npm")
+    with tempfile.TemporaryDirectory() as place, programs.azurite(Path(place)) as server:
+        connection = programs.azurite_connection(server)
+        fs = fsspec.filesystem("az", connection_string=connection, skip_instance_cache=True)
+        fs.mkdir("bucket")
+        for path in folder.iterdir():
+            fs.pipe_file(f"bucket/{path.name}", path.read_bytes())
+        yield "az://bucket", {"credentials": fs}
+
+
+@contextmanager
 def nginx_store(folder):
     if programs.program("nginx") is None:
         pytest.skip("no nginx here; rclone serves HTTP in its place")
@@ -221,7 +235,7 @@ def sshd_store(folder):
 
 
 PLACE = {"host": "127.0.0.1", "username": "u", "password": "p", "skip_instance_cache": True}
-STORES = {"http": http_store, "ftp": ftp_store, "sftp": sftp_store, "webdav": webdav_store, "gcs": gcs_store}
+STORES = {"http": http_store, "ftp": ftp_store, "sftp": sftp_store, "webdav": webdav_store, "gcs": gcs_store, "azure": azure_store}
 STORES |= {"nginx": nginx_store, "sshd": sshd_store}
 
 
@@ -247,7 +261,7 @@ def test_a_store_gives_a_format_of_ranges(formats, small_ranges, monkeypatch, ki
     assert bool(ranges) == (kind != "ftp")  # a stream
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STORES if kind != "gcs"])
+@pytest.mark.parametrize("kind", [kind for kind in STORES if kind not in ("gcs", "azure")])
 def test_a_file_of_a_store_that_changes_is_told(tmp_path, small_ranges, kind):
     path = tmp_path / "a.txt"
     path.write_bytes(b"a line of text\n" * 40_000)
@@ -498,6 +512,28 @@ def gone_ftp(port):
     with programs.rclone("ftp", Path(__file__).parent, "--user", "u", "--pass", "p", port=port) as server:
         fs = fsspec.filesystem("ftp", **PLACE, port=server.port)
     return {"bucket_url": "ftp:///", "credentials": fs}
+
+
+def test_azure_refuses_a_wrong_key_and_tells_a_replaced_file(tmp_path, formats, small_ranges):
+    with azure_store(formats) as (url, options):
+        (item,) = ours.filesystem(url, **options, file_glob="*.wav")
+        content = (formats / "a.wav").read_bytes()
+        with open_file(item) as file:
+            file.read(10)
+            options["credentials"].pipe_file("bucket/a.wav", bytes(byte ^ 1 for byte in content))
+            with pytest.raises(FileChanged, match=rf"az://bucket/a\.wav changed while it was read: {len(content)} bytes"):
+                file.read()
+        pipeline = make_pipeline(tmp_path, "etags")
+        for _ in range(2):
+            listing = ours.filesystem(url, **options, file_glob="*.parquet", only_new="etag")
+            pipeline.run((listing | ours.read_parquet()).with_name("t"), loader_file_format="parquet")
+        assert len(read_tables(pipeline)["t"]) == pq.read_metadata(formats / "a.parquet").num_rows
+        wrong = programs.AZURITE_KEY[::-1].strip("=") + "=="
+        connection = options["credentials"].connection_string.replace(programs.AZURITE_KEY, wrong)
+        refused = fsspec.filesystem("az", connection_string=connection, skip_instance_cache=True)
+        with pytest.raises(Exception, match=r"az://bucket: the store refuses to be listed") as raised:
+            list(ours.filesystem(url, refused, file_glob="*"))
+        assert wrong not in str(raised.value)
 
 
 GONE = {

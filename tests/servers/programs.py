@@ -179,6 +179,27 @@ def gcs(bucket: str) -> Program:
     return Program([str(program("gcp-storage-emulator")), "start", *where], port=port)
 
 
+AZURITE_ACCOUNT = "devstoreaccount1"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # that it documents
+
+
+def azurite(folder: Path) -> Program:
+    """Azurite's blob service, which keeps what it has in a folder; it checks the signatures of its account's key."""
+    where = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--location", str(folder)]
+    more = ["--skipApiVersionCheck", "--disableTelemetry"]
+    return Program(
+        [str(program("azurite-blob")), *where, *more], says=r"successfully listens on http://127\.0\.0\.1:(\d+)"
+    )
+
+
+def azurite_connection(server: Program, key: str = AZURITE_KEY) -> str:
+    """How a client finds it."""
+    return (
+        f"DefaultEndpointsProtocol=http;AccountName={AZURITE_ACCOUNT};AccountKey={key};"
+        f"BlobEndpoint={server.url}/{AZURITE_ACCOUNT};"
+    )
+
+
 def nginx(folder: Path, server: str, http: str = "", main: str = "") -> Program:
     """nginx with these directives in `server`, in `http` and around them; its access log is `access.log` of the folder."""
     port = free_port()

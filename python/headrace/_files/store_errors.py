@@ -39,7 +39,8 @@ def is_unreachable(error: BaseException) -> bool:
 
 
 def _is_refused(error: BaseException) -> bool:
-    return isinstance(error, PermissionError) or bool(_names(error) & _REFUSED_NAMES)
+    told = {str(getattr(error, name, "")) for name in ("status", "status_code", "code")}  # of HTTP
+    return isinstance(error, PermissionError) or bool(_names(error) & _REFUSED_NAMES or told & {"401", "403"})
 
 
 @contextmanager
