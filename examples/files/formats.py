@@ -5,9 +5,15 @@ python examples/files/formats.py [FOLDER]
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import sys
+import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +79,22 @@ def make_files(folder: Path) -> None:
     (folder / "orders.csv").write_text("id,customer\n1,Ada\n2,Blaise\n")
     (folder / "orders.txt").write_text("1   Ada\n2   Blaise\n")
     soundfile.write(folder / "tone.wav", [0.0, 0.5, -0.5], 8000)
+    make_packed(folder, (folder / "orders.jsonl").read_bytes())
+
+
+def make_packed(folder: Path, lines: bytes) -> None:
+    """The orders as JSON lines in each compression and archive: known by content, so their names do not matter."""
+    for kind, pack in (("gzip", gzip.compress), ("bzip2", bz2.compress), ("xz", lzma.compress)):
+        (folder / f"packed-{kind}").write_bytes(pack(lines))
+    for kind in ("zstd", "lz4"):
+        with pa.CompressedOutputStream(str(folder / f"packed-{kind}"), kind) as packed:
+            packed.write(lines)
+    with zipfile.ZipFile(folder / "packed-zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("2024/orders.jsonl", lines)
+    with tarfile.open(folder / "packed-tar", "w:gz") as tar:
+        member = tarfile.TarInfo("2024/orders.jsonl")
+        member.size = len(lines)
+        tar.addfile(member, io.BytesIO(lines))
 
 
 def readers() -> dict[str, Any]:
@@ -84,6 +106,7 @@ def readers() -> dict[str, Any]:
         "from_csv": ("*.csv", read_csv),
         "from_jsonl": ("*.jsonl", read_jsonl),
         "from_json": ("*.json", read_json),
+        "from_packed": ("packed-*", read_jsonl),
         "from_xml": ("*.xml", read_xml(record="orders/order", lists=["line"])),
         "from_excel": ("*.xlsx", read_excel),
         "from_text": ("*.txt", read_text(fields=[("id", 4), ("customer", 20)])),

@@ -36,7 +36,7 @@ def test_every_format_is_loaded(tmp_path):
         assert (rows[f"from_{name}"], rows[f"from_{name}__lines"]) == ("2", "3"), name
     assert (rows["from_xml"], rows["from_xml__line"]) == ("2", "3")
     assert (rows["from_excel"], rows["from_text"], rows["sounds"], rows["sounds__levels"]) == ("2", "2", "1", "1")
-    assert rows["from_csv"] == "2"
+    assert (rows["from_csv"], rows["from_packed"], rows["from_packed__lines"]) == ("2", "14", "21")
     assert rows["from_any"] == "16"  # of all but the text
 
 
