@@ -491,19 +491,25 @@ static PyType_Spec Stream_spec = {
 /* ---------------------------------------------------------------------------------------------------- Engine */
 
 static PyObject *Engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"workers",       "memory_limit",
-                            "max_in_flight", "max_in_flight_per_host",
-                            "first_window",  "max_pause_ms",
-                            "pacer",         "max_depth",
-                            "seed",          NULL};
+    static char *names[] = {"workers",
+                            "memory_limit",
+                            "keep",
+                            "max_in_flight",
+                            "max_in_flight_per_host",
+                            "first_window",
+                            "max_pause_ms",
+                            "pacer",
+                            "max_depth",
+                            "seed",
+                            NULL};
     ext_state *state = ext_state_of_type(type);
     PyObject *pacer = Py_None;
     hr_engine_options options;
     hr__engine_options_init(&options);
-    unsigned long long memory_limit = options.memory_limit_bytes;
+    unsigned long long memory_limit = options.memory_limit_bytes, keep = options.keep_bytes;
     const char *seed = NULL;
     Py_ssize_t seed_size = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$IKIIIIOIz#", names, &options.workers, &memory_limit,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$IKKIIIIOIz#", names, &options.workers, &memory_limit, &keep,
                                      &options.max_in_flight, &options.max_in_flight_per_host, &options.first_window,
                                      &options.max_pause_ms, &pacer, &options.max_depth, &seed, &seed_size)) {
         return NULL;
@@ -514,6 +520,7 @@ static PyObject *Engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     }
     options.pacer = pacer == Py_None ? NULL : ((PacerObject *)pacer)->pacer;
     options.memory_limit_bytes = memory_limit;
+    options.keep_bytes = keep;
     if (seed != NULL) {
         if (seed_size != sizeof options.seed) {
             PyErr_Format(PyExc_ValueError, "seed must have %zu bytes", sizeof options.seed);
@@ -591,9 +598,9 @@ static PyObject *Engine_stream(EngineObject *self, PyObject *args, PyObject *kwa
     unsigned char wei_precision = 0, wei_scale = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$s#Os#iKspOKpOppppppOOspI(bb)p", names, &table, &table_size,
                                      &tables, &load_id, &load_id_size, &max_nesting, &max_length, &id_kind, &root_key,
-                                     &selector, &batch_bytes, &reference_only, &naming, &no_coercion,
-                                     &fixed_schema, &stop_at_record, &leave_double_decimals, &leave_typed_timestamps,
-                                     &for_text, &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes,
+                                     &selector, &batch_bytes, &reference_only, &naming, &no_coercion, &fixed_schema,
+                                     &stop_at_record, &leave_double_decimals, &leave_typed_timestamps, &for_text,
+                                     &propagation_list, &rules, &format, &leave_typed_moments, &id_bytes,
                                      &wei_precision, &wei_scale, &leave_naive_timestamps)) {
         return NULL;
     }

@@ -332,6 +332,7 @@ class Engine:
         *,
         workers: int = 0,
         memory_limit: int = 268435456,
+        keep: int = 25165824,  # bytes of freed memory that wait for the next pages
         max_in_flight: int = 64,
         max_in_flight_per_host: int = 16,
         first_window: int = 3,

@@ -238,8 +238,8 @@ static const hr_column *column_of(hr_normalizer *norm, int32_t table, hr_str nam
 /* Status besides hr_code: a schema contract drops the row, and all below it. */
 #define ROW_DISCARDED (-2)
 
-/* What a schema contract said of a column that is not there: HR_OK and *left_out_out, or ROW_DISCARDED. What it said of a
- * key is not said of the variant of that name. */
+/* What a schema contract said of a column that is not there: HR_OK and *left_out_out, or ROW_DISCARDED. What it said of
+ * a key is not said of the variant of that name. */
 static int check_discard(const hr_column *column, bool is_variant, bool *left_out_out) {
     uint8_t flags = column == NULL ? 0 : column->flags;
     if (is_variant && (column == NULL || column->type != HR_TYPE_UNSET || (flags & HR_COL_DISCARD_VARIANT) == 0)) {

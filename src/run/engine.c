@@ -11,10 +11,6 @@
 
 /* ---------------------------------------------------------------------------------------------------- account */
 
-/* Of what is freed so much is kept for the next blocks: a few pages with their tapes and rows (measured: no gain
- * beyond). */
-#define ACCOUNT_KEEP_BYTES ((size_t)24 << 20)
-
 #if defined(__SANITIZE_ADDRESS__)
 #define ACCOUNT_MIN_MAPPED SIZE_MAX /* each block is the sanitizer's */
 #else
@@ -70,11 +66,11 @@ static void *account_realloc(void *ctx, void *ptr, size_t old_size_bytes, size_t
     return ptr;
 }
 
-static hr_account *account_new(void) {
+static hr_account *account_new(size_t keep_bytes) {
     hr_account *account = hr__calloc(&hr__allocator_libc, 1, sizeof *account);
     if (account != NULL) {
         atomic_store(&account->refs, 1);
-        hr__pages_init(&account->pages, ACCOUNT_MIN_MAPPED, ACCOUNT_KEEP_BYTES);
+        hr__pages_init(&account->pages, ACCOUNT_MIN_MAPPED, keep_bytes);
         account->alloc = (hr_allocator){account_malloc, account_realloc, account_free, account};
     }
     return account;
@@ -318,7 +314,7 @@ void hr__engine_options_init(hr_engine_options *options) {
 
 int hr__engine_new(const hr_engine_options *options, hr_engine **engine_out, hr_error *err) {
     hr_engine *engine = hr__calloc(&hr__allocator_libc, 1, sizeof *engine);
-    hr_account *account = account_new();
+    hr_account *account = account_new((size_t)options->keep_bytes);
     if (engine == NULL || account == NULL) {
         hr__free(&hr__allocator_libc, engine);
         account_unref(account);

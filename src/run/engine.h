@@ -25,6 +25,7 @@ typedef struct hr_page hr_page;
 #define HR_ENGINE_LIMITS(X)                                                                        \
     X(workers, uint32_t, 0, "worker threads; 0: the machine's cores, at most 64")                  \
     X(memory_limit_bytes, uint64_t, (uint64_t)256 << 20, "bytes held by pages, tapes and batches") \
+    X(keep_bytes, uint64_t, (uint64_t)24 << 20, "freed memory that is kept for the next pages")    \
     X(max_in_flight, uint32_t, 64, "requests in flight in all")                                    \
     X(max_in_flight_per_host, uint32_t, 16, "requests in flight a host")                           \
     X(first_window, uint32_t, 3, "requests in flight a host before anything is known of it")       \
@@ -74,7 +75,8 @@ typedef struct hr_stream_options {
     const hr_step *selector;        /* copied; n_selector may be 0: the whole document */
     size_t n_selector;
     bool has_selector;    /* false: the caller selects each page (detection) */
-    uint64_t batch_bytes; /* a batch leaves when it holds this much; an eighth while pages are waited for or memory is short */
+    uint64_t batch_bytes; /* a batch leaves when it holds this much; an eighth while pages are waited for or memory is
+                             short */
     hr_body_format format;
 } hr_stream_options;
 
@@ -209,7 +211,8 @@ HR_MUST_CHECK int hr__stream_feed_fields(hr_stream *stream, int64_t tag, hr_fiel
 /* What accounts of memory in the engine count; lives as long as anything taken from it. */
 const hr_allocator *hr__engine_allocator(hr_engine *engine);
 void hr__stream_finish(hr_stream *stream);
-/* Waits until all accepted and fed pages are committed; false: time ran out, a page failed or the engine was cancelled. */
+/* Waits until all accepted and fed pages are committed; false: time ran out, a page failed or the engine was cancelled.
+ */
 bool hr__stream_wait_committed(hr_stream *stream, uint32_t timeout_ms);
 /* Whether committed pages added tables or columns that no batch has told of. */
 bool hr__stream_has_grown(hr_stream *stream);

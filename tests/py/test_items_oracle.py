@@ -500,7 +500,8 @@ def test_records_are_the_engines(name: str, tmp_path: Path) -> None:
 def many_files(n_files: int) -> list[list[list[Any]]]:
     """Files of five records with rows below them."""
     return [
-        [[{"id": n * 5 + i, "t": f"{n}", "l": [{"a": i, "m": [n, i]}] * (i % 3)} for i in range(5)]] for n in range(n_files)
+        [[{"id": n * 5 + i, "t": f"{n}", "l": [{"a": i, "m": [n, i]}] * (i % 3)} for i in range(5)]]
+        for n in range(n_files)
     ]
 
 

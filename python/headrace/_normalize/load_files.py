@@ -22,6 +22,7 @@ from headrace._normalize.parquet_rows import RowCheck
 from headrace._parquet import is_complete, writer_options
 
 _SAMPLE_ROWS = 400
+_LARGE_BYTES = 1 << 20  # a table worth a row group of its own
 
 
 def take_tables(storage: DataItemStorage, settle: Callable[[bool], None]) -> None:
@@ -46,18 +47,25 @@ def _get_writer(storage: DataItemStorage, get: Any, *args: str) -> BufferedDataW
         check = None
         if issubclass(storage.writer_cls, ParquetDataWriter):
             check = RowCheck(args[-1], writer._caps, lambda: vars(storage)["origin"]())
-            writer.write_data_item = partial(_looked_at, writer.write_data_item, check)  # type: ignore[method-assign]
+            writer.write_data_item = partial(_looked_at, writer, writer.write_data_item, check)  # type: ignore[method-assign]
         elif writer.file_max_items or writer.file_max_bytes:
             writer.write_data_item = partial(_in_slices, writer.write_data_item, writer.buffer_max_items)  # type: ignore[method-assign]
         writer.writer_cls = partial(_open, _with_tables(storage.writer_cls), writer, check)  # type: ignore[assignment]
     return writer
 
 
-def _looked_at(write: Any, check: RowCheck, item: Any, columns: Any) -> int:
-    """Writes a table or a row."""
+def _looked_at(writer: BufferedDataWriter[DataWriter], write: Any, check: RowCheck, item: Any, columns: Any) -> int:
+    """Writes a table or a row. A large table is not kept with others: its memory serves the next batch."""
     if isinstance(item, dict):
         check.look(item, columns)
-    return int(write(item, columns))
+    n_rows = int(write(item, columns))
+    if (
+        isinstance(item, pa.Table)
+        and item.nbytes >= _LARGE_BYTES
+        and not (writer.file_max_items or writer.file_max_bytes)
+    ):
+        writer._flush_items()  # dlt looks at limits after its own flushes
+    return n_rows
 
 
 def _in_slices(write: Any, n_rows: int, item: Any, columns: Any) -> int:
