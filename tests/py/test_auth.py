@@ -386,8 +386,10 @@ def test_nothing_secret_is_shown(tmp_path: Path) -> None:
     made = auths.OAuth2(token_url="http://x", grant="password", username="u", password="pa55", **CLIENT)
     made._value = "token-1"
     login = auths.SessionLogin(login_url="http://x", username="u", password="pa55")
-    both = auths.Several(auths=[made, login])
-    for one in (made, login, both, auths.AwsSigV4(access_key="a", secret_key="pa55"), auths.Digest("u", "pa55")):
+    shown = auths.ClientCertificate(cert_file="c", key_file="k", key_password="pa55")
+    both = auths.Several(auths=[made, login, shown])
+    others = (auths.AwsSigV4(access_key="a", secret_key="pa55"), auths.Digest("u", "pa55"))
+    for one in (made, login, shown, both, *others):
         for text in (repr(one), str(one), repr(copy.deepcopy(one))):
             assert not any(secret in text for secret in SECRETS), text
 

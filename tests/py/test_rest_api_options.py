@@ -82,6 +82,8 @@ def test_dlt_sees_only_its_own_keys() -> None:
     assert [options[name].route["max_attempts"] for name in ("items", "other", "plain")] == [2, 7, 2]
     assert {options[name].route["max_total_ms"] for name in options} == {6000}
     assert options["plain"].route["min_tls"] == 12
+    made["client"]["network"] = {"proxy": "http://me:s3cret@h:1", "client_cert": ["c.pem", "k.pem", "s3cret"]}
+    assert "s3cret" not in repr(take(made)[1])
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Options:
         stream: How an answer is followed that does not end; None: it ends.
     """
 
-    route: dict[str, Any] = field(default_factory=dict)
+    route: dict[str, Any] = field(default_factory=dict, repr=False)  # has passwords
     rules: tuple[tuple[int, int], ...] = ()
     on_content: tuple[Condition, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
