@@ -235,7 +235,14 @@ def sshd_store(folder):
 
 
 PLACE = {"host": "127.0.0.1", "username": "u", "password": "p", "skip_instance_cache": True}
-STORES = {"http": http_store, "ftp": ftp_store, "sftp": sftp_store, "webdav": webdav_store, "gcs": gcs_store, "azure": azure_store}
+STORES = {
+    "http": http_store,
+    "ftp": ftp_store,
+    "sftp": sftp_store,
+    "webdav": webdav_store,
+    "gcs": gcs_store,
+    "azure": azure_store,
+}
 STORES |= {"nginx": nginx_store, "sshd": sshd_store}
 
 
@@ -521,7 +528,9 @@ def test_azure_refuses_a_wrong_key_and_tells_a_replaced_file(tmp_path, formats, 
         with open_file(item) as file:
             file.read(10)
             options["credentials"].pipe_file("bucket/a.wav", bytes(byte ^ 1 for byte in content))
-            with pytest.raises(FileChanged, match=rf"az://bucket/a\.wav changed while it was read: {len(content)} bytes"):
+            with pytest.raises(
+                FileChanged, match=rf"az://bucket/a\.wav changed while it was read: {len(content)} bytes"
+            ):
                 file.read()
         pipeline = make_pipeline(tmp_path, "etags")
         for _ in range(2):
