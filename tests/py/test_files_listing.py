@@ -1,5 +1,7 @@
 """`filesystem`: what it lists beside dlt's, and files that are loaded once (`only_new`)."""
 
+import base64
+import hashlib
 import json
 import os
 import random
@@ -175,6 +177,50 @@ def test_etags_must_be_there(run):
     write(run.folder / "a.jsonl", 1)
     with pytest.raises(PipelineStepFailed, match=r"the store gives none for a\.jsonl: take `version`"):
         run("etag")
+
+
+def test_known_files_are_found_by_their_paths():
+    rng = random.Random(4)
+    files = {f"{rng.choice('abc')}/{n}\t\n\\{rng.getrandbits(20):x}ü\udcff": f"{n:05}"[-5:] for n in range(3000)}
+    files |= {"": "empty", "x": "", "x\t": "tab", "x\ty": "tab2"}
+    packed = tracking.pack(sorted(files.items()))
+    known = tracking.KnownFiles(packed, {}, set())
+    assert list(known.files()) == sorted(files.items()) and len(known) == len(files)
+    for path, version in files.items():
+        assert known.version(known.number(path)) == version
+        assert known.file(known.number(path)) == (path, version)
+        assert known.number(path + "z") == known.number("z" + path) == -1
+    late = {"x": "late", "new": "n", "left out": "l"}
+    known = tracking.KnownFiles(packed, late, {"x\t", "left out", "not there"})
+    expected = {**files, **late}
+    del expected["x\t"], expected["left out"]
+    assert list(known.files()) == sorted(expected.items())
+    assert (
+        list(tracking.KnownFiles("", {}, set()).files()) == [] and tracking.KnownFiles("", {}, set()).number("a") == -1
+    )
+
+
+def test_versions_are_those_of_states_that_were_written_before(run):
+    """Else all files would be loaded again with a new version of headrace."""
+    write(run.folder / "a.jsonl", 1, mtime=2000)
+    run()
+    size = (run.folder / "a.jsonl").stat().st_size
+    digest = hashlib.blake2b(repr((2000.0, size)).encode(), digest_size=4).digest()
+    assert tracking.unpack(state_of(run.pipeline)["files"]) == {"a.jsonl": base64.b64encode(digest)[:5].decode()}
+
+
+def test_too_many_files_forget_those_that_are_gone(run, monkeypatch):
+    for number in range(4):
+        write(run.folder / f"{number}.jsonl", number)
+    run()
+    (run.folder / "1.jsonl").unlink()
+    write(run.folder / "4.jsonl", 4)
+    monkeypatch.setattr(tracking, "MOST_FILES", 4)
+    assert run() == [0, 1, 2, 3, 4]
+    assert list(tracking.unpack(state_of(run.pipeline)["files"])) == ["0.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"]
+    write(run.folder / "5.jsonl", 5)
+    with pytest.raises(PipelineStepFailed, match="5 files, more than 4 to remember"):
+        run()
 
 
 def test_the_state_stays_small_and_whole(monkeypatch):

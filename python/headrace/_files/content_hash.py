@@ -21,8 +21,9 @@ HASH_CHARACTERS = 10  # 60 bits: that a changed file is taken for the same has a
 
 
 def short_hash(what: bytes, n_characters: int) -> str:
-    """Characters of base64 that stand for the bytes; six bits each, ten at most."""
-    return base64.b64encode(hashlib.blake2b(what, digest_size=8).digest())[:n_characters].decode()
+    """Characters of base64 that stand for the bytes, of six bits each."""
+    digest = hashlib.blake2b(what, digest_size=(n_characters * 6 + 7) // 8).digest()
+    return base64.b64encode(digest)[:n_characters].decode()
 
 
 class ContentHash:

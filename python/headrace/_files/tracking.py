@@ -16,6 +16,8 @@ import base64
 import hashlib
 import threading
 import zlib
+from array import array
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +25,8 @@ from itertools import islice
 from typing import Any
 
 import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
 from dlt.common import logger
 
 from headrace._files.arguments import check_arguments
@@ -47,8 +51,80 @@ _MOST_READ = 16  # files that are read at once to see whether their content is a
 _MOST_READ_BYTES = 64 << 20  # that these have together, of each at most what is held of it at a time
 _HELD_BYTES = 16 << 20
 
+
+class KnownFiles:
+    """Files that were loaded, by number, in the order of their paths: as lines in one text, since Python's objects for a
+    million paths would be a quarter of a GB. 60 bytes a file.
+
+        _text    lines as they are packed, one after the other
+        _starts  where each begins, and the text's end: n + 1
+        _hashes  of the paths, in order
+        _order   numbers of the files that have them
+
+    Args:
+        packed: What `pack` made, in the order of the paths.
+        late: Files and versions that are added to these, or replace theirs.
+        left_out: Paths that are left out.
+    """
+
+    def __init__(self, packed: str, late: dict[str, str], left_out: set[str]) -> None:
+        lines = _lines_of(packed)
+        if late:
+            merged = dict(map(_line, lines))
+            merged.update(late)
+            lines = iter([_packed_line(*pair).encode("utf-8", "surrogateescape") for pair in sorted(merged.items())])
+        dropped = {_escaped(path).encode("utf-8", "surrogateescape") for path in left_out}
+        text = bytearray()
+        self._starts = array("Q")
+        hashes = array("q")
+        for line in lines:
+            path = line[: line.rindex(b"\t")]
+            if path not in dropped:
+                self._starts.append(len(text))
+                hashes.append(hash(path))
+                text += line
+        self._starts.append(len(text))
+        self._text = bytes(text)
+        values = pa.Array.from_buffers(pa.int64(), len(hashes), [None, pa.py_buffer(hashes)])
+        order = pc.array_sort_indices(values)
+        self._hashes, self._order = array("q"), array("Q")
+        if len(hashes):
+            self._hashes.frombytes(values.take(order).buffers()[1])
+            self._order.frombytes(order.buffers()[1])
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def number(self, path: str) -> int:
+        """The file's number; -1: it is not known."""
+        key = _escaped(path).encode("utf-8", "surrogateescape") + b"\t"
+        wanted = hash(key[:-1])
+        at = bisect_left(self._hashes, wanted)
+        while at < len(self._hashes) and self._hashes[at] == wanted:
+            number = self._order[at]
+            if self._text.startswith(key, self._starts[number]):
+                return number
+            at += 1
+        return -1
+
+    def _line(self, number: int) -> bytes:
+        return self._text[self._starts[number] : self._starts[number + 1]]
+
+    def file(self, number: int) -> tuple[str, str]:
+        """Path and version."""
+        return _line(self._line(number))
+
+    def version(self, number: int) -> str | None:
+        """The version of a file; None for -1."""
+        return None if number < 0 else self._line(number).rpartition(b"\t")[2].decode()
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """All, in the order of their paths."""
+        return map(self.file, range(len(self)))
+
+
 # Of an extraction: what was known before it. Two readers of the same files both get the new ones.
-_known: OrderedDict[tuple[str, str], dict[str, str]] = OrderedDict()
+_known: OrderedDict[tuple[str, str], KnownFiles] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -76,16 +152,15 @@ class Tracker:
             known = _known.get((load_id, key))
             if known is None:
                 _forget_earlier(load_id)  # before there are more
-                known = unpack(self._state.get("files", ""))
+                late: dict[str, str] = {}
                 for part in self._state.pop("parts", ()):
-                    known.update(unpack(part))
-                known.update(self._state.pop("late", {}))
-                for path in self._state.get("again", []):
-                    known.pop(path, None)
+                    late.update(unpack(part))
+                late.update(self._state.pop("late", {}))
+                known = KnownFiles(self._state.get("files", ""), late, set(self._state.get("again", [])))
                 _known[(load_id, key)] = known
         self._before = known
         self._new: dict[str, str] = {}  # what is not as it was before
-        self._unseen = set(known)  # of them
+        self._is_seen = bytearray(len(known))  # of them
         self._again: set[str] = set()
         self._is_stored = False
         if way == "hash":
@@ -127,7 +202,7 @@ class Tracker:
 
     def _must_be_read(self, item: ListedFile) -> bool:
         """Whether the file is another version of one that was loaded, of the same size."""
-        before = self._before.get(item["relative_path"], "").removeprefix(_GONE)
+        before = (self._before.version(self._before.number(item["relative_path"])) or "").removeprefix(_GONE)
         return (
             len(before) == _VERSION + _SIZE + HASH_CHARACTERS
             and before[:_VERSION] != self._version(item)[:_VERSION]
@@ -144,13 +219,16 @@ class Tracker:
             return False
         finally:
             item.tracker = None
-        return found == [self._before[item["relative_path"]].removeprefix(_GONE)[_VERSION + _SIZE :]]
+        before = self._before.version(self._before.number(item["relative_path"])) or ""
+        return found == [before.removeprefix(_GONE)[_VERSION + _SIZE :]]
 
     def _wants(self, item: ListedFile, is_same: bool) -> bool:
         """Whether the file is to be loaded. `is_same`: it has the content that was."""
         path, version = item["relative_path"], self._version(item)
-        self._unseen.discard(path)
-        before = self._before.get(path)
+        number = self._before.number(path)
+        before = self._before.version(number)
+        if number >= 0:
+            self._is_seen[number] = 1
         known = before.removeprefix(_GONE) if before is not None else None
         if known is not None and (is_same or known[:_VERSION] == version[:_VERSION]):
             self.n_known += 1
@@ -212,10 +290,14 @@ class Tracker:
     def end(self, is_whole: bool) -> None:
         """Stores what is known. `is_whole`: all files were listed, so that those that were not are removed."""
         if is_whole:
-            gone = [path for path in self._unseen if not self._before[path].startswith(_GONE)]
-            self.n_removed = len(gone)
-            self.removed = sorted(gone)[:_MOST_NAMED]
-            self._new.update((path, _GONE + self._before[path]) for path in gone)
+            number = -1
+            while (number := self._is_seen.find(0, number + 1)) >= 0:
+                path, version = self._before.file(number)
+                if not version.startswith(_GONE):
+                    self._new[path] = _GONE + version
+                    self.n_removed += 1
+                    if len(self.removed) < _MOST_NAMED:
+                        self.removed.append(path)
         with _lock:
             self._state["files"] = pack(self._now())
             self._state["again"] = sorted(self._again)
@@ -231,25 +313,33 @@ class Tracker:
 
     def _now(self) -> Iterator[tuple[str, str]]:
         """Paths and versions that are remembered, in order."""
-        paths = list(self._before)
-        paths.extend(path for path in self._new if path not in self._before)
-        paths.sort()
-        n_left_out = sum(path in self._new or path in self._before for path in self._again)
-        too_many = len(paths) - n_left_out - MOST_FILES
-        dropped: set[str] = set()
-        if too_many > 0:
-            gone = (path for path in paths if self._version_of(path).startswith(_GONE))
-            dropped.update(islice(gone, too_many))
-            if len(dropped) < too_many:
-                raise ConfigurationError(
-                    f"`only_new`: {len(paths) - n_left_out} files, more than {MOST_FILES} to remember: split them by `file_glob`"
-                )
-        for path in paths:
-            if path not in dropped and path not in self._again:
-                yield path, self._version_of(path)
+        n_files = len(self._before) + sum(self._before.number(path) < 0 for path in self._new)
+        n_files -= sum(path in self._new or self._before.number(path) >= 0 for path in self._again)
+        too_many = max(n_files - MOST_FILES, 0)
+        if too_many and sum(version.startswith(_GONE) for _, version in self._merged()) < too_many:
+            raise ConfigurationError(
+                f"`only_new`: {n_files} files, more than {MOST_FILES} to remember: split them by `file_glob`"
+            )
+        for path, version in self._merged():
+            if too_many and version.startswith(_GONE):
+                too_many -= 1
+            elif path not in self._again:
+                yield path, version
 
-    def _version_of(self, path: str) -> str:
-        return self._new[path] if path in self._new else self._before[path]
+    def _merged(self) -> Iterator[tuple[str, str]]:
+        """What was known and what is new, in the order of the paths."""
+        new = iter(sorted(self._new))
+        next_new = next(new, None)
+        for path, version in self._before.files():
+            while next_new is not None and next_new < path:
+                yield next_new, self._new[next_new]
+                next_new = next(new, None)
+            if next_new == path:
+                version, next_new = self._new[path], next(new, None)
+            yield path, version
+        while next_new is not None:
+            yield next_new, self._new[next_new]
+            next_new = next(new, None)
 
 
 class _Taker:
@@ -281,7 +371,7 @@ def pack(files: Iterable[tuple[str, str]]) -> str:
     packer = zlib.compressobj(6)
     parts, before = [], ""
     rest = iter(files)
-    while lines := [f"{_escaped(path)}\t{version}" for path, version in islice(rest, _PART_LINES)]:
+    while lines := [_packed_line(path, version) for path, version in islice(rest, _PART_LINES)]:
         parts.append(packer.compress((before + "\n".join(lines)).encode("utf-8", "surrogateescape")))
         before = "\n"
     return base64.b64encode(b"".join((*parts, packer.flush()))).decode()
@@ -289,18 +379,24 @@ def pack(files: Iterable[tuple[str, str]]) -> str:
 
 def unpack(text: str) -> dict[str, str]:
     """What was packed."""
-    found: dict[str, str] = {}
+    return dict(map(_line, _lines_of(text)))
+
+
+def _lines_of(text: str) -> Iterator[bytes]:
     unpacker, rest, carry = zlib.decompressobj(), base64.b64decode(text), b""
     while rest:
         part = unpacker.decompress(rest, _PART_BYTES)
         rest = unpacker.unconsumed_tail
         *lines, carry = (carry + part).split(b"\n")
-        found.update(map(_line, lines))
+        yield from lines
         if not part and not rest:
             break
     if carry:
-        found.update([_line(carry)])
-    return found
+        yield carry
+
+
+def _packed_line(path: str, version: str) -> str:
+    return f"{_escaped(path)}\t{version}"
 
 
 def _line(line: bytes) -> tuple[str, str]:
