@@ -87,8 +87,8 @@ void hr__page_decode_own(hr_page *page, hr_json_decoder *decoder);
 
 /* Batches a stream keeps for its next pages: their columns' memory is most of a page's cost (measured). */
 #define HR_SPARE_BATCHES 4
-#define HR_IDLE_MS 250 /* rows this old leave while the workers wait for pages anyhow, an eighth of a batch at least \
-                        */
+/* Rows this old leave while the workers wait for pages anyhow, an eighth of a batch at least. */
+#define HR_IDLE_MS 250
 
 /* What a worker keeps for a stream: a copy of the schema and a normalizer over it. */
 typedef struct hr_stream_worker {
