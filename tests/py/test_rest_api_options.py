@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -412,7 +413,23 @@ def test_what_fails_of_tls_says_what_to_do(api: Any, faults: Faults, tmp_path: P
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=faults.cert)
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(faults.cert, faults.key)
-    asking._server.socket = context.wrap_socket(asking._server.socket, server_side=True)
+    listener = asking._server.socket
+
+    def accepted() -> Any:
+        """A connection; one that is refused is read to its end: closed with bytes unread, it would take the alert with it."""
+        plain, address = listener.accept()
+        connection = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        try:
+            connection.do_handshake()
+        except ssl.SSLError:
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 16):
+                pass
+            connection.close()
+            raise
+        return connection, address
+
+    asking._server.get_request = accepted
 
     def tls(url: str) -> str:
         return url.replace("http://127.0.0.1", "https://localhost")
