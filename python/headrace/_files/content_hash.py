@@ -22,8 +22,11 @@ HASH_CHARACTERS = 10  # 60 bits: that a changed file is taken for the same has a
 
 def short_hash(what: bytes, n_characters: int) -> str:
     """Characters of base64 that stand for the bytes, of six bits each."""
-    digest = hashlib.blake2b(what, digest_size=(n_characters * 6 + 7) // 8).digest()
-    return base64.b64encode(digest)[:n_characters].decode()
+    return _characters(hashlib.blake2b(what, digest_size=(n_characters * 6 + 7) // 8), n_characters)
+
+
+def _characters(hashed: Any, n: int) -> str:
+    return base64.b64encode(hashed.digest())[:n].decode()
 
 
 class ContentHash:
@@ -74,7 +77,7 @@ class ContentHash:
         elif fd >= 0:
             self._add_from(fd, at)
         if self._is_whole and not self._is_stopped:
-            self._report(base64.b64encode(self._sum.digest())[:HASH_CHARACTERS].decode())
+            self._report(_characters(self._sum, HASH_CHARACTERS))
         self._is_stopped = True
 
     def stop(self) -> None:

@@ -41,7 +41,7 @@ def read_tables(items: Iterable[Any], name: str, on_error: str, read: Reader) ->
         read: Gives the tables of an open file, which it may seek in; keeps the position's place up to date.
     """
     skips = Skips(current_resource(name), on_error)
-    files, progress = Files(items), progress_of(current_resource(name))
+    files, progress = Files(items), progress_of(skips.resource)
     progress.add(files)
     for item in files.taken():
         with skips.guard(item, files, progress) as position, open_seekable(item) as file, unchanged(file):

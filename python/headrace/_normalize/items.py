@@ -45,7 +45,8 @@ _DLT_TAKES = {"SCHEMA", "UNSUPPORTED", "COERCE", "NULL_VALUE", "RANGE", "ENCODIN
 _PATIENCE_RECORDS = 100  # records that dlt may take before it is asked whether they are too many
 _PATIENCE_SHARE = 0.02  # of the records: if dlt takes more, it takes the rest of the file
 _WAIT_MS = 5
-_KEEP_BYTES = 48 << 20  # of freed memory: two batches. The kernel clears less, a tenth of the step's CPU (beside 24 MB)
+# Of freed memory, two batches: the kernel clears less than with 24 MB, a twentieth of the step's CPU.
+_KEEP_BYTES = 48 << 20
 _SMALL_BYTES = 1 << 20  # of a file whose rows may wait for those of the next
 _COMMIT_MS = 1000  # a small file's records are waited for; then its stream ends
 _MAX_VIOLATIONS = 1000  # of contracts that are counted

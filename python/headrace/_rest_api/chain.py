@@ -89,7 +89,7 @@ class Chain:
         self._held: requests.PreparedRequest | None = (
             None  # not sent: memory is full and it is not this chain's turn, or rows wait
         )
-        self.watch = Watch(job.name, job.options, job.say)
+        self.watch = Watch(job.name, job.options, job.say, self.reader)
         self._is_short = False  # fewer are sent ahead than the window allows, for the same reason
         self.early: dict[str, Any] | None = None  # what shall come early of each page; None: not looked at yet
         self._came_early: dict[int, bytes] = {}  # by number of the page, until its turn
@@ -302,7 +302,6 @@ class Chain:
             raise self._error(error, prepared, number, page.attempts) from error
         except requests.HTTPError as error:
             raise self.told(error, number, prepared.url, page.attempts) from None
-        self.watch.is_cut_out = self.reader.is_cut_out
         self.watch.see(page, response, self.paginator, str(self.reader.selector))
         cursor = self.job.cursor
         keep = self.job.cut(self, page) if self.job.cuts_at_once else None
@@ -387,9 +386,7 @@ class Chain:
 
     def _unreadable(self, error: Exception, paginator: BasePaginator, response: NativeResponse) -> ResourceFailed:
         """Of a value by which dlt's paginator cannot go on, such as a number in place of a link."""
-        path = next(
-            (str(at) for name in ("next_url_path", "cursor_path") if (at := getattr(paginator, name, None))), None
-        )
+        path = getattr(paginator, "next_url_path", None) or getattr(paginator, "cursor_path", None)
         found = jsonpath.find_values(path, response.json()) if path is not None else []
         what = f"expected a URL at `{path}`, found {json.dumps(found[0])[:80]}" if found else str(error)
         return ResourceFailed(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace import _core
     from headrace._rest_api.graphql import GraphQL
     from headrace._rest_api.options import Options
+    from headrace._rest_api.reader import Reader
     from headrace._rest_api.request import NativeResponse
 
 _SAME_PAGES = 92  # the same in a row: it would never end
@@ -54,16 +55,9 @@ _SIZE_PARAMETERS = {  # of a request, in lower case
 }
 _USUAL_SIZES = frozenset((10, 20, 25, 30, 50, 100, 200, 250, 500, 1000))  # of pages, where the request names none
 _MORE_KEYS = ("has_more", "hasmore", "has_next", "hasnext", "has_next_page", "hasnextpage", "more", "next_page_exists")
-_TRUE = ("true", "True")  # as dlt's paginators read texts
-_NO_RECORDS = (
-    "links",
-    "_links",
-    "warnings",
-    "messages",
-    "facets",
-    "columns",
-    "fields",
-)  # lists of objects that are none
+_TRUE, _FALSE = ("true", "True"), (False, "false", "False")  # as dlt's paginators read texts
+# Lists of objects that are no records.
+_NO_RECORDS = ("links", "_links", "warnings", "messages", "facets", "columns", "fields")
 _ERROR_KEYS = ("error", "errors", "fault", "exception")
 _TOTAL_HEADERS = ("X-Total-Count", "X-Total", "X-Pagination-Total-Count")
 _TITLE = re.compile(rb"(?is)<title[^>]*>([^<]*)")
@@ -77,10 +71,11 @@ class Watch:
     `say` gets each suspicion as text; it raises where the configuration wants an error.
     """
 
-    def __init__(self, name: str, options: Options, say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, options: Options, say: Callable[[str], None], reader: Reader) -> None:
         self._name = name
         self._options = options
         self._say = say
+        self._reader = reader  # of the page at hand
         self._n_pages = 0
         self._n_records = 0
         self._first = self._last = (0, 0, 0)  # fingerprint, bytes and records of a page
@@ -91,7 +86,6 @@ class Watch:
         self._is_detected = False
         self._is_short = False  # the first page has fewer records than the offset is moved on by
         self._told: set[str] = set()  # of GraphQL answers
-        self.is_cut_out = False  # the page at hand holds what a selector took in Python, no more
 
     def see(self, page: _core.Page, response: NativeResponse, paginator: BasePaginator | None, selector: str) -> None:
         """Looks at a page whose records are selected. `paginator`: None: it has yet to be detected."""
@@ -166,7 +160,7 @@ class Watch:
     def _look_for_repetition(self, page: _core.Page, response: NativeResponse) -> None:
         """An API that does not know the paginator's parameter gives its first page for ever."""
         mark = (page.fingerprint, page.size, page.n_records)
-        if self.is_cut_out:  # what was taken may be the same in pages that are not
+        if self._reader.is_cut_out:  # what was taken may be the same in pages that are not
             mark = (hash(response.content), len(response.content), page.n_records)
         number = self._n_pages - 1
         if number == 0:
@@ -205,7 +199,7 @@ class Watch:
         """A selector that finds nothing in an answer that has a list of objects somewhere else."""
         place = selector.partition("[*]")[0].rstrip(".")
         envelope = json.loads(page.envelope())
-        if self.is_cut_out or place in ("", "$") or jsonpath.find_values(place, envelope):
+        if self._reader.is_cut_out or place in ("", "$") or jsonpath.find_values(place, envelope):
             return
         if (found := _objects(envelope)) is not None:
             path, n_objects = found
@@ -267,7 +261,7 @@ class Watch:
 
     def _envelope(self, page: _core.Page, response: NativeResponse) -> Any:
         """The page without its records; all of it where Python selected them."""
-        return response.json() if self.is_cut_out else json.loads(page.envelope())
+        return response.json() if self._reader.is_cut_out else json.loads(page.envelope())
 
     def _tell(self, response: NativeResponse, text: str) -> None:
         self._say(f"{self._where(response)}: {text}")
@@ -318,17 +312,21 @@ def _is_full(page: _core.Page, response: NativeResponse) -> bool:
     return page.n_records in sizes if sizes else page.n_records in _USUAL_SIZES
 
 
+def _value_at(path: Any, envelope: Any) -> Any:
+    """The first value at a path; None: there is none, or no path."""
+    found = jsonpath.find_values(path, envelope) if path else []
+    return found[0] if found else None
+
+
 def _count_at(path: Any, envelope: Any) -> int | None:
     """The number at a path; None: there is none."""
-    found = jsonpath.find_values(path, envelope) if path else []
-    return int(found[0]) if found and _is_count(found[0]) else None
+    found = _value_at(path, envelope)
+    return int(found) if _is_count(found) else None
 
 
 def _says_no_more(paginator: BasePaginator, envelope: Any) -> bool:
     """Whether the answer says at the paginator's path that this is the last page."""
-    path = getattr(paginator, "has_more_path", None)
-    found = jsonpath.find_values(path, envelope) if path is not None else []
-    return bool(found) and found[0] in (False, "false", "False")
+    return _value_at(getattr(paginator, "has_more_path", None), envelope) in _FALSE
 
 
 def _says_more(envelope: Any, depth: int = 0) -> str | None:
@@ -350,8 +348,7 @@ def _is_true(value: Any) -> bool:
 def _promised(paginator: BasePaginator, envelope: Any) -> str | None:
     """The paginator's own path at which the answer says that there is more."""
     path = getattr(paginator, "has_more_path", None)
-    found = jsonpath.find_values(path, envelope) if path is not None else []
-    return str(path) if found and _is_true(found[0]) else None
+    return str(path) if _is_true(_value_at(path, envelope)) else None
 
 
 def _objects(value: Any, path: str = "", depth: int = 0) -> tuple[str, int] | None:

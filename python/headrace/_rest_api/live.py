@@ -283,7 +283,7 @@ class StreamChain(Chain):
         super().__init__(job, request, paginator, extra)
         rules = job.options.stream
         assert rules is not None
-        self.watch = Unwatched(job.name, job.options, job.say)
+        self.watch = Unwatched(job.name, job.options, job.say, self.reader)
         self._rules = rules
         self._state = state if state is not None else {}
         self._is_over = False  # no more pages are made

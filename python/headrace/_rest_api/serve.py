@@ -115,9 +115,8 @@ class Service:
         writer = PackageWriter()
         progress = Progress(job)
         is_done = False
-        is_known = (
-            not job.makes_tables
-        )  # whether dlt's schema has our table: as in dlt, with the first page that passes
+        # Whether dlt's schema has our table: as in dlt, with the first page that passes.
+        is_known = not job.makes_tables
         try:
             self._feed(job)
             if not self._is_in_turn:
