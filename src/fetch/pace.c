@@ -2,8 +2,8 @@
  *
  * Two controls side by side, because a refusal does not say which limit it is of:
  *
- *   window   requests in flight: triples a round trip until the first refusal, then it is what of that round was
- *            accepted. The number that was refused is the ceiling: it is tried again after 32 and 512 accepted
+ *   window   requests in flight: triples a round trip until the first refusal, and grows further within it while none
+ *            comes; then it is what of that round was accepted. The number that was refused is the ceiling: it is tried again after 32 and 512 accepted
  *            requests, and from there on requests start spaced, one at a time. A host that counts what is parallel
  *            refuses that too; one that counts what comes in a time takes it, and the window grows on.
  *
@@ -19,6 +19,10 @@
  * refuses two of the first three, which leaves one try (TCP starts with 10 and doubles, but for packets). */
 #define FIRST_WINDOW 3
 #define GROWTH 3
+/* Where some were accepted side by side, so many times as many may be in flight this part of an answer's time after the
+ * round's start, unless one of it was refused: what is too many at once is refused before it is worked on. */
+#define LATE_GROWTH 5
+#define LATE_PART 4
 /* Accepted requests before a refused number in flight is tried again, times 16 each time; how often. A host that takes
  * one at a time gets no more refusals of that kind (issue 5: at most three). */
 #define CEILING_CREDIT 32u
@@ -135,6 +139,20 @@ static double rate_of(const hr_pace *pace) {
     return pace->rate == 0 || (pace->max_rate != 0 && pace->max_rate < pace->rate) ? pace->max_rate : pace->rate;
 }
 
+/* How many may be in flight at now_us; *from_us: when it will be more, if nothing is refused, UINT64_MAX: not known. */
+static uint32_t window_at(const hr_pace *pace, uint64_t now_us, uint64_t *from_us) {
+    *from_us = UINT64_MAX;
+    uint32_t most = pace->proven < pace->max_window / LATE_GROWTH ? pace->proven * LATE_GROWTH : pace->max_window;
+    if (pace->is_probing) {
+        return 1;
+    }
+    if (pace->is_steady || pace->proven < 2 || pace->beyond_us == 0 || pace->usual_us == 0 || most <= pace->window) {
+        return pace->window;
+    }
+    *from_us = pace->beyond_us + pace->usual_us / LATE_PART;
+    return now_us >= *from_us ? most : pace->window;
+}
+
 /* Beyond the ceiling requests do not start together, but as far apart as keeps so many in flight. */
 static bool is_spaced(const hr_pace *pace) {
     return pace->ceiling != 0 && pace->window >= pace->ceiling;
@@ -161,8 +179,10 @@ static uint64_t quota_due_us(const hr_pace *pace, uint64_t now_us, uint64_t cost
 
 uint64_t hr__pace_due_us(const hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_hold *hold_out) {
     *hold_out = HR_PACE_WINDOW;
-    if (pace->in_flight >= (pace->is_probing ? 1 : pace->window)) {
-        return UINT64_MAX;
+    uint64_t wider_us;
+    uint32_t window = window_at(pace, now_us, &wider_us);
+    if (pace->in_flight >= window) {
+        return wider_us > now_us ? wider_us : UINT64_MAX;
     }
     cost = cost == 0 ? 1 : cost;
     uint64_t due_us = max_u64(now_us, pace->paused_until_us);
@@ -196,6 +216,7 @@ void hr__pace_start(hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_ticke
     pace->last_start_us = now_us;
     pace->round_us = pace->n_starts == 0 ? now_us : pace->round_us;
     pace->in_flight++;
+    pace->beyond_us = pace->beyond_us == 0 && pace->in_flight > pace->proven ? now_us : pace->beyond_us;
     pace->cost_in_flight += cost;
     *ticket_out = (hr_pace_ticket){.number = ++pace->n_starts,
                                    .started_us = now_us,
@@ -229,6 +250,10 @@ static void grow(hr_pace *pace, uint32_t level) {
     if (!pace->is_steady) {
         uint32_t most = level < pace->max_window / GROWTH ? level * GROWTH : pace->max_window;
         pace->window = most > pace->window ? most : pace->window;
+        if (level > pace->proven) {
+            pace->proven = level;
+            pace->beyond_us = 0;
+        }
         return;
     }
     if (pace->window >= pace->max_window || 2 * level <= pace->window) {

@@ -74,6 +74,8 @@ typedef struct hr_pace {
     /* growth */
     bool is_steady;                       /* refused or silent once: from then on slowly */
     bool is_probing;                      /* refused last: one at a time until one is accepted */
+    uint32_t proven;                      /* the most in flight beside an accepted one, itself included, until steady */
+    uint64_t beyond_us;                   /* when more than that started; 0: they did not */
     uint32_t credit;                      /* accepted since the window changed */
     uint32_t ceiling;                     /* so many in flight were too many; 0: not known */
     uint32_t n_ceiling, n_tries;          /* requests refused for it; times that it was tried again */

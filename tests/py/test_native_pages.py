@@ -12,6 +12,7 @@ import dlt
 import headrace.sources.rest_api as rest_api
 import pyarrow.parquet as pq
 import pytest
+from dlt.extract.concurrency import FuturesPool
 from headrace._rest_api import chain as _chain
 from headrace._rest_api import native_pages as _native_pages
 from headrace._rest_api import serve as _serve
@@ -226,3 +227,21 @@ def test_rows_that_are_not_taken_hold_pages_back(api: Any, tmp_path: Path, nativ
     pipeline = dlt.pipeline("pages", pipelines_dir=str(tmp_path), destination="duckdb")
     pipeline.extract(rest_api.rest_api_source(config(server.url, NUMBER), name="api"), loader_file_format="parquet")
     assert len(server.requests) == N_PAGES
+
+
+def test_dlt_does_not_wait_before_the_first_request(
+    api: Any, tmp_path: Path, native_only: Any, monkeypatch: Any
+) -> None:
+    """Of a source with one resource: dlt sleeps once, when that has come to its end."""
+    server = api(plain)
+    n_asked: list[int] = []
+    original = FuturesPool.sleep
+
+    def sleep(self: FuturesPool) -> None:
+        n_asked.append(len(server.requests))
+        original(self)
+
+    monkeypatch.setattr(FuturesPool, "sleep", sleep)
+    pipeline = dlt.pipeline("pages", pipelines_dir=str(tmp_path), destination="duckdb")
+    pipeline.extract(rest_api.rest_api_source(config(server.url, NUMBER), name="api"), loader_file_format="parquet")
+    assert n_asked[0] == N_PAGES

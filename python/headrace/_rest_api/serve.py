@@ -113,13 +113,13 @@ class Service:
     def _stream(self, run: Run) -> Iterator[Any]:
         job = self._job(run)
         writer = PackageWriter()
-        progress = Progress(job)
         is_done = False
         # Whether dlt's schema has our table: as in dlt, with the first page that passes.
         is_known = not job.makes_tables
         try:
             self._feed(job)
-            if not self._is_in_turn:
+            progress = Progress(job)  # 4 ms, while the first request is under way
+            if not self._is_alone:
                 yield None  # lets dlt start its other resources before this one waits
             while True:
                 hurries = self._feed(job)

@@ -14,6 +14,8 @@ from typing import Any
 
 from dlt.common import logger
 
+from headrace._collector import collector_paused
+
 _HOME = "dlt.sources.rest_api"
 _PLAN = "headrace._rest_api.plan"
 _PIPELINE = "dlt.pipeline.pipeline"  # the package has a function of this name
@@ -64,7 +66,8 @@ def take_over(source: Any) -> Any:
         return source
     if _PLAN not in sys.modules and not any(map(_may_be_rest_api, source.resources.values())):
         return source  # without the quarter of a second that what serves rest_api takes to import
-    from headrace._rest_api.plan import install
+    with collector_paused():
+        from headrace._rest_api.plan import install
 
     for resource in source.resources.values():
         install(resource, wants_rest_api)

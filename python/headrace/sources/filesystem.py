@@ -6,31 +6,34 @@ Each also takes `on_error`: `raise`, `skip_file` or `skip_row` (docs/files.md).
 
 from typing import Any
 
-import dlt
-from dlt.common.storages.fsspec_filesystem import FileItem, FileItemDict, fsspec_filesystem, glob_files
-from dlt.extract import decorators
-from dlt.extract.resource import DltResource
-from dlt.sources.credentials import FileSystemCredentials
-from dlt.sources.filesystem.helpers import FilesystemConfigurationResource
-from dlt.sources.filesystem.readers import _read_csv_duckdb
-from fsspec import AbstractFileSystem
+from headrace._collector import collector_paused
 
-from headrace._files.any import _read_any
-from headrace._files.arguments import checked_reader
-from headrace._files.avro import _read_avro
-from headrace._files.csv import _read_csv
-from headrace._files.documents import _read_json
-from headrace._files.excel import _read_excel
-from headrace._files.jsonl import _read_jsonl
-from headrace._files.orc import _read_orc
-from headrace._files.parquet import ConfiguredParquet, _read_parquet
-from headrace._files.source import filesystem
-from headrace._files.tables import Configured
-from headrace._files.text import _read_text
-from headrace._files.wav import _read_wav
-from headrace._files.xml import ConfiguredXml, _read_xml
-from headrace._install import check_version
-from headrace._nested.arrow import nested
+with collector_paused():
+    import dlt
+    from dlt.common.storages.fsspec_filesystem import FileItem, FileItemDict, fsspec_filesystem, glob_files
+    from dlt.extract import decorators
+    from dlt.extract.resource import DltResource
+    from dlt.sources.credentials import FileSystemCredentials
+    from dlt.sources.filesystem.helpers import FilesystemConfigurationResource
+    from dlt.sources.filesystem.readers import _read_csv_duckdb
+    from fsspec import AbstractFileSystem
+
+    from headrace._files.any import _read_any
+    from headrace._files.arguments import checked_reader
+    from headrace._files.avro import _read_avro
+    from headrace._files.csv import _read_csv
+    from headrace._files.documents import _read_json
+    from headrace._files.excel import _read_excel
+    from headrace._files.jsonl import _read_jsonl
+    from headrace._files.orc import _read_orc
+    from headrace._files.parquet import ConfiguredParquet, _read_parquet
+    from headrace._files.source import filesystem
+    from headrace._files.tables import Configured
+    from headrace._files.text import _read_text
+    from headrace._files.wav import _read_wav
+    from headrace._files.xml import ConfiguredXml, _read_xml
+    from headrace._install import check_version
+    from headrace._nested.arrow import nested
 
 check_version()
 

@@ -7,15 +7,18 @@ import fails with `headrace.UnsupportedDltVersion`.
 
 from typing import Any
 
-import dlt
-from dlt.extract.resource import DltResource
-from dlt.extract.source import DltSource
-from dlt.sources import rest_api as _dlt
-from dlt.sources.rest_api.typing import ClientConfig, EndpointResource, EndpointResourceBase, RESTAPIConfig
+from headrace._collector import collector_paused
 
-from headrace._install import check_version
-from headrace._rest_api.options import set_options, take
-from headrace._rest_api.plan import install
+with collector_paused():
+    import dlt
+    from dlt.extract.resource import DltResource
+    from dlt.extract.source import DltSource
+    from dlt.sources import rest_api as _dlt
+    from dlt.sources.rest_api.typing import ClientConfig, EndpointResource, EndpointResourceBase, RESTAPIConfig
+
+    from headrace._install import check_version
+    from headrace._rest_api.options import set_options, take
+    from headrace._rest_api.plan import install
 
 check_version()
 

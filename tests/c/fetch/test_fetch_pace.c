@@ -120,6 +120,42 @@ HR_CASE(window_triples_a_round_trip_up_to_the_most) {
     HR_CHECK(out.us <= (uint64_t)(500 / 16 + 3) * 50000); /* two round trips lost */
 }
 
+/* The third round begins with nine; nothing of it refused after a quarter of an answer's time, seven more start. */
+HR_CASE(window_grows_within_a_round_that_is_not_refused) {
+    hr_pace pace;
+    hr__pace_init(&pace, 16, 0);
+    server to = {.latency_us = 50000};
+    outcome out = run(&pace, &to, 3 + 31 * 16, T0);
+    HR_CHECK_INT(out.us, 50000 + 12500 + 31 * 50000);
+}
+
+/* A refusal comes before more is asked for: the third round's nine are all that such a server sees. */
+HR_CASE(window_stays_within_a_round_that_is_refused) {
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        hr_pace pace;
+        hr_pace_ticket tickets[16];
+        hr_pace_hold hold;
+        hr__pace_init(&pace, 16, 0);
+        for (size_t i = 0; i < 3; i++) {
+            hr__pace_start(&pace, T0, 1, &tickets[i]);
+        }
+        HR_CHECK(hr__pace_due_us(&pace, T0 + 1, 1, &hold) == NEVER); /* one at a time: two refused, no more */
+        for (size_t i = 0; i < 3; i++) {
+            hr__pace_end_request(&pace, &tickets[i], T0 + 50000, HR_PACE_ACCEPTED, 50000);
+        }
+        for (size_t i = 0; i < 9; i++) {
+            HR_CHECK(hr__pace_due_us(&pace, T0 + 50000, 1, &hold) == T0 + 50000);
+            hr__pace_start(&pace, T0 + 50000, 1, &tickets[i]);
+        }
+        HR_CHECK(hr__pace_due_us(&pace, T0 + 50000, 1, &hold) == T0 + 62500);
+        HR_CHECK_INT(hold, HR_PACE_WINDOW);
+        if (is_refused) {
+            hr__pace_end_request(&pace, &tickets[8], T0 + 51000, HR_PACE_REFUSED, 1000);
+        }
+        HR_CHECK(hr__pace_due_us(&pace, T0 + 62500, 1, &hold) == (is_refused ? NEVER : T0 + 62500));
+    }
+}
+
 /* Answers of a round that come in one turn of the loop, before the next requests start. */
 HR_CASE(window_triples_when_answers_come_together) {
     hr_pace pace;
@@ -349,6 +385,8 @@ int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     HR_RUN(window_triples_a_round_trip_up_to_the_most);
     HR_RUN(window_triples_when_answers_come_together);
+    HR_RUN(window_grows_within_a_round_that_is_not_refused);
+    HR_RUN(window_stays_within_a_round_that_is_refused);
     HR_RUN(one_at_a_time_is_found_with_at_most_three_refusals);
     HR_RUN(rate_is_found_out_from_refusals);
     HR_RUN(what_the_server_tells_is_kept_without_a_refusal);
