@@ -3,9 +3,10 @@
  * Two controls side by side, because a refusal does not say which limit it is of:
  *
  *   window   requests in flight: triples a round trip until the first refusal, and grows further within it while none
- *            comes; then it is what of that round was accepted. The number that was refused is the ceiling: it is tried again after 32 and 512 accepted
- *            requests, and from there on requests start spaced, one at a time. A host that counts what is parallel
- *            refuses that too; one that counts what comes in a time takes it, and the window grows on.
+ *            comes; then it is what of that round was accepted. The number that was refused is the ceiling: it is tried
+ *            again after 32 and 512 accepted requests, and from there on requests start spaced, one at a time. A host
+ *            that counts what is parallel refuses that too; one that counts what comes in a time takes it, and the
+ *            window grows on.
  *
  *   rate     starts a second. A host that refuses what was alone in flight, or at a number in flight that it took
  *            before, does not count what is parallel but what comes in a time. Between two refusals it took as many as
@@ -37,10 +38,9 @@
 #define RATE_EVIDENCE 4u
 #define LEAST_PAUSE_US ((uint64_t)5000)
 #define MOST_PAUSE_US ((uint64_t)60000000)
-/* What was not started in time is caught up with, this much of it; of a rate that was found out a quarter after each
- * refusal of what caught up (a bucket of one token refuses that), twice as much with each higher rate, at least so
- * much.
- */
+/* What was not started in time, or came late to the server, is caught up with, this much of it; of a rate that was
+ * found out a quarter after each refusal of what caught up (a bucket of one token refuses that), twice as much with
+ * each higher rate, at least so much. */
 #define LATE_US ((uint64_t)10000)
 #define LEAST_LATE_US ((uint64_t)200)
 #define FIRST_HOLD 30u
@@ -54,6 +54,9 @@
 /* Of the rate of spaced requests that was refused, when it was not the rate that held them back in between. */
 #define SPACED_SHARE 0.85
 #define CLOSE_MOST 4u
+/* What a bucket of one token took was as much as the rate let through, less what was late and the pause behind a
+ * refusal: the rate is lowered to no less. */
+#define STRICT_SHARE 0.95
 /* After a refusal the bucket is given the time for so many requests. */
 #define REFILL 2
 #define FIRST_STEP 1.2
@@ -177,6 +180,16 @@ static uint64_t quota_due_us(const hr_pace *pace, uint64_t now_us, uint64_t cost
     return pace->in_flight > 0 ? UINT64_MAX : pace->reset_us;
 }
 
+/* A bucket of a few tokens: the host took few before it refused one. */
+static bool has_few_tokens(const hr_pace *pace) {
+    return pace->rate > 0 && pace->n_first < CLOSE_ANSWERS;
+}
+
+/* One token: what comes too soon was refused. And answers come before the next start is due. */
+static bool is_strict(const hr_pace *pace) {
+    return has_few_tokens(pace) && pace->late_us <= LEAST_LATE_US && 2 * pace->usual_us < gap_us(rate_of(pace));
+}
+
 uint64_t hr__pace_due_us(const hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_hold *hold_out) {
     *hold_out = HR_PACE_WINDOW;
     uint64_t wider_us;
@@ -191,6 +204,10 @@ uint64_t hr__pace_due_us(const hr_pace *pace, uint64_t now_us, uint32_t cost, hr
         due_us = max_u64(due_us, rule_due_us(&pace->windows[i], now_us, pace->cost_in_flight, cost));
     }
     if (rate_of(pace) > 0) {
+        if (is_strict(pace) && pace->in_flight > 0) { /* it may have come late: on time would be too soon behind it */
+            *hold_out = HR_PACE_RATE;
+            return UINT64_MAX;
+        }
         due_us = max_u64(due_us, pace->next_us);
     }
     *hold_out = due_us <= now_us ? HR_PACE_FREE : HR_PACE_RATE;
@@ -211,7 +228,9 @@ void hr__pace_start(hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_ticke
         pace->n_held += pace->rate > 0 && pace->next_us + gap > now_us; /* it was the rate that held it back */
         uint64_t late_us = pace->next_us == 0 ? 0 : pace->rate == 0 ? LATE_US : pace->late_us;
         pace->next_us = max_u64(pace->next_us, now_us - late_us) + gap;
-        caught_up = pace->rate > 0 && now_us < pace->last_start_us + gap;
+        uint64_t before_us =
+            has_few_tokens(pace) ? max_u64(pace->last_start_us, pace->counted_us) : pace->last_start_us;
+        caught_up = pace->rate > 0 && now_us < before_us + gap;
     }
     pace->last_start_us = now_us;
     pace->round_us = pace->n_starts == 0 ? now_us : pace->round_us;
@@ -319,6 +338,8 @@ static void reduce_rate(hr_pace *pace, double borne_rate, uint64_t now_us) {
         double tried = borne_rate > 0 && borne_rate < pace->rate ? borne_rate : pace->rate;
         double least = pace->rate == 0 ? borne_rate : SPACED_SHARE * tried;
         found = 2 * pace->n_held < pace->n_round && found < least ? least : found;
+        least = STRICT_SHARE * pace->rate;
+        found = is_strict(pace) && pace->borne_rate == 0 && found < least ? least : found;
         pace->rate = pace->rate == 0 || found < pace->rate ? found : pace->rate * 0.95;
         pace->rate = pace->rate < pace->borne_rate ? pace->borne_rate : pace->rate;
         pace->n_hold = pace->n_round >= pace->n_hold && pace->n_hold < MOST_HOLD ? pace->n_hold * 2 : pace->n_hold;
@@ -361,6 +382,8 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
         }
         return level > 1;
     }
+    pace->n_first = pace->is_refused ? pace->n_first : pace->n_round;
+    pace->is_refused = true;
     bool is_beyond = pace->ceiling != 0 && pace->window > pace->ceiling; /* as many were taken, spaced */
     bool of_rate = level == 1 || is_beyond || was_taken(pace, level);
     pace->round_is_parallel = !of_rate;
@@ -420,6 +443,11 @@ bool hr__pace_end_request(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t 
     }
     uint64_t counted_us = pace->least_us == 0 || now_us < pace->least_us ? now_us : now_us - pace->least_us;
     counted_us = max_u64(counted_us, ticket->started_us);
+    if (end == HR_PACE_ACCEPTED) { /* the next one comes a gap behind it at the server, too */
+        pace->counted_us = max_u64(pace->counted_us, counted_us);
+        uint64_t next_us = has_few_tokens(pace) ? pace->counted_us + gap_us(pace->rate) : 0;
+        pace->next_us = next_us > pace->late_us ? max_u64(pace->next_us, next_us - pace->late_us) : pace->next_us;
+    }
     for (uint32_t i = 0; i < pace->n_windows; i++) {
         rule_charge(&pace->windows[i], counted_us, ticket->cost);
     }

@@ -80,6 +80,8 @@ typedef struct hr_pace {
     uint32_t ceiling;                     /* so many in flight were too many; 0: not known */
     uint32_t n_ceiling, n_tries;          /* requests refused for it; times that it was tried again */
     uint64_t reduced_at;                  /* n_starts then */
+    bool is_refused;                      /* once at least */
+    uint32_t n_first;                     /* accepted before that */
     uint32_t n_refused;                   /* rounds in a row without one accepted */
     bool round_is_parallel;               /* the last refusal was taken for one of the number in flight */
     uint32_t accepted_at[HR_PACE_LEVELS]; /* by level, since the last refusal */
@@ -88,6 +90,7 @@ typedef struct hr_pace {
     uint64_t paused_until_us;
     double rate, max_rate; /* starts a second; 0: no limit. rate is found out, max_rate is configured */
     uint64_t next_us;      /* when the next start is due by the rate */
+    uint64_t counted_us;   /* when the server may have counted an accepted request at the latest */
     uint64_t late_us;      /* so much of what was not started in time is caught up with */
     uint64_t round_us;     /* the last refusal */
     uint32_t n_round;      /* accepted since */
