@@ -136,6 +136,12 @@ def oidc() -> Program:
     return Program([sys.executable, "-m", "oidc_provider_mock", *where], port=port, environment=path)
 
 
+def rotation() -> Program:
+    """rotation.py: Authlib's server with refresh tokens that are good for one time."""
+    path = {"PYTHONPATH": str(OIDC), "AUTHLIB_INSECURE_TRANSPORT": "1"}
+    return Program([sys.executable, str(Path(__file__).parent / "rotation.py")], r"listens on (\d+)", environment=path)
+
+
 def proxy_py(user: str, password: str) -> Program:
     """proxy.py, which lets through who has the password."""
     port = free_port()
