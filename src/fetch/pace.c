@@ -302,7 +302,8 @@ static void accepted(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t first
     if (!is_slow(pace, first_byte_us)) {
         grow(pace, ticket->level);
     }
-    if (pace->rate > 0 && pace->n_held >= pace->n_hold) {
+    bool is_lower = pace->max_rate == 0 || pace->rate < pace->max_rate; /* than what is configured */
+    if (pace->rate > 0 && is_lower && pace->n_held >= pace->n_hold) {
         pace->borne_rate = pace->rate;
         pace->rate *= pace->step;
         pace->step = 1 + (pace->step - 1) * 1.5 > MOST_STEP ? MOST_STEP : 1 + (pace->step - 1) * 1.5;
@@ -382,7 +383,9 @@ static bool refused(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us
         }
         return level > 1;
     }
-    pace->n_first = pace->is_refused ? pace->n_first : pace->n_round;
+    if (!pace->is_refused) { /* what a configured rate held back says nothing of a bucket */
+        pace->n_first = rate_of(pace) > 0 ? 0 : pace->n_round;
+    }
     pace->is_refused = true;
     bool is_beyond = pace->ceiling != 0 && pace->window > pace->ceiling; /* as many were taken, spaced */
     bool of_rate = level == 1 || is_beyond || was_taken(pace, level);
