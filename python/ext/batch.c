@@ -140,6 +140,28 @@ fail:
     return NULL;
 }
 
+int ext_arrow_of(ext_state *state, PyObject *batch, PyObject **owner_out, const struct ArrowSchema **schema_out,
+                 const struct ArrowArray **array_out) {
+    *owner_out = NULL;
+    if (Py_TYPE(batch) == state->batch_type && ((BatchObject *)batch)->array.release != NULL) {
+        *schema_out = &((BatchObject *)batch)->schema;
+        *array_out = &((BatchObject *)batch)->array;
+        *owner_out = Py_NewRef(batch);
+        return 0;
+    }
+    PyObject *pair = PyObject_CallMethod(batch, "__arrow_c_array__", NULL), *schema, *array;
+    if (pair != NULL && PyArg_ParseTuple(pair, "OO", &schema, &array)) {
+        *schema_out = PyCapsule_GetPointer(schema, "arrow_schema");
+        *array_out = *schema_out == NULL ? NULL : PyCapsule_GetPointer(array, "arrow_array");
+        if (*array_out != NULL) {
+            *owner_out = pair;
+            return 0;
+        }
+    }
+    Py_XDECREF(pair);
+    return -1;
+}
+
 static PyObject *Batch_get_name(BatchObject *self, void *unused) {
     return Py_NewRef(self->name);
 }
@@ -151,6 +173,23 @@ static PyObject *Batch_get_new_columns(BatchObject *self, void *unused) {
 }
 static PyObject *Batch_get_n_rows(BatchObject *self, void *unused) {
     return PyLong_FromSize_t(self->n_rows);
+}
+/* Bytes of the buffers up to their last value; 0: taken. */
+static PyObject *Batch_get_n_bytes(BatchObject *self, void *unused) {
+    size_t sum = 0;
+    for (int64_t c = 0; self->array.release != NULL && c < self->array.n_children; c++) {
+        const struct ArrowArray *child = self->array.children[c];
+        const char *format = self->schema.children[c]->format;
+        size_t n = (size_t)child->length;
+        bool is_text = strcmp(format, "u") == 0 || strcmp(format, "z") == 0;
+        size_t bits = strcmp(format, "b") == 0                ? 1
+                      : strcmp(format, "tdD") == 0 || is_text ? 32
+                      : strncmp(format, "d:", 2) == 0         ? 128
+                                                              : 64;
+        sum += n * bits / 8 + (child->null_count != 0 ? n / 8 : 0);
+        sum += is_text && n > 0 ? (size_t)((const int32_t *)child->buffers[1])[n] : 0;
+    }
+    return PyLong_FromSize_t(sum);
 }
 static PyObject *Batch_get_is_new(BatchObject *self, void *unused) {
     return PyBool_FromLong(self->is_new);
@@ -166,6 +205,7 @@ static PyGetSetDef Batch_getset[] = {
     {"parent", (getter)Batch_get_parent, NULL, NULL, NULL},
     {"new_columns", (getter)Batch_get_new_columns, NULL, NULL, NULL},
     {"n_rows", (getter)Batch_get_n_rows, NULL, NULL, NULL},
+    {"n_bytes", (getter)Batch_get_n_bytes, NULL, NULL, NULL},
     {"is_new", (getter)Batch_get_is_new, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

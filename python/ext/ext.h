@@ -12,6 +12,7 @@
  *   csv.c     CsvReader
  *   xml.c     XmlReader
  *   text.c    write_text
+ *   parquet.c ParquetWriter
  *   stages.c  the stages without fetch and run, for tests
  *   nested.c  ids and links of rows of nested Arrow tables
  *
@@ -85,6 +86,11 @@ int ext_schema_seed(PyObject *tables, hr_schema *schema);
 /* A list of TableBatch from an output, which is freed. NULL with an exception set. */
 PyObject *ext_batches(ext_state *state, hr_output *output);
 
+/* The arrays of a TableBatch, which stay its own, or of another object's __arrow_c_array__. They live as long as
+ * *owner_out, a new reference. -1 with an exception set. */
+int ext_arrow_of(ext_state *state, PyObject *batch, PyObject **owner_out, const struct ArrowSchema **schema_out,
+                 const struct ArrowArray **array_out);
+
 /* Makes the type and adds it to the module; kept_out, if not NULL, owns it. -1 with an exception set. */
 int ext_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **kept_out);
 int ext_add_engine(PyObject *module, ext_state *state);
@@ -95,6 +101,7 @@ int ext_add_records(PyObject *module);
 int ext_add_batch(PyObject *module, ext_state *state);
 int ext_add_csv(PyObject *module);
 int ext_add_xml(PyObject *module);
+int ext_add_parquet(PyObject *module);
 PyObject *ext_page_new(ext_state *state, EngineObject *owner, hr_page *page); /* takes page, also on failure */
 
 /* module functions of stages.c */

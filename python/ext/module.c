@@ -108,7 +108,7 @@ static int module_exec(PyObject *module) {
     }
     if (ext_add_route(module, state) < 0 || ext_add_engine(module, state) < 0 || ext_add_records(module) < 0 ||
         ext_add_page(module, state) < 0 || ext_add_batch(module, state) < 0 || ext_add_csv(module) < 0 ||
-        ext_add_xml(module) < 0 || ext_add_pager(module) < 0) {
+        ext_add_xml(module) < 0 || ext_add_pager(module) < 0 || ext_add_parquet(module) < 0) {
         return -1;
     }
     return 0;

@@ -208,7 +208,7 @@ static int write_rows(ext_state *state, const hr_text_layout *layout, const hr_t
 }
 
 PyObject *ext_write_text(PyObject *module, PyObject *args) {
-    PyObject *batch, *layout_dict, *column_list, *write, *pair = NULL;
+    PyObject *batch, *layout_dict, *column_list, *write, *owner = NULL;
     int follows;
     hr_text_layout layout;
     hr_text_column *columns = NULL;
@@ -217,17 +217,12 @@ PyObject *ext_write_text(PyObject *module, PyObject *args) {
         read_layout(layout_dict, &layout) < 0 || read_columns(column_list, &columns, &n_columns) < 0) {
         return NULL;
     }
-    int rc = -1;
-    pair = PyObject_CallMethod(batch, "__arrow_c_array__", NULL);
-    PyObject *schema_capsule, *array_capsule;
-    if (pair != NULL && PyArg_ParseTuple(pair, "OO", &schema_capsule, &array_capsule)) {
-        struct ArrowSchema *schema = PyCapsule_GetPointer(schema_capsule, "arrow_schema");
-        struct ArrowArray *array = schema == NULL ? NULL : PyCapsule_GetPointer(array_capsule, "arrow_array");
-        if (array != NULL) {
-            rc = write_rows(PyModule_GetState(module), &layout, columns, n_columns, schema, array, follows != 0, write);
-        }
-    }
-    Py_XDECREF(pair);
+    ext_state *state = PyModule_GetState(module);
+    const struct ArrowSchema *schema;
+    const struct ArrowArray *array;
+    int rc = ext_arrow_of(state, batch, &owner, &schema, &array);
+    rc = rc < 0 ? -1 : write_rows(state, &layout, columns, n_columns, schema, array, follows != 0, write);
+    Py_XDECREF(owner);
     PyMem_Free(columns);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
 }

@@ -131,6 +131,7 @@ class TableBatch:
     name: str
     parent: str | None
     n_rows: int
+    n_bytes: int  # of its buffers; 0 once it is exported
     is_new: bool  # this table was not in the seed nor in an earlier batch
     new_columns: list[Column]  # added or completed since the seed or the earlier batch, in order
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[Any, Any]: ...
@@ -499,6 +500,30 @@ def write_text(
     about 1 MiB. `follows`: `row_between` stands before the first row too. Raises `Error` (code UNSUPPORTED, ENCODING, RANGE,
     LIMIT) with `record`, the row at fault; all rows before it are written.
     """
+
+class ParquetWriter:
+    """A Parquet file that is being written, off the GIL but for `write`, which gets its bytes in order."""
+
+    def __new__(
+        cls,
+        columns: list[tuple[str, str, bool]],
+        write: Callable[[bytes], object],
+        *,
+        page_bytes: int = 1 << 20,
+        group_rows: int = 1 << 20,
+        compress: bool = True,
+    ) -> ParquetWriter:
+        """`columns`: name, Arrow format (`b`, `l`, `g`, `u`, `z`, `tdD`, `ttu`, `tsu:UTC`, `tsu:`, `d:PRECISION,SCALE` of at
+        most 38 digits), whether it may be null. `page_bytes`: of a data page before compression, about. `group_rows`: in a row
+        group, at most. `compress`: with Snappy, the columns that it makes smaller. Raises `Error` (UNSUPPORTED: another format).
+        """
+    def write(self, batch: Any) -> None:
+        """Writes the rows of an Arrow struct array (a `TableBatch`, which keeps them, or `__arrow_c_array__`) as row groups.
+        Columns are found by name; a nullable one may be missing. Raises `Error`: UNSUPPORTED, with nothing written, if a
+        column is not the file's; NULL_VALUE, RANGE, LIMIT, and what `write` raises: the file is no good then.
+        """
+    def finish(self) -> None:
+        """Writes the footer. Raises what `write` raises."""
 
 def count_lines(body: bytes | bytearray | memoryview) -> int:
     """Line ends in it."""
