@@ -29,8 +29,10 @@ from dlt.common.storages.data_item_storage import DataItemStorage
 from headrace import _core
 from headrace._normalize import dlt_versions as _dlt_versions
 from headrace._normalize import load_files as _load_files
+from headrace._normalize import text_files as _text_files
 from headrace._normalize import text_layouts as _text_layouts
 from headrace._normalize.dlt_versions import dlt_version
+from headrace._normalize.rows import Rows
 from pendulum import Time
 
 CHARACTERS: list[str] = [
@@ -147,7 +149,7 @@ def write(
     """What the writer makes of the items, each written for itself, and what it counts."""
     out: Any = io.BytesIO() if cls.writer_spec().is_binary_format else io.StringIO()
     writer = cls(out, caps=caps, **settings)
-    if issubclass(cls, _load_files._TextTables):
+    if issubclass(cls, _text_files.TextTables):
         writer.buffered = types.SimpleNamespace(_current_columns=columns)  # type: ignore[attr-defined]
     writer.write_header(columns)
     for item in items:
@@ -179,8 +181,8 @@ def check(seed: int, cls: type[DataWriter], caps: Any = None, forbidden: str = "
     rng = random.Random(seed)
     columns = make_columns(rng, forbidden)
     tables = [make_table(rng, columns, cls is CsvWriter, forbidden) for _ in range(3)]
-    with_tables = _load_files._with_tables(cls)
-    assert _load_files._checked_layout(with_tables(io.BytesIO(), caps=caps, **settings))[1] is None
+    with_tables = _text_files.text_writer(cls)
+    assert _text_files._checked_layout(with_tables(io.BytesIO(), caps=caps, **settings))[1] is None
     items: list[Any] = [[tables[0]], rows(cls, tables[1], columns), [tables[2], tables[0]]]
     with mock.patch.object(_text_layouts, "rows_of", side_effect=AssertionError("rows were made")):
         ours = write(with_tables, items, columns, caps, **settings)
@@ -234,7 +236,7 @@ def test_csv_of_one_column_says_where_a_row_is_empty(include_header: bool) -> No
     for quoting in ("quote_minimal", "quote_needed"):
         settings = {"quoting": quoting, "include_header": include_header}
         want = write(CsvWriter, [rows(CsvWriter, table, columns)], columns, **settings)
-        assert write(_load_files._with_tables(CsvWriter), [[table]], columns, **settings) == want
+        assert write(_text_files.text_writer(CsvWriter), [[table]], columns, **settings) == want
 
 
 # ---------------------------------------------------------------------------------------------------- what is refused
@@ -256,7 +258,7 @@ def test_what_csv_cannot_hold_fails_as_with_dlt(kind: str, bad: Any, settings: A
     good = b"good" if kind == "binary" else "good"
     table = pa.table({"a": pa.array([good] * 5 + [bad], type=ARROW[kind])})
     with pytest.raises(error) as ours:
-        write(_load_files._with_tables(CsvWriter), [[table]], columns, **settings)
+        write(_text_files.text_writer(CsvWriter), [[table]], columns, **settings)
     with pytest.raises(error) as dlts:
         write(CsvWriter, [rows(CsvWriter, table, columns)], columns, **settings)
     assert str(ours.value) == str(dlts.value)
@@ -270,7 +272,7 @@ def test_what_csv_cannot_hold_fails_as_with_dlt(kind: str, bad: Any, settings: A
 def test_csv_in_other_encodings_is_dlts(settings: dict[str, Any]) -> None:
     columns: Any = {name: {"name": name, "data_type": "text"} for name in "ab"}
     table = pa.table({"a": pa.array(["é", "b", "ü" * 3000])})
-    ours = _load_files._with_tables(CsvWriter)
+    ours = _text_files.text_writer(CsvWriter)
     want = write(CsvWriter, [rows(CsvWriter, table, columns)], columns, **settings)
     assert write(ours, [[table]], columns, **settings) == want
     bad = pa.table({"a": pa.array(["é", "\u4e2d"])})
@@ -294,8 +296,8 @@ def test_csv_in_other_encodings_is_dlts(settings: dict[str, Any]) -> None:
 def test_what_is_not_described_by_a_layout_goes_as_rows(cls: Any, settings: Any, why: str) -> None:
     caps = DestinationCapabilitiesContext.generic_capabilities()
     caps.escape_literal = own_literal
-    ours = _load_files._with_tables(cls)
-    assert _load_files._checked_layout(ours(io.BytesIO(), caps=caps, **settings)) == (None, why)
+    ours = _text_files.text_writer(cls)
+    assert _text_files._checked_layout(ours(io.BytesIO(), caps=caps, **settings)) == (None, why)
     columns: Any = {name: {"name": name, "data_type": "text"} for name in "ab"}
     table = pa.table({"a": pa.array(["x", None, "é"]), "b": pa.array(["1", "2", "3"])})
     want = write(cls, [rows(cls, table, columns)], columns, caps, **settings)
@@ -314,8 +316,8 @@ def test_a_literal_that_changed_goes_as_rows() -> None:
     before = escape.escape_duckdb_literal
     duckdb.__name__ = before.__name__
     with mock.patch.object(escape, "escape_duckdb_literal", duckdb):
-        why = _load_files._checked_layout(
-            _load_files._with_tables(InsertValuesWriter)(io.StringIO(), caps=sql_caps("escape_duckdb_literal"))
+        why = _text_files._checked_layout(
+            _text_files.text_writer(InsertValuesWriter)(io.StringIO(), caps=sql_caps("escape_duckdb_literal"))
         )[1]
     assert why == "this version of dlt writes some values in another way"
 
@@ -333,8 +335,8 @@ def test_a_literal_that_fails_goes_as_rows() -> None:
     databricks.__name__ = before.__name__
     with mock.patch.object(escape, "escape_databricks_literal", databricks):
         caps = sql_caps("escape_databricks_literal")
-        writer = _load_files._with_tables(InsertValuesWriter)(io.StringIO(), caps=caps)
-        assert _load_files._checked_layout(writer)[1] == "dlt's own literal of the character '\\x00' fails"
+        writer = _text_files.text_writer(InsertValuesWriter)(io.StringIO(), caps=caps)
+        assert _text_files._checked_layout(writer)[1] == "dlt's own literal of the character '\\x00' fails"
 
 
 # ---------------------------------------------------------------------------------------------------- files
@@ -352,6 +354,17 @@ class Storage(DataItemStorage):
         return f"{table_name}.%s"
 
 
+class Batch:
+    """What the engine gives of a table."""
+
+    def __init__(self, table: pa.Table) -> None:
+        (self.batch,) = table.to_batches()
+        self.n_rows, self.n_bytes = table.num_rows, table.nbytes
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> Any:
+        return self.batch.__arrow_c_array__(requested_schema)
+
+
 @pytest.mark.parametrize("cls", [InsertValuesWriter, JsonlWriter, CsvWriter])
 @pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("limits", [{}, {"file_max_items": 100}, {"file_max_bytes": 4000}], ids=str)
@@ -360,8 +373,8 @@ def test_files_are_cut_and_compressed_as_configured(cls: Any, compressed: bool, 
     columns: Any = {name: {"name": name, "data_type": "bigint"} for name in "ab"}
     table = pa.table({"a": list(range(1000)), "b": list(range(1000, 2000))})
     storage = Storage(cls, tmp_path, buffer_max_items=50, disable_compression=not compressed, _caps=caps, **limits)
-    _load_files.take_tables(storage, str)
-    storage.write_data_item("l", "s", "t", table, columns)
+    _load_files.take_rows(storage, lambda is_forgotten: None)
+    storage.write_data_item("l", "s", "t", Rows(Batch(table)), columns)  # type: ignore[arg-type]
     storage.write_data_item("l", "s", "t", {"a": -1, "b": -2}, columns)
     storage.close_writers("l")
     files = storage.closed_files("l")

@@ -18,3 +18,5 @@ DECIMALS_OF_DOUBLES_BY_TEXT = _version >= (1, 27)  # before: of the double's exa
 # A datetime in a timestamp column keeps its UTC offset or has none, as text formats show.
 KEEPS_OFFSETS = _version < (1, 31)
 DESCRIBES_VARIANTS = _version >= (1, 31)  # a variant column has a description
+# Whether a destination's capabilities decide if the timestamps of a Parquet file have a zone.
+DESTINATION_DECIDES_ON_ZONES = _version >= (1, 31)

@@ -22,7 +22,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import IO, Any, NamedTuple
 
-import pyarrow as pa
 from dlt.common import logger
 from dlt.common.json import json, may_have_pua
 from dlt.common.normalizers.json import relational_no_coercion
@@ -38,7 +37,8 @@ from headrace._normalize import dlt_versions as _dlt_versions
 from headrace._normalize import names as _normalize_names
 from headrace._normalize import reasons as _normalize_reasons
 from headrace._normalize.contracts import Violation, told_together
-from headrace._normalize.load_files import take_tables, why_rows
+from headrace._normalize.load_files import take_rows, why_rows
+from headrace._normalize.rows import Rows
 from headrace.config import HeadraceConfiguration, settings
 
 _DLT_TAKES = {"SCHEMA", "UNSUPPORTED", "COERCE", "NULL_VALUE", "RANGE", "ENCODING", "LIMIT", "SYNTAX"}
@@ -215,7 +215,7 @@ class NativeItemsNormalizer(JsonLItemsNormalizer):
             self._settle()
             stream = None
         self._open = None
-        take_tables(self.item_storage, self._settle)
+        take_rows(self.item_storage, self._settle)
         work = _File(self, self._root, pieces, name)
         self._open = work.run(stream)
         self._open_version = self.version()
@@ -479,8 +479,7 @@ class _File:
             if batch.n_rows == 0:
                 continue
             columns = owner._column_schemas[batch.name] = self.schema.get_table_columns(batch.name)
-            table = pa.Table.from_batches([pa.record_batch(batch)])
-            owner.item_storage.write_data_item(owner.load_id, self.schema.name, batch.name, table, columns)
+            owner.item_storage.write_data_item(owner.load_id, self.schema.name, batch.name, Rows(batch), columns)
             owner._report_progress(batch.name, batch.n_rows)
             self.n_records += batch.n_rows if batch.name == self.root else 0
 

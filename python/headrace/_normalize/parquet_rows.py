@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
-
 _SHOWN_CHARACTERS = 60
 _MOST = 20  # values that are remembered
 _ADVICE = {
@@ -36,7 +34,9 @@ class RowCheck:
     def look(self, row: Any, columns: Any) -> None:
         """Remembers the row's values that dlt's Parquet writer will fail on."""
         if columns is not self._columns or len(columns) != self._n_columns:
-            from dlt.common.libs.pyarrow import get_py_arrow_datatype  # slow to import, and no matter of text files
+            from dlt.common.libs.pyarrow import (
+                get_py_arrow_datatype,
+            )  # slow to import, and no matter of the engine's rows
 
             self._columns, self._n_columns = columns, len(columns)
             self._narrow = [
@@ -48,6 +48,8 @@ class RowCheck:
             value = row.get(name)
             if value is None or len(self._found) == _MOST:
                 continue
+            import pyarrow as pa
+
             try:
                 pa.scalar(value, arrow_type)
             except (ArithmeticError, ValueError, TypeError) as ex:  # pyarrow's are of these too

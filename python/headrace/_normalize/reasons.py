@@ -25,6 +25,8 @@ def reason(schema: Schema, root: str, storage: DataItemStorage, is_native: bool 
     """Why dlt normalizes this table's records itself; None: the engine does. `is_native`: the setting."""
     if not is_native:
         return "[headrace] native = false"
+    if root.startswith(schema._dlt_tables_prefix):
+        return "a table of dlt's own"  # a row a run: an engine and a text layout for it would cost more
     if storage.writer_spec.data_item_format != "object" or storage.writer_spec.file_format not in _FORMATS:
         return f"file format {storage.writer_spec.file_format}"
     return _of_normalizer(schema) or _of_settings(schema) or _of_tables(schema, root)
