@@ -195,13 +195,17 @@ def test_a_null_in_a_column_without_nulls_is_dlts_error() -> None:
     caps = capabilities()
     theirs = ParquetDataWriter(io.BytesIO(), caps)
     theirs.write_header(columns)
-    with pytest.raises(ValueError, match="Column 'id' is declared non-nullable but contains nulls"):
+    with pytest.raises(pa.ArrowInvalid, match="Column 'id' is declared non-nullable but contains nulls"):
         theirs.write_data([{"id": None}])
     ours = ParquetFile(ParquetDataWriter, RowCheck("t", caps, str), settings_of, io.BytesIO(), caps)
     ours.write_header(columns)
-    with pytest.raises(ValueError, match="Column 'id' is declared non-nullable but contains nulls"):
+    with pytest.raises(pa.ArrowInvalid, match="Column 'id' is declared non-nullable but contains nulls"):
         ours.write_data([{"id": None}])
     ours.close()
+    of_the_engine = ParquetFile(ParquetDataWriter, RowCheck("t", caps, str), settings_of, io.BytesIO(), caps)
+    of_the_engine.write_header(columns)
+    with pytest.raises(pa.ArrowInvalid, match="Column 'id' is declared non-nullable but contains nulls"):
+        of_the_engine.write_data([rows_of(id=pa.array([None], pa.int64()))])
 
 
 RECORDS = [

@@ -1,4 +1,4 @@
-"""`_core.ParquetWriter`: what pyarrow and DuckDB read from its files is what was written, and its statistics are pyarrow's."""
+"""`_core.ParquetWriter`: what pyarrow, DuckDB and Polars read from its files is what was written, and its statistics are pyarrow's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -139,7 +140,7 @@ def test_readers_read_what_was_written(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_duckdb_reads_what_pyarrow_wrote(seed: int, tmp_path: Path) -> None:
+def test_duckdb_and_polars_read_what_they_read_of_pyarrows(seed: int, tmp_path: Path) -> None:
     rng = random.Random(1000 + seed)
     formats = rng.choices(list(FORMATS), k=6)
     table = random_table(rng, formats)
@@ -154,6 +155,9 @@ def test_duckdb_reads_what_pyarrow_wrote(seed: int, tmp_path: Path) -> None:
         for name in ("ours", "theirs")
     ]
     assert types[0] == types[1]
+    frames = [polars.read_parquet(tmp_path / f"{name}.parquet") for name in ("ours", "theirs")]
+    assert frames[0].schema == frames[1].schema
+    assert repr(frames[0].to_dicts()) == repr(frames[1].to_dicts())
 
 
 def metadata_of(file: bytes, column: int = 0) -> Any:

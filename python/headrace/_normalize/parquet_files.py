@@ -105,7 +105,7 @@ class ParquetFile(DataWriter):
             native.write(rows.batch)
         except _core.Error as error:
             if error.code != "UNSUPPORTED":
-                raise
+                raise _as_arrows(error) from error
             from headrace._normalize.parquet_tables import to_schema
 
             table = to_schema(rows.table(), self._table_maker(native).schema)
@@ -146,6 +146,13 @@ class ParquetFile(DataWriter):
         self._native = self._dlts = None
 
 
+def _as_arrows(error: _core.Error) -> Exception:
+    """What pyarrow raises of a value that a column does not hold."""
+    import pyarrow as pa
+
+    return pa.ArrowInvalid(str(error))  # type: ignore[no-any-return]
+
+
 class _Natively:
     """The native writer with the methods of `pyarrow.parquet.ParquetWriter` that dlt's writer calls."""
 
@@ -153,12 +160,12 @@ class _Natively:
         self._native = native
 
     def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
-        """Writes the table, in row groups of the native writer's size. Raises `ValueError` as pyarrow does."""
+        """Writes the table, in row groups of the native writer's size. Raises `pyarrow.ArrowInvalid`, as pyarrow does."""
         for batch in table.combine_chunks().to_batches():
             try:
                 self._native.write(batch)
             except _core.Error as error:
-                raise ValueError(str(error)) from error
+                raise _as_arrows(error) from error
 
     def close(self) -> None:
         """Nothing: the file's writer ends it."""
