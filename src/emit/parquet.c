@@ -627,7 +627,9 @@ int hr__parquet_rows(hr_parquet *file, const struct ArrowSchema *schema, const s
             HR_TRY(put_column(&to, schema, array, *row, n));
         }
         if (file->at == file->n_columns) {
-            HR_TRY(failed(&to, tell_group(file, n), NULL));
+            if (tell_group(file, n) != HR_OK) {
+                return hr__error_memory(err, HR_STAGE_EMIT);
+            }
             *row += (int64_t)n;
         }
     }

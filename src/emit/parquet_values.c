@@ -6,13 +6,13 @@
 
 #include <math.h>
 
-#define DICTIONARY_BYTES                                                                            \
-    ((size_t)1 << 20)     /* a larger one costs readers more than it saves (and is pyarrow's limit) \
-                           */
-#define SAMPLE_BLOCKS 4u  /* whose values say whether to make a dictionary, */
-#define SAMPLE_BLOCK 128u /* so many one after another */
-#define PROBES_MAX 64u    /* of a hash table, against values that were made to collide */
-#define TOLD_BYTES 4096u  /* a longer least or greatest value is not told (pyarrow's limit) */
+#define DICTIONARY_BYTES                                                                                     \
+    ((size_t)1 << 20)              /* a larger one costs readers more than it saves (and is pyarrow's limit) \
+                                    */
+#define SAMPLE_BLOCKS ((size_t)4)  /* whose values say whether to make a dictionary, */
+#define SAMPLE_BLOCK ((size_t)128) /* so many one after another */
+#define PROBES_MAX 64u             /* of a hash table, against values that were made to collide */
+#define TOLD_BYTES 4096u           /* a longer least or greatest value is not told (pyarrow's limit) */
 
 static inline bool bit(const void *bits, int64_t at) {
     return ((const uint8_t *)bits)[at / 8] >> (at % 8) & 1;
@@ -329,7 +329,7 @@ static int enter(hr_parquet_dictionary *d, const hr_parquet_chunk *chunk, size_t
 static int repeats(hr_parquet_dictionary *d, const hr_parquet_chunk *chunk, bool *out) {
     size_t n = 0, n_blocks = chunk->n_values <= SAMPLE_BLOCK * SAMPLE_BLOCKS ? 1 : SAMPLE_BLOCKS;
     size_t block = n_blocks == 1 ? chunk->n_values : SAMPLE_BLOCK;
-    HR_TRY(clear(d, (size_t)SAMPLE_BLOCKS * SAMPLE_BLOCK));
+    HR_TRY(clear(d, SAMPLE_BLOCKS * SAMPLE_BLOCK));
     for (size_t b = 0; b < n_blocks; b++) {
         size_t first = n_blocks == 1 ? 0 : (chunk->n_values - block) / (n_blocks - 1) * b;
         for (size_t value = first; value < first + block; value++, n++) {
