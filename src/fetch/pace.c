@@ -185,9 +185,9 @@ static bool has_few_tokens(const hr_pace *pace) {
     return pace->rate > 0 && pace->n_first < CLOSE_ANSWERS;
 }
 
-/* One token: what comes too soon was refused. And answers come before the next start is due. */
+/* One token: what comes too soon was refused. And answers are here, whole, before the next start is due. */
 static bool is_strict(const hr_pace *pace) {
-    return has_few_tokens(pace) && pace->late_us <= LEAST_LATE_US && 2 * pace->usual_us < gap_us(rate_of(pace));
+    return has_few_tokens(pace) && pace->late_us <= LEAST_LATE_US && 2 * pace->usual_whole_us < gap_us(rate_of(pace));
 }
 
 uint64_t hr__pace_due_us(const hr_pace *pace, uint64_t now_us, uint32_t cost, hr_pace_hold *hold_out) {
@@ -292,12 +292,14 @@ static void grow(hr_pace *pace, uint32_t level) {
     }
 }
 
-static void accepted(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t first_byte_us) {
+static void accepted(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_us, uint64_t first_byte_us) {
     if (ticket->number > pace->reduced_at) {
         pace->is_probing = false;
         pace->n_refused = 0;
     }
     pace->n_round++;
+    uint64_t whole_us = now_us - ticket->started_us;
+    pace->usual_whole_us = pace->usual_whole_us == 0 ? whole_us : (7 * pace->usual_whole_us + whole_us) / 8;
     pace->accepted_at[ticket->level < HR_PACE_LEVELS ? ticket->level : HR_PACE_LEVELS - 1]++;
     if (!is_slow(pace, first_byte_us)) {
         grow(pace, ticket->level);
@@ -438,7 +440,7 @@ bool hr__pace_end_request(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t 
     pace->cost_in_flight -= ticket->cost;
     bool ours = false;
     if (end == HR_PACE_ACCEPTED) {
-        accepted(pace, ticket, first_byte_us);
+        accepted(pace, ticket, now_us, first_byte_us);
     } else if (end == HR_PACE_REFUSED) {
         ours = refused(pace, ticket, now_us);
     } else if (end == HR_PACE_SILENT && ticket->number > pace->reduced_at) {
@@ -447,7 +449,8 @@ bool hr__pace_end_request(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t 
     uint64_t counted_us = pace->least_us == 0 || now_us < pace->least_us ? now_us : now_us - pace->least_us;
     counted_us = max_u64(counted_us, ticket->started_us);
     if (end == HR_PACE_ACCEPTED) { /* the next one comes a gap behind it at the server, too */
-        pace->counted_us = max_u64(pace->counted_us, counted_us);
+        uint64_t late_us = first_byte_us > pace->least_us ? first_byte_us - pace->least_us : 0;
+        pace->counted_us = max_u64(pace->counted_us, ticket->started_us + late_us);
         uint64_t next_us = has_few_tokens(pace) ? pace->counted_us + gap_us(pace->rate) : 0;
         pace->next_us = next_us > pace->late_us ? max_u64(pace->next_us, next_us - pace->late_us) : pace->next_us;
     }

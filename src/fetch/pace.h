@@ -86,6 +86,7 @@ typedef struct hr_pace {
     bool round_is_parallel;               /* the last refusal was taken for one of the number in flight */
     uint32_t accepted_at[HR_PACE_LEVELS]; /* by level, since the last refusal */
     uint64_t least_us, usual_us, base_us; /* time to an answer's first byte: least, of late, before; 0: none yet */
+    uint64_t usual_whole_us;              /* time to an answer's end, of late */
     /* pause and rate */
     uint64_t paused_until_us;
     double rate, max_rate; /* starts a second; 0: no limit. rate is found out, max_rate is configured */
