@@ -191,6 +191,22 @@ static PyObject *Batch_get_n_bytes(BatchObject *self, void *unused) {
     }
     return PyLong_FromSize_t(sum);
 }
+/* [(name, Arrow format, nullable)]; empty once they are taken. */
+static PyObject *Batch_get_columns(BatchObject *self, void *unused) {
+    int64_t n = self->array.release == NULL ? 0 : self->schema.n_children;
+    PyObject *list = PyList_New((Py_ssize_t)n);
+    for (int64_t c = 0; list != NULL && c < n; c++) {
+        const struct ArrowSchema *column = self->schema.children[c];
+        PyObject *item = Py_BuildValue("(NsN)", ext_text(hr__str(column->name)), column->format,
+                                       PyBool_FromLong((column->flags & ARROW_FLAG_NULLABLE) != 0));
+        if (item == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)c, item);
+    }
+    return list;
+}
 static PyObject *Batch_get_is_new(BatchObject *self, void *unused) {
     return PyBool_FromLong(self->is_new);
 }
@@ -206,6 +222,7 @@ static PyGetSetDef Batch_getset[] = {
     {"new_columns", (getter)Batch_get_new_columns, NULL, NULL, NULL},
     {"n_rows", (getter)Batch_get_n_rows, NULL, NULL, NULL},
     {"n_bytes", (getter)Batch_get_n_bytes, NULL, NULL, NULL},
+    {"columns", (getter)Batch_get_columns, NULL, NULL, NULL},
     {"is_new", (getter)Batch_get_is_new, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

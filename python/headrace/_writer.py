@@ -51,18 +51,19 @@ class PackageWriter:
         context = Container()[LoadPackageStateInjectableContext]
         self._storage = context.storage
         self._load_id = context.load_id
-        self._writers: dict[str, tuple[pa.Schema, pq.ParquetWriter]] = {}
+        self._files: dict[str, _EngineFile] = {}  # of the engine's rows
+        self._writers: dict[str, tuple[pa.Schema, pq.ParquetWriter]] = {}  # of Arrow tables
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="headrace-writer")
         self._pending: deque[tuple[Future[None], int]] = deque()  # with the bytes of the table
         self._pending_bytes = 0
         self._n_unreleased = 0  # bytes; two threads add to it, one sum lost matters little
 
-    def write(self, name: str, table: pa.Table) -> None:
+    def write(self, name: str, rows: pa.Table | _core.TableBatch) -> None:
         """Queues rows of a table. Raises what an earlier write raised."""
-        n_bytes = table.nbytes
+        n_bytes = rows.n_bytes if isinstance(rows, _core.TableBatch) else rows.nbytes
         while self._pending and self._pending_bytes + n_bytes > _PENDING_BYTES:
             self._wait()
-        self._pending.append((self._pool.submit(self._try_write, name, table), n_bytes))
+        self._pending.append((self._pool.submit(self._try_write, name, rows), n_bytes))
         self._pending_bytes += n_bytes
 
     def _wait(self) -> None:
@@ -75,11 +76,23 @@ class PackageWriter:
         path = self._storage.get_job_file_path(self._load_id, PackageStorage.NEW_JOBS_FOLDER, file_name)
         return str(self._storage.storage.make_full_path(path))
 
-    def _try_write(self, name: str, table: pa.Table) -> None:
+    def _try_write(self, name: str, rows: pa.Table | _core.TableBatch) -> None:
         try:
-            self._write(name, table)
+            if isinstance(rows, _core.TableBatch):
+                self._write_batch(name, rows)
+            else:
+                self._write(name, rows)
         except OSError as error:
             raise write_error(name, error) from error
+
+    def _write_batch(self, name: str, batch: _core.TableBatch) -> None:
+        file = self._files.get(name)
+        if file is not None and not file.takes(batch):
+            file.close()
+            file = None
+        if file is None:
+            file = self._files[name] = _EngineFile(self._path(name), batch)
+        file.writer.write(batch)
 
     def _write(self, name: str, table: pa.Table) -> None:
         schema, writer = self._writers.get(name, (None, None))
@@ -108,13 +121,13 @@ class PackageWriter:
         try:
             while self._pending:
                 self._wait()
-            for name, (_, writer) in self._writers.items():
+            for name, file in [*self._files.items(), *((name, writer) for name, (_, writer) in self._writers.items())]:
                 try:
-                    writer.close()
+                    file.close()
                 except OSError as error:
                     raise write_error(name, error) from error
         finally:
-            self._writers.clear()
+            self._forget()
             self._pool.shutdown(wait=True)
 
     def abort(self) -> None:
@@ -123,7 +136,33 @@ class PackageWriter:
         for _, writer in self._writers.values():
             with suppress(OSError):  # the disk may be full: the first error is the one to tell
                 writer.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        for file in self._files.values():
+            file.file.close()
+        self._files.clear()
         self._writers.clear()
+
+
+class _EngineFile:
+    """A Parquet file of the engine's rows."""
+
+    def __init__(self, path: str, first: _core.TableBatch) -> None:
+        self._columns = first.columns
+        self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115 - closed by `close`
+        self.writer = _core.ParquetWriter(self._columns, self.file.write)
+
+    def takes(self, batch: _core.TableBatch) -> bool:
+        """Whether the rows' columns are the file's."""
+        return batch.columns == self._columns
+
+    def close(self) -> None:
+        """Completes the file."""
+        try:
+            self.writer.finish()
+        finally:
+            self.file.close()
 
 
 def _repeating(table: pa.Table) -> list[str]:
@@ -321,10 +360,10 @@ def root_tables(
     for batch in batches:  # the root is the first
         if not batch.n_rows:
             continue
-        table = pa.Table.from_batches([pa.record_batch(batch)])
         if batch.parent is not None:
-            writer.write(batch.name, table)
+            writer.write(batch.name, batch)
             continue
+        table = pa.Table.from_batches([pa.record_batch(batch)])
         n_bytes = table.nbytes
         if roots is None:
             yield from _kept(schema, batch.name, table)
