@@ -54,9 +54,9 @@
 /* Of the rate of spaced requests that was refused, when it was not the rate that held them back in between. */
 #define SPACED_SHARE 0.85
 #define CLOSE_MOST 4u
-/* What a bucket of one token took was as much as the rate let through, less what was late and the pause behind a
+/* What a bucket of a few tokens took was as much as the rate let through, less what was late and the pause behind a
  * refusal: the rate is lowered to no less. */
-#define STRICT_SHARE 0.95
+#define FEW_SHARE 0.95
 /* After a refusal the bucket is given the time for so many requests. */
 #define REFILL 2
 #define FIRST_STEP 1.2
@@ -341,8 +341,8 @@ static void reduce_rate(hr_pace *pace, double borne_rate, uint64_t now_us) {
         double tried = borne_rate > 0 && borne_rate < pace->rate ? borne_rate : pace->rate;
         double least = pace->rate == 0 ? borne_rate : SPACED_SHARE * tried;
         found = 2 * pace->n_held < pace->n_round && found < least ? least : found;
-        least = STRICT_SHARE * pace->rate;
-        found = is_strict(pace) && pace->borne_rate == 0 && found < least ? least : found;
+        least = FEW_SHARE * pace->rate;
+        found = has_few_tokens(pace) && pace->borne_rate == 0 && found < least ? least : found;
         pace->rate = pace->rate == 0 || found < pace->rate ? found : pace->rate * 0.95;
         pace->rate = pace->rate < pace->borne_rate ? pace->borne_rate : pace->rate;
         pace->n_hold = pace->n_round >= pace->n_hold && pace->n_hold < MOST_HOLD ? pace->n_hold * 2 : pace->n_hold;

@@ -270,6 +270,18 @@ HR_CASE(a_bucket_of_one_token_gets_its_rate_on_a_jerky_machine) {
     }
 }
 
+/* What is late is not missing: a short round says nothing of a lower rate. */
+HR_CASE(a_bucket_of_five_tokens_gets_its_rate_on_a_jerky_machine) {
+    for (uint32_t seed = 0; seed < 20; seed++) {
+        hr_pace pace;
+        hr__pace_init(&pace, 16, 0);
+        server to = {.latency_us = 200000, .burst = 5, .per_second = 50, .is_jerky = true, .random = seed};
+        outcome out = run(&pace, &to, 5000, T0);
+        HR_CHECK(out.us <= (uint64_t)4995 * 20000 * 100 / 95);
+        HR_CHECK(out.refused <= 50);
+    }
+}
+
 /* The next one does not wait for the whole answer of the one before, nor does an answer's end count as a request. One
  * of 20 is taken for a host of one request at a time. */
 HR_CASE(a_bucket_of_one_token_gets_its_rate_with_long_answers) {
@@ -438,6 +450,7 @@ int main(void) {
     HR_RUN(one_at_a_time_is_found_with_at_most_three_refusals);
     HR_RUN(rate_is_found_out_from_refusals);
     HR_RUN(a_bucket_of_one_token_gets_its_rate_on_a_jerky_machine);
+    HR_RUN(a_bucket_of_five_tokens_gets_its_rate_on_a_jerky_machine);
     HR_RUN(a_bucket_of_one_token_gets_its_rate_with_long_answers);
     HR_RUN(what_the_server_tells_is_kept_without_a_refusal);
     HR_RUN(a_rule_holds_in_any_stretch_of_its_time);
