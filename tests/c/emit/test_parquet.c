@@ -166,7 +166,7 @@ HR_CASE(pages_end_where_their_bytes_do) {
 /* Two row groups of a text column that repeats, one that does not, and one that is missing. */
 static int write_file(const hr_allocator *alloc) {
     static int32_t repeated_offsets[2001], other_offsets[2001];
-    static char repeated[4000], other[8000];
+    static char repeated[4000], other[8001];
     for (int i = 0; i < 2000; i++) {
         memcpy(repeated + (size_t)2 * i, i % 7 == 0 ? "aa" : "bb", 2);
         snprintf(other + (size_t)4 * i, 5, "%03x ", (unsigned)i * 7 % 4096);
