@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from dlt.common.data_writers.writers import ParquetDataWriter
 from dlt.common.destination import DestinationCapabilitiesContext
+from headrace._core import ParquetWriter
 from headrace._normalize.parquet_columns import native_columns, native_options, settings_of
 from headrace._normalize.parquet_files import ParquetFile
 from headrace._normalize.parquet_rows import RowCheck
@@ -105,6 +106,8 @@ def test_columns_are_those_that_dlt_makes(changes: Any, zone: str | None, monkey
         ("COMPRESSION", "zstd", False),
         ("COMPRESSION", "none", True),
         ("ROW_GROUP_SIZE", "7", True),
+        ("ROW_GROUP_SIZE", "3000000000", True),
+        ("ROW_GROUP_SIZE", "-1", False),
         ("DATA_PAGE_SIZE", "100", True),
         ("VERSION", "2.6", True),
         ("VERSION", "1.0", False),
@@ -127,7 +130,10 @@ def test_settings_are_those_that_dlt_finds(
         pytest.skip("this dlt keeps its settings elsewhere: dlt writes all files")
     assert dict(settings) == dict(theirs)
     if section == "DATA_WRITER" and is_complete(settings):
-        assert (native_options(settings) is not None) == is_native
+        options = native_options(settings)
+        assert (options is not None) == is_native
+        if options is not None:
+            ParquetWriter([], bytes, **options)  # takes them
 
 
 def test_a_destinations_settings_are_merged_with_the_configurations(monkeypatch: pytest.MonkeyPatch) -> None:

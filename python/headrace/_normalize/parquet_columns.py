@@ -42,11 +42,12 @@ def native_options(settings: Any) -> dict[str, Any] | None:
         and not getattr(settings, CHUNKING)
     )
     compression = str(settings.compression or "none").lower()
-    if not is_plain or compression not in ("snappy", "none"):
+    page_bytes, group_rows = settings.data_page_size or 1 << 20, settings.row_group_size or 1 << 20
+    if not is_plain or compression not in ("snappy", "none") or min(page_bytes, group_rows) < 1:
         return None
     return {
-        "page_bytes": settings.data_page_size or 1 << 20,
-        "group_rows": settings.row_group_size or 1 << 20,
+        "page_bytes": min(page_bytes, 1 << 30),
+        "group_rows": min(group_rows, 2**31 - 1),
         "compress": compression == "snappy",
     }
 
