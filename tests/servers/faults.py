@@ -107,14 +107,15 @@ def cut_answer(form: str, body: bytes) -> bytes:
     if form == "gzip":
         body = gzip.compress(body, mtime=0)
     lines = {
-        "length": f"Content-Length: {len(body)}",
-        "gzip": f"Content-Encoding: gzip\r\nContent-Length: {len(body)}",
-        "chunked": "Transfer-Encoding: chunked",
-        "bare": "Connection: close",
+        "length": f"Content-Length: {len(body)}\r\n",
+        "gzip": f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n",
+        "chunked": "Transfer-Encoding: chunked\r\n",
+        "bare": "",
     }
     if form == "chunked":
         body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:10], body[10:])) + b"0\r\n\r\n"
-    return f"HTTP/1.1 200 OK\r\n{lines[form]}\r\n\r\n".encode() + body
+    # It says that it closes: the next request would begin on the connection that is being closed, and count as tried.
+    return f"HTTP/1.1 200 OK\r\nConnection: close\r\n{lines[form]}\r\n".encode() + body
 
 
 def items(exchange: Exchange) -> bytes:
