@@ -183,11 +183,22 @@ int hr__buf_append(hr_buf *buf, const void *data, size_t size_bytes) {
     return HR_OK;
 }
 
+static inline uint64_t mix(uint64_t a, uint64_t b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 uint64_t hr__str_hash(hr_str s) {
-    uint64_t h = 0x9E3779B97F4A7C15u ^ s.size_bytes;
-    for (size_t i = 0; i < s.size_bytes; i++) {
-        h = (h ^ (unsigned char)s.data[i]) * 0x100000001B3u;
-        h ^= h >> 29;
+    static const uint64_t factor = UINT64_C(0x9E3779B97F4A7C15);
+    const char *at = s.data;
+    size_t n = s.size_bytes;
+    uint64_t h = (n + 1) * factor, word, tail = 0;
+    for (; n > 8; at += 8, n -= 8) {
+        memcpy(&word, at, sizeof word);
+        h = mix(h ^ word, factor);
     }
-    return h;
+    for (size_t i = 0; i < n; i++) {
+        tail = tail << 8 | (uint8_t)at[i];
+    }
+    return mix(h ^ tail, factor);
 }

@@ -5,6 +5,7 @@
  */
 #include "parquet.h"
 
+#include "arrow.h"
 #include "parquet_values.h"
 #include "thrift.h"
 
@@ -63,26 +64,16 @@ typedef struct told {
 
 /* ---------------------------------------------------------------------------------------------------- columns */
 
-/* d:PRECISION,SCALE */
 static bool read_decimal(hr_str format, column *out) {
-    unsigned numbers[2] = {0, 0}, n = 0;
-    for (size_t i = 2; i < format.size_bytes; i++) {
-        char c = format.data[i];
-        if (c == ',' && n == 0 && i > 2 && i + 1 < format.size_bytes) {
-            n = 1;
-        } else if (c >= '0' && c <= '9' && numbers[n] < 100) {
-            numbers[n] = numbers[n] * 10 + (unsigned)(c - '0');
-        } else {
-            return false;
-        }
-    }
-    if (n == 0 || numbers[0] < 1 || numbers[0] > DECIMAL_DIGITS || numbers[1] > numbers[0]) {
+    unsigned precision, scale;
+    if (!hr__arrow_decimal(format, &precision, &scale) || precision < 1 || precision > DECIMAL_DIGITS ||
+        scale > precision) {
         return false;
     }
-    out->precision = (uint8_t)numbers[0];
-    out->scale = (uint8_t)numbers[1];
+    out->precision = (uint8_t)precision;
+    out->scale = (uint8_t)scale;
     __int128 most = 1; /* the first that is too large: it needs the sign bit beside its own */
-    for (unsigned i = 0; i < numbers[0]; i++) {
+    for (unsigned i = 0; i < precision; i++) {
         most *= 10;
     }
     for (out->decimal_bytes = 1; out->decimal_bytes < 16 && (most - 1) >> (8 * out->decimal_bytes - 1) != 0;) {
@@ -121,7 +112,7 @@ static bool read_format(hr_str format, column *out) {
     }
     out->first = 'd';
     out->kind = HR_PARQUET_DECIMAL;
-    return format.size_bytes > 2 && memcmp(format.data, "d:", 2) == 0 && read_decimal(format, out);
+    return read_decimal(format, out);
 }
 
 int hr__parquet_new(const hr_allocator *alloc, const hr_parquet_column *columns, size_t n_columns,

@@ -4,19 +4,17 @@
  */
 #include "parquet_values.h"
 
+#include "arrow.h"
+#include "thrift.h"
+
 #include <math.h>
 
-#define DICTIONARY_BYTES                                                                                     \
-    ((size_t)1 << 20)              /* a larger one costs readers more than it saves (and is pyarrow's limit) \
-                                    */
+/* A larger dictionary costs readers more than it saves (and is pyarrow's limit). */
+#define DICTIONARY_BYTES ((size_t)1 << 20)
 #define SAMPLE_BLOCKS ((size_t)4)  /* whose values say whether to make a dictionary, */
 #define SAMPLE_BLOCK ((size_t)128) /* so many one after another */
 #define PROBES_MAX 64u             /* of a hash table, against values that were made to collide */
 #define TOLD_BYTES 4096u           /* a longer least or greatest value is not told (pyarrow's limit) */
-
-static inline bool bit(const void *bits, int64_t at) {
-    return ((const uint8_t *)bits)[at / 8] >> (at % 8) & 1;
-}
 
 static inline uint64_t load8(const char *from) {
     uint64_t value;
@@ -72,26 +70,16 @@ void hr__parquet_number_rows(hr_parquet_chunk *chunk, uint32_t *rows_out) {
     chunk->rows = all ? NULL : rows_out;
 }
 
-/* A run of the hybrid encoding: its header, which is a varint. */
-static size_t put_varint(char *to, uint64_t value) {
-    size_t n = 0;
-    for (; value >= 0x80; value >>= 7) {
-        to[n++] = (char)(value | 0x80);
-    }
-    to[n++] = (char)value;
-    return n;
-}
-
 int hr__parquet_levels(const hr_parquet_chunk *chunk, size_t first, size_t end, hr_buf *out) {
     size_t n = end - first;
     bool mixed = chunk->rows != NULL && chunk->n_values != 0;
     HR_TRY(hr__buf_reserve(out, 32 + n / 8));
     char *size_at = out->data + out->size_bytes, *to = size_at + 4;
     if (!mixed) { /* one run */
-        to += put_varint(to, (uint64_t)n << 1);
+        to += hr__put_varint(to, (uint64_t)n << 1);
         *to++ = chunk->rows == NULL;
     } else {
-        to += put_varint(to, (uint64_t)((n + 7) / 8) << 1 | 1);
+        to += hr__put_varint(to, (uint64_t)((n + 7) / 8) << 1 | 1);
         for (size_t row = 0; row < n; row += 64) {
             uint64_t word = bits_at(chunk->valid, chunk->offset + (int64_t)(first + row), chunk->offset + (int64_t)end);
             size_t bytes = n - row >= 64 ? 8 : (n - row + 7) / 8;
@@ -187,7 +175,8 @@ static int plain_bools(const hr_parquet_chunk *chunk, size_t first, size_t end, 
     for (size_t value = 0; value < n; value += 8) {
         unsigned byte = 0;
         for (size_t i = value; i < value + 8 && i < n; i++) {
-            byte |= (unsigned)bit(chunk->values, chunk->offset + (int64_t)row_of(chunk, first + i)) << (i - value);
+            byte |= (unsigned)hr__arrow_bit(chunk->values, chunk->offset + (int64_t)row_of(chunk, first + i))
+                    << (i - value);
         }
         *to++ = (char)byte;
     }
@@ -249,25 +238,6 @@ void hr__parquet_dictionary_free(hr_parquet_dictionary *d) {
     hr__parquet_dictionary_init(d, d->alloc);
 }
 
-static inline uint64_t mix(uint64_t a, uint64_t b) {
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t hash(hr_str text) {
-    static const uint64_t K = UINT64_C(0x9E3779B97F4A7C15);
-    const char *at = text.data;
-    size_t n = text.size_bytes;
-    uint64_t h = (n + 1) * K, tail = 0;
-    for (; n > 8; at += 8, n -= 8) {
-        h = mix(h ^ load8(at), K);
-    }
-    for (size_t i = 0; i < n; i++) {
-        tail = tail << 8 | (uint8_t)at[i];
-    }
-    return mix(h ^ tail, K);
-}
-
 /* As it stands in memory. */
 static inline hr_str memory_of(const hr_parquet_chunk *chunk, size_t value) {
     return chunk->kind == HR_PARQUET_BYTES ? bytes_of(chunk, value)
@@ -305,7 +275,7 @@ static int rehash(hr_parquet_dictionary *d) {
 /* The value's entry, a new one if need be. HR_LIMIT: it took too many probes. */
 static int enter(hr_parquet_dictionary *d, const hr_parquet_chunk *chunk, size_t value, uint32_t *entry_out) {
     hr_str text = memory_of(chunk, value);
-    uint32_t h = (uint32_t)hash(text);
+    uint32_t h = (uint32_t)hr__str_hash(text);
     size_t slot = h & (d->n_slots - 1);
     for (size_t probe = 0; d->slots[slot] != 0; probe++, slot = (slot + 1) & (d->n_slots - 1)) {
         uint32_t e = d->slots[slot] - 1;
@@ -386,7 +356,7 @@ int hr__parquet_dictionary_plain(const hr_parquet_dictionary *d, const hr_parque
 static char *put_packed(char *to, const uint32_t *indices, size_t n, unsigned bits) {
     uint64_t pending = 0;
     unsigned n_pending = 0;
-    to += put_varint(to, (uint64_t)((n + 7) / 8) << 1 | 1);
+    to += hr__put_varint(to, (uint64_t)((n + 7) / 8) << 1 | 1);
     for (size_t i = 0; i < (n + 7) / 8 * 8; i++) {
         pending |= (uint64_t)(i < n ? indices[i] : 0) << n_pending;
         n_pending += bits;
@@ -405,7 +375,7 @@ static char *put_packed(char *to, const uint32_t *indices, size_t n, unsigned bi
 }
 
 static char *put_run(char *to, uint32_t index, size_t n, unsigned bits) {
-    to += put_varint(to, (uint64_t)n << 1);
+    to += hr__put_varint(to, (uint64_t)n << 1);
     memcpy(to, &index, (bits + 7) / 8);
     return to + (bits + 7) / 8;
 }
@@ -518,7 +488,7 @@ MIN_MAX(min_max_i64, int64_t, FROM_MEMORY, false)
 MIN_MAX(min_max_i128, __int128, FROM_MEMORY, false)
 MIN_MAX(min_max_double, double, FROM_MEMORY, isnan(v))
 MIN_MAX(min_max_bool, uint8_t,
-        v = bit(of->chunk->values, of->chunk->offset + (int64_t)row_of(of->chunk, value_at(of, i))), false)
+        v = hr__arrow_bit(of->chunk->values, of->chunk->offset + (int64_t)row_of(of->chunk, value_at(of, i))), false)
 
 bool hr__parquet_min_max(const hr_parquet_chunk *chunk, const hr_parquet_dictionary *d,
                          char scratch[2 * HR_PARQUET_FIXED_MAX], hr_str *min_out, hr_str *max_out) {

@@ -5,6 +5,7 @@
  */
 #include "text.h"
 
+#include "arrow.h"
 #include "number.h"
 #include "text_value.h"
 
@@ -187,10 +188,6 @@ static size_t show(const writer *w, const bound_column *from, int64_t row, char 
     }
 }
 
-static inline bool bit(const void *bits, int64_t at) {
-    return ((const uint8_t *)bits)[at / 8] >> (at % 8) & 1;
-}
-
 static int append_value(writer *w, const bound_column *from, int64_t row) {
     if (from->is_text) {
         const int32_t *offsets = (const int32_t *)from->values + from->offset + row;
@@ -198,7 +195,7 @@ static int append_value(writer *w, const bound_column *from, int64_t row) {
         return from->type == HR_TYPE_BINARY ? append_bytes(w, from->cell, text) : append_cell(w, from->cell, text);
     }
     if (from->type == HR_TYPE_BOOL) {
-        return append_cell(w, from->cell, w->layout->words[bit(from->values, from->offset + row)]);
+        return append_cell(w, from->cell, w->layout->words[hr__arrow_bit(from->values, from->offset + row)]);
     }
     char text[HR_TEXT_VALUE_MAX];
     size_t n = show(w, from, row, text);
@@ -214,7 +211,8 @@ static int append_row(writer *w, const bound_column *columns, size_t n_columns, 
     HR_TRY(append(w, layout->row_open));
     for (size_t c = 0; c < n_columns; c++) {
         const bound_column *from = &columns[c];
-        bool is_null = from->type == HR_TYPE_UNSET || (from->valid != NULL && !bit(from->valid, from->offset + row));
+        bool is_null =
+            from->type == HR_TYPE_UNSET || (from->valid != NULL && !hr__arrow_bit(from->valid, from->offset + row));
         if (is_null && layout->skip_null) {
             continue;
         }
@@ -242,16 +240,12 @@ static bool is_format_of(const char *format, uint8_t type, int *scale_out) {
     if (type != HR_TYPE_DECIMAL) {
         return strcmp(format, formats[type]) == 0;
     }
-    const char *comma = strchr(format, ',');
-    if (strncmp(format, "d:", 2) != 0 || comma == NULL) {
+    unsigned precision, scale;
+    if (!hr__arrow_decimal(hr__str(format), &precision, &scale)) {
         return strcmp(format, "u") == 0;
     }
-    int scale = 0; /* of at most 38 digits: 128 bits, the default */
-    for (comma++; *comma >= '0' && *comma <= '9' && scale < 100; comma++) {
-        scale = scale * 10 + (*comma - '0');
-    }
-    *scale_out = scale;
-    return *comma == '\0' && scale <= 38;
+    *scale_out = (int)scale;
+    return scale <= 38;
 }
 
 static int bind_column(const hr_text_layout *layout, const hr_text_column *column, const struct ArrowSchema *schema,

@@ -15,14 +15,9 @@ void hr__thrift_bytes(hr_thrift *t, hr_str bytes) {
     }
 }
 
-void hr__thrift_varint(hr_thrift *t, uint64_t value) {
-    char bytes[10];
-    size_t n = 0;
-    for (; value >= 0x80; value >>= 7) {
-        bytes[n++] = (char)(value | 0x80);
-    }
-    bytes[n++] = (char)value;
-    hr__thrift_bytes(t, (hr_str){bytes, n});
+static void varint(hr_thrift *t, uint64_t value) {
+    char bytes[HR_VARINT_MAX];
+    hr__thrift_bytes(t, (hr_str){bytes, hr__put_varint(bytes, value)});
 }
 
 static void byte(hr_thrift *t, unsigned value) {
@@ -38,7 +33,7 @@ static void field(hr_thrift *t, int16_t id, hr_thrift_type type) {
         return;
     }
     byte(t, type);
-    hr__thrift_varint(t, zigzag(id));
+    varint(t, zigzag(id));
 }
 
 void hr__thrift_bool(hr_thrift *t, int16_t id, bool value) {
@@ -47,17 +42,17 @@ void hr__thrift_bool(hr_thrift *t, int16_t id, bool value) {
 
 void hr__thrift_i16(hr_thrift *t, int16_t id, int16_t value) {
     field(t, id, HR_THRIFT_I16);
-    hr__thrift_varint(t, zigzag(value));
+    varint(t, zigzag(value));
 }
 
 void hr__thrift_i32(hr_thrift *t, int16_t id, int32_t value) {
     field(t, id, HR_THRIFT_I32);
-    hr__thrift_varint(t, zigzag(value));
+    varint(t, zigzag(value));
 }
 
 void hr__thrift_i64(hr_thrift *t, int16_t id, int64_t value) {
     field(t, id, HR_THRIFT_I64);
-    hr__thrift_varint(t, zigzag(value));
+    varint(t, zigzag(value));
 }
 
 void hr__thrift_binary(hr_thrift *t, int16_t id, hr_str value) {
@@ -77,15 +72,15 @@ void hr__thrift_list(hr_thrift *t, int16_t id, hr_thrift_type of, size_t n) {
         return;
     }
     byte(t, 0xF0u | of);
-    hr__thrift_varint(t, n);
+    varint(t, n);
 }
 
 void hr__thrift_element_i32(hr_thrift *t, int32_t value) {
-    hr__thrift_varint(t, zigzag(value));
+    varint(t, zigzag(value));
 }
 
 void hr__thrift_element_binary(hr_thrift *t, hr_str value) {
-    hr__thrift_varint(t, value.size_bytes);
+    varint(t, value.size_bytes);
     hr__thrift_bytes(t, value);
 }
 

@@ -30,7 +30,16 @@ typedef struct hr_thrift {
     int16_t last[HR_THRIFT_DEPTH]; /* the number of the field before, by depth */
 } hr_thrift;
 
-void hr__thrift_varint(hr_thrift *t, uint64_t value);
+#define HR_VARINT_MAX 10 /* bytes */
+/* Seven bits a byte, the lowest first; Parquet's runs begin with one, too. Returns the number of bytes. */
+static inline size_t hr__put_varint(char *to, uint64_t value) {
+    size_t n = 0;
+    for (; value >= 0x80; value >>= 7) {
+        to[n++] = (char)(value | 0x80);
+    }
+    to[n++] = (char)value;
+    return n;
+}
 
 /* Fields. */
 void hr__thrift_bool(hr_thrift *t, int16_t id, bool value);
