@@ -7,7 +7,7 @@
 
 typedef struct BatchObject {
     PyObject_HEAD PyObject *name, *parent, *new_columns;
-    size_t n_rows;
+    size_t n_rows, n_bytes;
     bool is_new;
     struct ArrowArray array; /* release NULL: taken */
     struct ArrowSchema schema;
@@ -51,6 +51,7 @@ static PyObject *batch_new(ext_state *state, hr_output_table *table) {
         return NULL;
     }
     self->n_rows = table->n_rows;
+    self->n_bytes = table->n_bytes;
     self->is_new = table->is_new;
     self->name = ext_text(hr__str(table->name));
     self->parent = table->parent == NULL ? Py_NewRef(Py_None) : ext_text(hr__str(table->parent));
@@ -174,22 +175,8 @@ static PyObject *Batch_get_new_columns(BatchObject *self, void *unused) {
 static PyObject *Batch_get_n_rows(BatchObject *self, void *unused) {
     return PyLong_FromSize_t(self->n_rows);
 }
-/* Bytes of the buffers up to their last value; 0: taken. */
 static PyObject *Batch_get_n_bytes(BatchObject *self, void *unused) {
-    size_t sum = 0;
-    for (int64_t c = 0; self->array.release != NULL && c < self->array.n_children; c++) {
-        const struct ArrowArray *child = self->array.children[c];
-        const char *format = self->schema.children[c]->format;
-        size_t n = (size_t)child->length;
-        bool is_text = strcmp(format, "u") == 0 || strcmp(format, "z") == 0;
-        size_t bits = strcmp(format, "b") == 0                ? 1
-                      : strcmp(format, "tdD") == 0 || is_text ? 32
-                      : strncmp(format, "d:", 2) == 0         ? 128
-                                                              : 64;
-        sum += n * bits / 8 + (child->null_count != 0 ? n / 8 : 0);
-        sum += is_text && n > 0 ? (size_t)((const int32_t *)child->buffers[1])[n] : 0;
-    }
-    return PyLong_FromSize_t(sum);
+    return PyLong_FromSize_t(self->n_bytes);
 }
 /* [(name, Arrow format, nullable)]; empty once they are taken. */
 static PyObject *Batch_get_columns(BatchObject *self, void *unused) {

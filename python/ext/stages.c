@@ -54,7 +54,9 @@ static int one_shot_output(one_shot *run, hr_error *err) {
         const hr_table *from = &run->schema.tables[t];
         size_t told = t < run->n_told ? run->told[t] : 0;
         hr_output_table *to = &run->output->tables[t];
-        *to = (hr_output_table){.n_rows = hr__emitter_rows(run->emitter, (int32_t)t), .is_new = t >= run->n_told};
+        *to = (hr_output_table){.n_rows = hr__emitter_rows(run->emitter, (int32_t)t),
+                                .n_bytes = hr__emitter_table_bytes(run->emitter, (int32_t)t),
+                                .is_new = t >= run->n_told};
         to->name = hr__arena_copy(arena, from->name.data, from->name.size_bytes);
         to->new_columns = hr__arena_alloc(arena, sizeof *to->new_columns * (from->n_columns - told + 1));
         if (to->name == NULL || to->new_columns == NULL) {

@@ -131,7 +131,7 @@ class TableBatch:
     name: str
     parent: str | None
     n_rows: int
-    n_bytes: int  # of its buffers; 0 once it is exported
+    n_bytes: int  # of its buffers
     columns: list[tuple[str, str, bool]]  # name, Arrow format, whether it may be null; empty once it is exported
     is_new: bool  # this table was not in the seed nor in an earlier batch
     new_columns: list[Column]  # added or completed since the seed or the earlier batch, in order

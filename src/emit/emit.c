@@ -348,13 +348,19 @@ int hr__emitter_append(hr_emitter *emitter, const hr_schema *schema, const hr_ba
     return HR_OK;
 }
 
+size_t hr__emitter_table_bytes(const hr_emitter *emitter, int32_t table) {
+    size_t bytes = 0;
+    for (size_t c = 0; (size_t)table < emitter->n_tables && c < emitter->tables[table].n_columns; c++) {
+        const emit_column *column = &emitter->tables[table].columns[c];
+        bytes += column->valid.size_bytes + column->values.size_bytes + column->offsets.size_bytes;
+    }
+    return bytes;
+}
+
 size_t hr__emitter_bytes(const hr_emitter *emitter) {
     size_t bytes = 0;
     for (size_t t = 0; t < emitter->n_tables; t++) {
-        for (size_t c = 0; c < emitter->tables[t].n_columns; c++) {
-            const emit_column *column = &emitter->tables[t].columns[c];
-            bytes += column->valid.size_bytes + column->values.size_bytes + column->offsets.size_bytes;
-        }
+        bytes += hr__emitter_table_bytes(emitter, (int32_t)t);
     }
     return bytes;
 }

@@ -20,6 +20,7 @@ HR_MUST_CHECK int hr__emitter_append(hr_emitter *emitter, const hr_schema *schem
                                      hr_error *err);
 
 size_t hr__emitter_bytes(const hr_emitter *emitter); /* in all tables' buffers */
+size_t hr__emitter_table_bytes(const hr_emitter *emitter, int32_t table);
 size_t hr__emitter_rows(const hr_emitter *emitter, int32_t table);
 
 /* Moves the table's rows out as a struct array with one child a complete column. The caller releases both. */

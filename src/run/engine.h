@@ -224,8 +224,8 @@ uint64_t hr__stream_records(hr_stream *stream);
 /* ---- output */
 
 typedef struct hr_output_table {
-    char *name, *parent; /* owned; parent NULL: none */
-    size_t n_rows;
+    char *name, *parent;    /* owned; parent NULL: none */
+    size_t n_rows, n_bytes; /* bytes in the buffers */
     bool is_new;
     hr_column *new_columns; /* owned; their names are owned by the output's arena */
     size_t n_new_columns;

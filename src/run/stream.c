@@ -664,7 +664,9 @@ static int output_columns(hr_stream *stream, hr_output *output, hr_output_table 
 static int output_table(hr_stream *stream, hr_output *output, size_t t, hr_error *err) {
     const hr_table *from = &stream->schema.tables[t];
     hr_output_table *to = &output->tables[output->n_tables];
-    *to = (hr_output_table){.is_new = t >= stream->n_told, .n_rows = hr__emitter_rows(stream->emitter, (int32_t)t)};
+    *to = (hr_output_table){.is_new = t >= stream->n_told,
+                            .n_rows = hr__emitter_rows(stream->emitter, (int32_t)t),
+                            .n_bytes = hr__emitter_table_bytes(stream->emitter, (int32_t)t)};
     to->name = hr__arena_copy(&output->arena, from->name.data, from->name.size_bytes);
     if (from->parent >= 0) {
         hr_str parent = stream->schema.tables[from->parent].name;
