@@ -51,8 +51,7 @@ class PackageWriter:
         context = Container()[LoadPackageStateInjectableContext]
         self._storage = context.storage
         self._load_id = context.load_id
-        self._files: dict[str, _EngineFile] = {}  # of the engine's rows
-        self._writers: dict[str, tuple[pa.Schema, pq.ParquetWriter]] = {}  # of Arrow tables
+        self._files: dict[str, _EngineFile | _TableFile] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="headrace-writer")
         self._pending: deque[tuple[Future[None], int]] = deque()  # with the bytes of the table
         self._pending_bytes = 0
@@ -78,36 +77,21 @@ class PackageWriter:
 
     def _try_write(self, name: str, rows: pa.Table | _core.TableBatch) -> None:
         try:
-            if isinstance(rows, _core.TableBatch):
-                self._write_batch(name, rows)
-            else:
-                self._write(name, rows)
+            self._write(name, rows)
         except OSError as error:
             raise write_error(name, error) from error
 
-    def _write_batch(self, name: str, batch: _core.TableBatch) -> None:
+    def _write(self, name: str, rows: pa.Table | _core.TableBatch) -> None:
         file = self._files.get(name)
-        if file is not None and not file.takes(batch):
+        if file is not None and not file.takes(rows):
             file.close()
             file = None
         if file is None:
-            file = self._files[name] = _EngineFile(self._path(name), batch)
-        file.writer.write(batch)
-
-    def _write(self, name: str, table: pa.Table) -> None:
-        schema, writer = self._writers.get(name, (None, None))
-        if schema is None or not schema.equals(table.schema):
-            if writer is not None:
-                writer.close()
-            options: dict[str, Any] = {
-                "compression": "snappy",
-                "use_dictionary": [c for c in _DICTIONARY_COLUMNS if c in table.schema.names],
-            }
-            writer = pq.ParquetWriter(self._path(name), table.schema, **options)
-            self._writers[name] = (table.schema, writer)
-        assert writer is not None
-        writer.write_table(table)
-        self.written(table.nbytes)
+            made = _EngineFile if isinstance(rows, _core.TableBatch) else _TableFile
+            file = self._files[name] = made(self._path(name), rows)
+        file.write(rows)
+        if isinstance(rows, pa.Table):
+            self.written(rows.nbytes)
 
     def written(self, n_bytes: int) -> None:
         """Bytes of a table that was written, here or by dlt: now and then what Arrow keeps of it is given back."""
@@ -121,28 +105,25 @@ class PackageWriter:
         try:
             while self._pending:
                 self._wait()
-            for name, file in [*self._files.items(), *((name, writer) for name, (_, writer) in self._writers.items())]:
+            for name, file in self._files.items():
                 try:
                     file.close()
                 except OSError as error:
                     raise write_error(name, error) from error
         finally:
-            self._forget()
             self._pool.shutdown(wait=True)
+            self._forget()
 
     def abort(self) -> None:
         """Gives up: the package is discarded by dlt."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for _, writer in self._writers.values():
-            with suppress(OSError):  # the disk may be full: the first error is the one to tell
-                writer.close()
         self._forget()
 
     def _forget(self) -> None:
         for file in self._files.values():
-            file.file.close()
+            with suppress(OSError):  # the disk may be full: the first error is the one to tell
+                file.abandon()
         self._files.clear()
-        self._writers.clear()
 
 
 class _EngineFile:
@@ -150,19 +131,50 @@ class _EngineFile:
 
     def __init__(self, path: str, first: _core.TableBatch) -> None:
         self._columns = first.columns
-        self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115 - closed by `close`
-        self.writer = _core.ParquetWriter(self._columns, self.file.write)
+        self._file: IO[bytes] = open(path, "wb")  # noqa: SIM115 - closed by `abandon`
+        self._writer = _core.ParquetWriter(self._columns, self._file.write)
 
     def takes(self, batch: _core.TableBatch) -> bool:
         """Whether the rows' columns are the file's."""
         return batch.columns == self._columns
 
+    def write(self, batch: _core.TableBatch) -> None:
+        """Rows more."""
+        self._writer.write(batch)
+
     def close(self) -> None:
         """Completes the file."""
         try:
-            self.writer.finish()
+            self._writer.finish()
         finally:
-            self.file.close()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Lets go of the file as it is."""
+        self._file.close()
+
+
+class _TableFile:
+    """A Parquet file of Arrow tables."""
+
+    def __init__(self, path: str, first: pa.Table) -> None:
+        self._schema = first.schema
+        dictionary = [name for name in _DICTIONARY_COLUMNS if name in first.schema.names]
+        self._writer = pq.ParquetWriter(path, first.schema, compression="snappy", use_dictionary=dictionary)
+
+    def takes(self, table: pa.Table) -> bool:
+        """Whether the table's columns are the file's."""
+        return bool(self._schema.equals(table.schema))
+
+    def write(self, table: pa.Table) -> None:
+        """Rows more."""
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Completes the file."""
+        self._writer.close()
+
+    abandon = close
 
 
 def _repeating(table: pa.Table) -> list[str]:
