@@ -250,12 +250,17 @@ void hr__pace_pause(hr_pace *pace, uint64_t until_us) {
 
 /* ---------------------------------------------------------------------------------------------------- ending */
 
+/* A time as it is of late: the newest counts an eighth. */
+static uint64_t of_late(uint64_t usual_us, uint64_t newest_us) {
+    return usual_us == 0 ? newest_us : (7 * usual_us + newest_us) / 8;
+}
+
 /* Whether answers take so much longer than they did that more in flight would only wait at the server. While the window
  * grows fast one such answer says it. */
 static bool is_slow(hr_pace *pace, uint64_t first_byte_us) {
     if (first_byte_us != 0) {
         pace->least_us = pace->least_us == 0 || first_byte_us < pace->least_us ? first_byte_us : pace->least_us;
-        pace->usual_us = pace->usual_us == 0 ? first_byte_us : (7 * pace->usual_us + first_byte_us) / 8;
+        pace->usual_us = of_late(pace->usual_us, first_byte_us);
         if (pace->base_us == 0 || pace->usual_us < pace->base_us) {
             pace->base_us = pace->usual_us;
         }
@@ -298,8 +303,7 @@ static void accepted(hr_pace *pace, const hr_pace_ticket *ticket, uint64_t now_u
         pace->n_refused = 0;
     }
     pace->n_round++;
-    uint64_t whole_us = now_us - ticket->started_us;
-    pace->usual_whole_us = pace->usual_whole_us == 0 ? whole_us : (7 * pace->usual_whole_us + whole_us) / 8;
+    pace->usual_whole_us = of_late(pace->usual_whole_us, now_us - ticket->started_us);
     pace->accepted_at[ticket->level < HR_PACE_LEVELS ? ticket->level : HR_PACE_LEVELS - 1]++;
     if (!is_slow(pace, first_byte_us)) {
         grow(pace, ticket->level);
