@@ -6,7 +6,7 @@ from typing import Any
 
 # What `ParquetDataWriter._create_writer` of dlt 1.31 hands to pyarrow.
 CHUNKING = "use_content_defined_chunking"
-_FIRST_WITHCHUNKING = 21  # of pyarrow
+_FIRST_WITH_CHUNKING = 21  # of pyarrow
 _NAMES = (
     *("flavor", "version", "compression", "data_page_size", "coerce_timestamps", "allow_truncated_timestamps"),
     *("use_compliant_nested_type", "write_page_index", CHUNKING),
@@ -23,6 +23,6 @@ def writer_options(settings: Any) -> dict[str, Any]:
     import pyarrow as pa
 
     options = {name: getattr(settings, name) for name in _NAMES if hasattr(settings, name)}
-    if int(pa.__version__.split(".")[0]) < _FIRST_WITHCHUNKING:
+    if int(pa.__version__.split(".")[0]) < _FIRST_WITH_CHUNKING:
         options.pop(CHUNKING, None)
     return options

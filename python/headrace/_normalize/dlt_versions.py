@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import metadata
 
+from dlt.common import time
+
 
 def dlt_version() -> tuple[int, ...]:
     """Major and minor version of the dlt that is installed."""
@@ -20,3 +22,9 @@ KEEPS_OFFSETS = _version < (1, 31)
 DESCRIBES_VARIANTS = _version >= (1, 31)  # a variant column has a description
 # Whether a destination's capabilities decide if the timestamps of a Parquet file have a zone.
 DESTINATION_DECIDES_ON_ZONES = _version >= (1, 31)
+
+
+def context_timezone() -> str:
+    """The zone of naive timestamps. Before dlt 1.31 always UTC."""
+    get = getattr(time, "get_context_timezone_name", None)
+    return str(get()) if get is not None else "UTC"

@@ -31,7 +31,7 @@ def _close_writers(close: Any, settle: Callable[[bool], None], load_id: str, ski
 def _get_writer(storage: DataItemStorage, get: Any, *args: str) -> BufferedDataWriter[DataWriter]:
     writer: BufferedDataWriter[DataWriter] = get(*args)
     if writer.writer_cls is storage.writer_cls:
-        if is_parquet(storage):
+        if _is_parquet(storage):
             _parquet_files.take_rows(writer, storage, args[-1])
         else:
             from headrace._normalize import text_files  # and pyarrow with it, which Parquet does without
@@ -40,14 +40,14 @@ def _get_writer(storage: DataItemStorage, get: Any, *args: str) -> BufferedDataW
     return writer
 
 
-def is_parquet(storage: DataItemStorage) -> bool:
+def _is_parquet(storage: DataItemStorage) -> bool:
     """Whether its files are."""
     return issubclass(storage.writer_cls, ParquetDataWriter)
 
 
 def why_rows(storage: DataItemStorage, caps: Any) -> str | None:
     """Why text files are written from Python rows; None: they are not."""
-    if is_parquet(storage):
+    if _is_parquet(storage):
         return None
     from headrace._normalize import text_files
 

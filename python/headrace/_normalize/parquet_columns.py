@@ -90,7 +90,7 @@ def _format_of(column: Any, caps: DestinationCapabilitiesContext, timezone: str 
             return None
         if data_type == "time":
             return "ttu"
-        timezone = _context_timezone() if timezone is None else timezone
+        timezone = _dlt_versions.context_timezone() if timezone is None else timezone
         if not _has_zone(column, caps) or not timezone:
             return "tsu:"
         return "tsu:UTC" if timezone == "UTC" else None
@@ -104,11 +104,3 @@ def _has_zone(column: Any, caps: DestinationCapabilitiesContext) -> bool:
     if _dlt_versions.DESTINATION_DECIDES_ON_ZONES and not caps.supports_naive_datetime:
         return True
     return bool(column.get("timezone", True))
-
-
-def _context_timezone() -> str:
-    try:
-        from dlt.common.time import get_context_timezone_name
-    except ImportError:  # dlt before 1.31
-        return "UTC"
-    return str(get_context_timezone_name())

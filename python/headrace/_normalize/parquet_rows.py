@@ -33,10 +33,10 @@ class RowCheck:
 
     def look(self, row: Any, columns: Any) -> None:
         """Remembers the row's values that dlt's Parquet writer will fail on."""
+        import pyarrow as pa  # no matter of the engine's rows, as below
+
         if columns is not self._columns or len(columns) != self._n_columns:
-            from dlt.common.libs.pyarrow import (
-                get_py_arrow_datatype,
-            )  # slow to import, and no matter of the engine's rows
+            from dlt.common.libs.pyarrow import get_py_arrow_datatype
 
             self._columns, self._n_columns = columns, len(columns)
             self._narrow = [
@@ -48,8 +48,6 @@ class RowCheck:
             value = row.get(name)
             if value is None or len(self._found) == _MOST:
                 continue
-            import pyarrow as pa
-
             try:
                 pa.scalar(value, arrow_type)
             except (ArithmeticError, ValueError, TypeError) as ex:  # pyarrow's are of these too

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlt.common import time
 from dlt.common.json import PUA_START
 from dlt.common.normalizers.json import relational, relational_no_coercion
 from dlt.common.normalizers.utils import DLT_ID_LENGTH_BYTES
@@ -12,6 +11,7 @@ from dlt.common.schema import Schema
 from dlt.common.storages.data_item_storage import DataItemStorage
 
 from headrace import _core, _schema
+from headrace._normalize.dlt_versions import context_timezone
 
 _OWN_NAMES = ("_dlt_id", "_dlt_load_id", "_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx", "value")
 _LINKS = ("_dlt_root_id", "_dlt_parent_id", "_dlt_list_idx")  # not known before a page's end
@@ -91,15 +91,9 @@ def _of_settings(schema: Schema) -> str | None:
         return f"DLT_DLT_ID_LENGTH_BYTES is {DLT_ID_LENGTH_BYTES}"
     if PUA_START != _TYPED_TEXT:
         return "DLT_JSON_TYPED_PUA_START"
-    if _context_timezone() != "UTC":
+    if context_timezone() != "UTC":
         return "a context timezone"
     return None
-
-
-def _context_timezone() -> str:
-    """The zone of naive timestamps. Before dlt 1.31 always UTC."""
-    get = getattr(time, "get_context_timezone_name", None)
-    return str(get()) if get is not None else "UTC"
 
 
 def _of_tables(schema: Schema, root: str) -> str | None:
