@@ -18,33 +18,14 @@ import pendulum
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from arrow_rows import arrow_type, rows_of
 from dlt.common.data_writers.writers import ParquetDataWriter
 from dlt.common.destination import DestinationCapabilitiesContext
 from headrace._core import ParquetWriter
 from headrace._normalize.parquet_columns import native_columns, native_options, settings_of
 from headrace._normalize.parquet_files import ParquetFile
 from headrace._normalize.parquet_rows import RowCheck
-from headrace._normalize.rows import Rows
 from headrace._parquet import is_complete
-
-FORMATS = {
-    "b": pa.bool_(),
-    "l": pa.int64(),
-    "g": pa.float64(),
-    "u": pa.string(),
-    "z": pa.binary(),
-    "tdD": pa.date32(),
-    "ttu": pa.time64("us"),
-    "tsu:UTC": pa.timestamp("us", tz="UTC"),
-    "tsu:": pa.timestamp("us"),
-}
-
-
-def arrow_type(fmt: str) -> pa.DataType:
-    """Of a format."""
-    if fmt.startswith("d:"):
-        return pa.decimal128(*(int(number) for number in fmt[2:].split(",")))
-    return FORMATS[fmt]
 
 
 def capabilities(**changes: Any) -> DestinationCapabilitiesContext:
@@ -146,21 +127,6 @@ def test_a_destinations_settings_are_merged_with_the_configurations(monkeypatch:
     assert native_options(settings_of(caps)[0]) is None
     caps.parquet_format.compression = None
     assert native_options(settings_of(caps)[0]) == {"page_bytes": 1 << 20, "group_rows": 11, "compress": False}
-
-
-class Batch:
-    """What the engine gives of a table."""
-
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        self.batch, self.n_rows, self.n_bytes = batch, batch.num_rows, batch.nbytes
-
-    def __arrow_c_array__(self, requested_schema: object | None = None) -> Any:
-        return self.batch.__arrow_c_array__(requested_schema)
-
-
-def rows_of(**columns: Any) -> Any:
-    """A batch as an item."""
-    return Rows(Batch(pa.record_batch(columns)))  # type: ignore[arg-type]
 
 
 def test_rows_of_dlt_and_of_the_engine_share_a_file() -> None:
@@ -271,10 +237,10 @@ def test_load_files_have_the_rows_that_dlts_have(
         monkeypatch.setenv(f"DATA_WRITER__{key}", value)
         monkeypatch.setenv(f"NORMALIZE__DATA_WRITER__{key}", value)
     by_dlt = load_files(tmp_path / "dlt", "theirs")
-    with headrace_installed():
-        ours = load_files(tmp_path / "ours", "ours")
-        (tables,) = [load["tables"] for load in headrace.status().values() if "things" in load["tables"]][-1:]
-        assert tables["things"]["native"] and tables["things"]["by_dlt"] == 0
+    headrace.install()
+    ours = load_files(tmp_path / "ours", "ours")
+    (tables,) = [load["tables"] for load in headrace.status().values() if "things" in load["tables"]][-1:]
+    assert tables["things"]["native"] and tables["things"]["by_dlt"] == 0
     assert ours.keys() == by_dlt.keys() == {"things", "things__tags"}
     for name, table in ours.items():
         random = [column for column in table.column_names if column in ("_dlt_id", "_dlt_parent_id", "_dlt_load_id")]
@@ -283,16 +249,6 @@ def test_load_files_have_the_rows_that_dlts_have(
         key = "id" if name == "things" else "n"
         rows = [sorted(each.to_pylist(), key=lambda row: (row[key], repr(row))) for each in (mine, theirs)]
         assert rows[0] == rows[1] and len(rows[0]) == (3000 if name == "things" else 4500)
-
-
-class headrace_installed:
-    """`headrace.install()` for a while."""
-
-    def __enter__(self) -> None:
-        headrace.install()
-
-    def __exit__(self, *_: Any) -> None:
-        headrace.uninstall()
 
 
 WITHOUT_PYARROW = """

@@ -15,26 +15,8 @@ import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from arrow_rows import FORMATS, arrow_type
 from headrace import _core
-
-FORMATS: dict[str, pa.DataType] = {
-    "b": pa.bool_(),
-    "l": pa.int64(),
-    "g": pa.float64(),
-    "u": pa.string(),
-    "z": pa.binary(),
-    "tdD": pa.date32(),
-    "ttu": pa.time64("us"),
-    "tsu:UTC": pa.timestamp("us", tz="UTC"),
-    "tsu:": pa.timestamp("us"),
-    "d:1,0": pa.decimal128(1, 0),
-    "d:2,1": pa.decimal128(2, 1),
-    "d:3,0": pa.decimal128(3, 0),
-    "d:18,5": pa.decimal128(18, 5),
-    "d:19,0": pa.decimal128(19, 0),
-    "d:38,9": pa.decimal128(38, 9),
-    "d:38,38": pa.decimal128(38, 38),
-}
 
 
 def value_of(rng: random.Random, data_type: pa.DataType) -> Any:
@@ -114,15 +96,15 @@ def random_table(rng: random.Random, formats: list[str]) -> pa.Table:
     fields, columns = [], []
     for number, fmt in enumerate(formats):
         nullable = rng.random() < 0.8
-        fields.append(pa.field(f"c{number}", FORMATS[fmt], nullable=nullable))
-        columns.append(column_of(rng, FORMATS[fmt], before + n_rows, nullable))
+        fields.append(pa.field(f"c{number}", arrow_type(fmt), nullable=nullable))
+        columns.append(column_of(rng, arrow_type(fmt), before + n_rows, nullable))
     return pa.table(columns, schema=pa.schema(fields)).slice(before)
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_readers_read_what_was_written(seed: int) -> None:
     rng = random.Random(seed)
-    formats = rng.choices(list(FORMATS), k=rng.randrange(1, 9))
+    formats = rng.choices(FORMATS, k=rng.randrange(1, 9))
     table = random_table(rng, formats)
     options = {
         "page_bytes": rng.choice([1, 40, 1000, 1 << 20]),
@@ -142,7 +124,7 @@ def test_readers_read_what_was_written(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_duckdb_and_polars_read_what_they_read_of_pyarrows(seed: int, tmp_path: Path) -> None:
     rng = random.Random(1000 + seed)
-    formats = rng.choices(list(FORMATS), k=6)
+    formats = rng.choices(FORMATS, k=6)
     table = random_table(rng, formats)
     (tmp_path / "ours.parquet").write_bytes(written(table, formats, page_bytes=rng.choice([100, 1 << 20])))
     pq.write_table(table, tmp_path / "theirs.parquet")

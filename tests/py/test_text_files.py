@@ -20,6 +20,7 @@ import dlt
 import headrace
 import pyarrow as pa
 import pytest
+from arrow_rows import rows_of
 from dlt.common.data_writers import BufferedDataWriter, escape
 from dlt.common.data_writers.exceptions import InvalidDataItem
 from dlt.common.data_writers.writers import CsvWriter, DataWriter, InsertValuesWriter, JsonlWriter
@@ -32,7 +33,6 @@ from headrace._normalize import load_files as _load_files
 from headrace._normalize import text_files as _text_files
 from headrace._normalize import text_layouts as _text_layouts
 from headrace._normalize.dlt_versions import dlt_version
-from headrace._normalize.rows import Rows
 from pendulum import Time
 
 CHARACTERS: list[str] = [
@@ -354,27 +354,16 @@ class Storage(DataItemStorage):
         return f"{table_name}.%s"
 
 
-class Batch:
-    """What the engine gives of a table."""
-
-    def __init__(self, table: pa.Table) -> None:
-        (self.batch,) = table.to_batches()
-        self.n_rows, self.n_bytes = table.num_rows, table.nbytes
-
-    def __arrow_c_array__(self, requested_schema: object | None = None) -> Any:
-        return self.batch.__arrow_c_array__(requested_schema)
-
-
 @pytest.mark.parametrize("cls", [InsertValuesWriter, JsonlWriter, CsvWriter])
 @pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("limits", [{}, {"file_max_items": 100}, {"file_max_bytes": 4000}], ids=str)
 def test_files_are_cut_and_compressed_as_configured(cls: Any, compressed: bool, limits: Any, tmp_path: Path) -> None:
     caps = sql_caps("escape_duckdb_literal")
     columns: Any = {name: {"name": name, "data_type": "bigint"} for name in "ab"}
-    table = pa.table({"a": list(range(1000)), "b": list(range(1000, 2000))})
+    numbers = {"a": list(range(1000)), "b": list(range(1000, 2000))}
     storage = Storage(cls, tmp_path, buffer_max_items=50, disable_compression=not compressed, _caps=caps, **limits)
     _load_files.take_rows(storage, lambda is_forgotten: None)
-    storage.write_data_item("l", "s", "t", Rows(Batch(table)), columns)  # type: ignore[arg-type]
+    storage.write_data_item("l", "s", "t", rows_of(**numbers), columns)
     storage.write_data_item("l", "s", "t", {"a": -1, "b": -2}, columns)
     storage.close_writers("l")
     files = storage.closed_files("l")
