@@ -318,13 +318,10 @@ static int make(hr_parquet_dictionary *d, const hr_parquet_chunk *chunk, uint32_
         return HR_OK;
     }
     HR_TRY(clear(d, 0));
-    hr_str before = {NULL, 0};
     uint32_t entry = 0;
     for (size_t value = 0; value < chunk->n_values; value++) {
-        hr_str text = memory_of(chunk, value);
-        if (before.data == NULL || !hr__str_eq(before, text)) {
+        if (value == 0 || !hr__str_eq(memory_of(chunk, value - 1), memory_of(chunk, value))) {
             HR_TRY(enter(d, chunk, value, &entry));
-            before = text;
         }
         indices_out[value] = entry;
         if (d->plain_bytes > DICTIONARY_BYTES) {
