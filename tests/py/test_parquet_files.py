@@ -176,7 +176,10 @@ def test_a_null_in_a_column_without_nulls_is_dlts_error() -> None:
     ours.close()
     of_the_engine = ParquetFile(ParquetDataWriter, RowCheck("t", caps, str), settings_of, io.BytesIO(), caps)
     of_the_engine.write_header(columns)
-    with pytest.raises(pa.ArrowInvalid, match="Column 'id' is declared non-nullable but contains nulls"):
+    with pytest.raises(
+        pa.ArrowInvalid,
+        match=r"table `t`: Column 'id' is declared non-nullable but contains nulls\. Take `nullable: False` off",
+    ):
         of_the_engine.write_data([rows_of(id=pa.array([None], pa.int64()))])
 
 

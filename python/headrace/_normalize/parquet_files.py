@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from headrace._normalize.parquet_tables import ParquetTables
 
 _LARGE_BYTES = 1 << 20  # rows worth a row group of their own
+_ADVICE = {  # by the native writer's code
+    "NULL_VALUE": "Take `nullable: False` off the column in the resource's `columns` hints, or mend the source",
+    "RANGE": "Give the column a greater `precision` in the resource's `columns` hints, or the type `text`",
+    "LIMIT": "Write another file format (`loader_file_format`)",
+}
 
 
 def take_rows(writer: BufferedDataWriter[DataWriter], storage: DataItemStorage, table: str) -> None:
@@ -105,18 +110,21 @@ class ParquetFile(DataWriter):
             native.write(rows.batch)
         except _core.Error as error:
             if error.code != "UNSUPPORTED":
-                raise _as_arrows(error) from error
+                raise _as_arrows(error, self._check.table) from error
             from headrace._normalize.parquet_tables import to_schema
 
             table = to_schema(rows.table(), self._table_maker(native).schema)
-            _Natively(native).write_table(table)
+            self._natively(native).write_table(table)
 
     def _table_maker(self, native: _core.ParquetWriter) -> ParquetTables:
         """dlt's writer in front of the native one."""
         if self._dlts is None:
             self._dlts = self._open_dlts()
-            self._dlts.writer = _Natively(native)
+            self._dlts.writer = self._natively(native)
         return self._dlts
+
+    def _natively(self, native: _core.ParquetWriter) -> _Natively:
+        return _Natively(native, self._check.table)
 
     def _open_dlts(self) -> ParquetTables:
         with collector_paused():
@@ -146,18 +154,20 @@ class ParquetFile(DataWriter):
         self._native = self._dlts = None
 
 
-def _as_arrows(error: _core.Error) -> Exception:
+def _as_arrows(error: _core.Error, table: str) -> Exception:
     """What pyarrow raises of a value that a column does not hold."""
     import pyarrow as pa
 
-    return pa.ArrowInvalid(str(error))  # type: ignore[no-any-return]
+    advice = f". {_ADVICE[error.code]}" if error.code in _ADVICE else ""
+    return pa.ArrowInvalid(f"table `{table}`: {error}{advice}")  # type: ignore[no-any-return]
 
 
 class _Natively:
     """The native writer with the methods of `pyarrow.parquet.ParquetWriter` that dlt's writer calls."""
 
-    def __init__(self, native: _core.ParquetWriter) -> None:
+    def __init__(self, native: _core.ParquetWriter, table: str) -> None:
         self._native = native
+        self._table = table
 
     def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
         """Writes the table, in row groups of the native writer's size. Raises `pyarrow.ArrowInvalid`, as pyarrow does."""
@@ -165,7 +175,7 @@ class _Natively:
             try:
                 self._native.write(batch)
             except _core.Error as error:
-                raise _as_arrows(error) from error
+                raise _as_arrows(error, self._table) from error
 
     def close(self) -> None:
         """Nothing: the file's writer ends it."""

@@ -22,7 +22,7 @@ class RowCheck:
     """Of a table's rows."""
 
     def __init__(self, table: str, caps: Any, origin: Callable[[], str]) -> None:
-        self._table = table
+        self.table = table
         self._caps = caps
         self._origin = origin  # of the row at hand
         self._columns: Any = None
@@ -54,7 +54,7 @@ class RowCheck:
                 shown = repr(value)
                 shown = shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "..."
                 told = (
-                    f"`{self._table}.{name}` = {shown} does not fit the Parquet column's type {arrow_type}: {ex}"
+                    f"`{self.table}.{name}` = {shown} does not fit the Parquet column's type {arrow_type}: {ex}"
                     f" ({self._origin()}). Give the column another type in the resource's `columns` hints"
                     f" ({_ADVICE[data_type]}), write another file format (`loader_file_format`), or mend the source"
                 )
