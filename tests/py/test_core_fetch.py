@@ -47,8 +47,8 @@ def test_throttled(fetcher: Any, faults: Faults, path: str, options: Any, attemp
 
 def test_refused_because_parallel_counts_as_throttled(fetcher: Any, faults: Faults) -> None:
     one = fetcher()
-    for n in range(4):
-        one.submit(f"{faults.url}/busy?ms=30&case={n}")
+    for _ in range(4):
+        one.submit(f"{faults.url}/busy?ms=30&case=parallel&refused=2")
     pages = one.pages(4)
     assert [page.status for page in pages] == [200] * 4
     assert [page.attempts for page in pages] == [1] * 4

@@ -12,7 +12,8 @@ Routes (query arguments with their defaults):
     /json?n=3                        {"items": [{"id": 0}, ...]}
     /status/<code>?times=            that status; after `times` of the same request line, 200
     /retry-after?seconds=1&times=1   429 with Retry-After, then 200; `date=1`: as an HTTP date
-    /busy?limit=1&ms=50              429 when more than `limit` requests of /busy are in flight, else 200 after `ms`
+    /busy?limit=1&ms=50              429 when more than `limit` requests of /busy are in flight, else 200 after `ms`;
+                                     `refused=2`: and not before so many of the same `case` were refused
     /reset?sent=1024                 a reset after `sent` bytes of a body of 4096
     /close                           the connection closed instead of an answer
     /garbage                         bytes that are no HTTP
@@ -133,6 +134,8 @@ class Faults:
         self.seen: Counter[str] = Counter()
         self._forget()
         self.in_flight = self.busy = 0
+        self.refused: Counter[str] = Counter()
+        self.refusal = asyncio.Condition()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -280,11 +283,17 @@ class Faults:
         exchange.answer(b"{}", 429, f"Retry-After: {value}")
 
     async def on_busy(self, exchange: Exchange, _: str) -> None:
+        case = exchange.query.get("case", "")
         self.busy += 1
         try:
             if self.busy > exchange.number("limit", 1):
                 exchange.answer(b"{}", 429)
+                async with self.refusal:
+                    self.refused[case] += 1
+                    self.refusal.notify_all()
             else:
+                async with self.refusal:
+                    await self.refusal.wait_for(lambda: self.refused[case] >= exchange.number("refused", 0))
                 await asyncio.sleep(exchange.number("ms", 50) / 1000)
                 exchange.answer(items(exchange))
         finally:

@@ -115,7 +115,7 @@ HR_CASE(a_host_that_refuses_parallel_requests_is_asked_one_at_a_time) {
     uint32_t n_refused = 0;
     HR_CHECK_INT(fixture_start(&fix, (hr_http_options){0}), HR_OK);
     for (int i = 0; i < 16; i++) { /* tried once each: a refusal that is our own fault is no attempt */
-        submit(&fix, &all, next_get(&all, "/busy?limit=1&ms=5"));
+        submit(&fix, &all, next_get(&all, "/busy?limit=1&ms=5&refused=2"));
     }
     fixture_wait(&fix, 16);
     for (int i = 0; i < 16; i++) {
