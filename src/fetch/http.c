@@ -244,7 +244,7 @@ static void finished(hr_http *http, hr_http_transfer *transfer, CURLcode curl_co
     curl_off_t wire = 0, sent_us = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
     curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
-    bool is_sent = sent_us > 0;
+    bool is_sent = sent_us > 0 || transfer->sent_bytes > 0;
     COUNT(http->wire_bytes, (uint64_t)wire);
     hr_error err;
     if (curl_code == CURLE_OK && transfer->in_headers) {

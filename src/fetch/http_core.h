@@ -89,6 +89,7 @@ struct hr_http_host {
     hr_http_list queue;                      /* by number */
     uint32_t in_flight, n_jobs;
     uint64_t held_from_us; /* since when the budget holds its queue back; 0: it does not */
+    bool is_http2;         /* as its last answer was */
     hr_pacer_host *known;  /* of the pacer */
     hr_origin origin;
 };
@@ -110,7 +111,8 @@ struct hr_http_transfer {
     hr_http_header *views;
     size_t n_headers, spans_cap, views_cap;
     size_t reason_at, reason_size;
-    int status; /* 0: no answer began */
+    size_t sent_bytes; /* of the request's body, where on_send gives it */
+    int status;        /* 0: no answer began */
     bool in_headers, body_began, paused, has_cookies, cookies_on;
     bool discards;   /* the body is not wanted: a redirect or an answer that is asked for again */
     bool cut;        /* a discarded body was too long to read */

@@ -196,10 +196,12 @@ static int fill(const hr_http_transfer *transfer, CURLcode curl_code, hr_error *
     case CURLE_INTERFACE_FAILED:
         return hr__error_set(err, HR_ARGUMENT, HR_STAGE_FETCH, "nothing can be sent from interface %s",
                              transfer->job->request.interface.data);
-    case CURLE_COULDNT_CONNECT:
-        return not_connected(transfer, err);
+    case CURLE_COULDNT_CONNECT: /* after the body was sent: to send it anew, see on_rewind */
+        return transfer->sent_bytes > 0 ? lost(transfer, CURLE_GOT_NOTHING, err) : not_connected(transfer, err);
     case CURLE_PARTIAL_FILE: /* HTTP/2 says so, too, of a stream that ends with its connection before its headers */
         return transfer->status == 0 ? lost(transfer, curl_code, err) : cut_short(transfer, err);
+    case CURLE_SEND_FAIL_REWIND: /* what on_rewind refused */
+        return lost(transfer, CURLE_GOT_NOTHING, err);
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:

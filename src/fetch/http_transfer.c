@@ -36,6 +36,7 @@ static int answer_begins(hr_http_transfer *transfer, const char *line, size_t si
     transfer->reason_at = transfer->reason_size = 0;
     transfer->status = 0;
     transfer->in_headers = true;
+    transfer->job->host->is_http2 = size > 5 && line[5] == '2';
     HR_TRY(hr__buf_append(&transfer->text, line, size));
     const char *end = line + size;
     const char *space = memchr(line, ' ', size);
@@ -314,9 +315,48 @@ static CURLcode set_tls(const hr_http *http, CURL *easy, const hr_http_request *
     return rc;
 }
 
+static size_t on_send(char *to, size_t unit, size_t n, void *ctx) {
+    hr_http_transfer *transfer = ctx;
+    hr_str body = transfer->job->request.body;
+    size_t left = body.size_bytes - transfer->sent_bytes, size = unit * n < left ? unit * n : left;
+    memcpy(to, body.data + transfer->sent_bytes, size);
+    transfer->sent_bytes += size;
+    return size;
+}
+
+/* libcurl sends a request anew by itself when a connection that had carried others ends without a byte of an answer.
+ * The server may have acted on it. Only HTTP/2 has refused streams, which it did not act on, and they look the same
+ * here. */
+static int on_rewind(void *ctx, curl_off_t offset, int origin) {
+    hr_http_transfer *transfer = ctx;
+    if (offset != 0 || origin != SEEK_SET || !transfer->job->host->is_http2) {
+        return CURL_SEEKFUNC_FAIL;
+    }
+    transfer->sent_bytes = 0;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* A body that is not sent anew. Without one there is nothing that on_rewind could refuse: a connection of its own. */
+static CURLcode set_body_once(hr_http_transfer *transfer, bool has_body) {
+    CURL *easy = transfer->easy;
+    CURLcode rc = CURLE_OK;
+    if (!has_body) {
+        SET(CURLOPT_POSTFIELDS, "");
+        SET(CURLOPT_FRESH_CONNECT, transfer->job->host->is_http2 ? 0L : 1L);
+        return rc;
+    }
+    SET(CURLOPT_READFUNCTION, on_send);
+    SET(CURLOPT_READDATA, transfer);
+    SET(CURLOPT_SEEKFUNCTION, on_rewind);
+    SET(CURLOPT_SEEKDATA, transfer);
+    return rc;
+}
+
 /* GET and HEAD as such; everything else as a POST with another name, with Content-Length: 0 where there is no body, as
  * requests has it. */
-static CURLcode set_method(CURL *easy, const hr_http_job *job) {
+static CURLcode set_method(hr_http_transfer *transfer) {
+    CURL *easy = transfer->easy;
+    const hr_http_job *job = transfer->job;
     CURLcode rc = CURLE_OK;
     const hr_http_request *request = &job->request;
     hr_str method = job->hop_get ? hr__str("GET") : request->method;
@@ -331,7 +371,11 @@ static CURLcode set_method(CURL *easy, const hr_http_job *job) {
     }
     SET(CURLOPT_POST, 1L);
     SET(CURLOPT_POSTFIELDSIZE_LARGE, has_body ? (curl_off_t)request->body.size_bytes : (curl_off_t)0);
-    SET(CURLOPT_POSTFIELDS, has_body ? request->body.data : "");
+    if (hr__retry_method(&request->retry, method, false)) {
+        SET(CURLOPT_POSTFIELDS, has_body ? request->body.data : "");
+    } else {
+        rc = rc != CURLE_OK ? rc : set_body_once(transfer, has_body);
+    }
     if (!hr__str_eq(method, hr__str("POST"))) {
         SET(CURLOPT_CUSTOMREQUEST, method.data);
     }
@@ -433,7 +477,7 @@ static CURLcode set_options(hr_http_transfer *transfer) {
         SET(CURLOPT_PIPEWAIT, 1L); /* rather one connection with streams than one handshake a request */
         rc = rc != CURLE_OK ? rc : set_tls(transfer->http, easy, request);
     }
-    return rc != CURLE_OK ? rc : set_method(easy, job);
+    return rc != CURLE_OK ? rc : set_method(transfer);
 }
 
 /* ---------------------------------------------------------------------------------------------------- life */
@@ -475,6 +519,7 @@ int hr__http_transfer_start(hr_http_transfer *transfer, hr_error *err) {
     transfer->body.size_bytes = 0;
     transfer->text.size_bytes = 0;
     transfer->n_headers = transfer->reason_at = transfer->reason_size = 0;
+    transfer->sent_bytes = 0;
     transfer->status = 0;
     transfer->in_headers = transfer->body_began = transfer->paused = false;
     transfer->discards = transfer->cut = transfer->silent = false;

@@ -1,6 +1,8 @@
 """Fetching through `_core`: heads of requests and answers, what is told of retries."""
 
 import json
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -43,6 +45,65 @@ def test_heads_of_answers_read_as_latin1(fetcher: Any, faults: Faults) -> None:
 def test_throttled(fetcher: Any, faults: Faults, path: str, options: Any, attempts: int, throttled: int) -> None:
     page = fetcher().get(f"{faults.url}{path}", **({"max_attempts": 4} | options))
     assert (page.attempts, page.throttled) == (attempts, throttled)
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "options", "times"),
+    [
+        ("GET", b"", {}, 2),
+        ("PUT", b"{}", {}, 2),
+        ("POST", b"{}", {}, 1),
+        ("POST", b"", {}, 1),
+        ("PATCH", b"{}", {}, 1),
+        ("POST", b"{}", {"retry_unsafe": True}, 2),
+        ("POST", b"{}", {"retry_unsafe": True, "max_attempts": 3}, 4),
+    ],
+)
+def test_a_kept_connection_closed_instead_of_an_answer(
+    fetcher: Any, faults: Faults, method: str, body: bytes, options: Any, times: int
+) -> None:
+    """It may have been closed before the request came, so that this counts as no attempt; but no POST is made again."""
+    one, path = fetcher(), f"/close?kept={method}{len(body)}{len(options)}"
+    assert one.get(f"{faults.url}/json").status == 200
+    page = one.get(faults.url + path, method=method, body=body or None, **({"max_attempts": 1} | options))
+    assert "closed before an answer came" in str(page.error) and page.attempts == options.get("max_attempts", 1)
+    assert faults.asked.count(f"{method} {path}") == times
+
+
+def test_a_body_goes_over_a_kept_connection(fetcher: Any, faults: Faults) -> None:
+    one, connections = fetcher(), faults.connections
+    for size in (3, 300_000, 3):
+        body = b"x" * size
+        assert one.get(f"{faults.url}/echo", method="POST", body=body).body() == body
+    assert faults.connections - connections == 1
+
+
+def test_a_post_whose_server_ends_is_not_made_again(fetcher: Any) -> None:
+    """Its connection was a kept one. That the next is refused does not say that the server did nothing."""
+    asked = []
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with listener, connection, connection.makefile("rb") as lines:
+            for line in lines:
+                asked.extend([line.split()[0]] if b" HTTP/" in line else [])
+                if line == b"\r\n" and asked[-1] == b"GET":
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+                elif line == b"\r\n":
+                    lines.read(2)
+                    listener.close()
+                    return
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = threading.Thread(target=serve, args=(listener,))
+    server.start()
+    one = fetcher()
+    assert one.get(url).status == 200
+    page = one.get(url, method="POST", body=b"{}", max_attempts=3)
+    server.join()
+    assert asked == [b"GET", b"POST"] and page.attempts == 1
+    assert "closed before an answer came" in str(page.error)
 
 
 def test_refused_because_parallel_counts_as_throttled(fetcher: Any, faults: Faults) -> None:

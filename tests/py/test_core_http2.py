@@ -55,6 +55,16 @@ def test_faults_of_streams_are_retried(fetcher: Any, faults: Faults, http2: Any,
     assert [ids(page)[0] for page in one.pages(4)] == [0, 10, 20, 30]
 
 
+@pytest.mark.parametrize("body", [b"{}", None])
+def test_a_refused_stream_of_a_post_is_sent_anew(fetcher: Any, faults: Faults, http2: Any, body: bytes | None) -> None:
+    """The server says that it did nothing: no attempt is counted."""
+    server, one = http2(), fetcher()
+    ids(one.get(f"{server.url}/items", ca_path=faults.cert))
+    page = one.get(f"{server.url}/refused?page=3", ca_path=faults.cert, method="POST", body=body)
+    assert ids(page)[0] == 30 and page.attempts == 1
+    assert [headers[":method"] for _, headers, *_ in server.requests] == ["GET", "POST", "POST"]
+
+
 @pytest.mark.parametrize("route", ["short", "reset-stream", "drop"])
 def test_a_body_cut_short_is_an_error(fetcher: Any, faults: Faults, http2: Any, route: str) -> None:
     server = http2()
