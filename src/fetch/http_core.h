@@ -74,6 +74,7 @@ struct hr_http_job {
     hr_pace_ticket ticket;         /* while running */
     uint64_t due_ms, wait_from_ms; /* while waiting */
     bool as_is;                    /* bodies are taken as they come, without undoing Content-Encoding */
+    bool is_http2;                 /* the host's last answer before this attempt was */
     /* the hop, after redirects of this attempt */
     char *hop_url; /* NULL: request.url; else of the allocator */
     hr_origin hop_origin;
@@ -89,7 +90,6 @@ struct hr_http_host {
     hr_http_list queue;                      /* by number */
     uint32_t in_flight, n_jobs;
     uint64_t held_from_us; /* since when the budget holds its queue back; 0: it does not */
-    bool is_http2;         /* as its last answer was */
     hr_pacer_host *known;  /* of the pacer */
     hr_origin origin;
 };

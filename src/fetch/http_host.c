@@ -128,6 +128,7 @@ static void start(hr_http_job *job, uint64_t now_us) {
     hr__pace_start(pace, now_us, job->request.limits.cost, &job->ticket);
     job->host->in_flight++;
     job->as_is = job->as_is || job->host->known->as_is;
+    job->is_http2 = job->host->known->is_http2;
 }
 
 /* When the host's first job may start. @locks the pacer's */
@@ -210,6 +211,9 @@ bool hr__http_host_end(hr_http *http, hr_http_job *job, hr_pace_end end, hr_http
     }
     hr__pacer_lock(http->options.pacer);
     host->in_flight--;
+    if (transfer != NULL && job->n_redirects == 0) { /* else another host may have answered */
+        host->known->is_http2 = transfer->text.size_bytes > 5 && transfer->text.data[5] == '2'; /* "HTTP/2 200" */
+    }
     bool ours = hr__pace_end_request(&host->known->pace, &job->ticket, now_us, end,
                                      transfer == NULL ? 0 : first_byte_us(transfer));
     hr__pace_told(&host->known->pace, now_us, &told, (uint64_t)http->options.max_pause_ms * 1000);

@@ -36,7 +36,6 @@ static int answer_begins(hr_http_transfer *transfer, const char *line, size_t si
     transfer->reason_at = transfer->reason_size = 0;
     transfer->status = 0;
     transfer->in_headers = true;
-    transfer->job->host->is_http2 = size > 5 && line[5] == '2';
     HR_TRY(hr__buf_append(&transfer->text, line, size));
     const char *end = line + size;
     const char *space = memchr(line, ' ', size);
@@ -324,12 +323,16 @@ static size_t on_send(char *to, size_t unit, size_t n, void *ctx) {
     return size;
 }
 
+static bool is_http2(const hr_http_job *job) {
+    return job->n_redirects == 0 && job->is_http2;
+}
+
 /* libcurl sends a request anew by itself when a connection that had carried others ends without a byte of an answer.
  * The server may have acted on it. Only HTTP/2 has refused streams, which it did not act on, and they look the same
  * here. */
 static int on_rewind(void *ctx, curl_off_t offset, int origin) {
     hr_http_transfer *transfer = ctx;
-    if (offset != 0 || origin != SEEK_SET || !transfer->job->host->is_http2) {
+    if (offset != 0 || origin != SEEK_SET || !is_http2(transfer->job)) {
         return CURL_SEEKFUNC_FAIL;
     }
     transfer->sent_bytes = 0;
@@ -342,7 +345,7 @@ static CURLcode set_body_once(hr_http_transfer *transfer, bool has_body) {
     CURLcode rc = CURLE_OK;
     if (!has_body) {
         SET(CURLOPT_POSTFIELDS, "");
-        SET(CURLOPT_FRESH_CONNECT, transfer->job->host->is_http2 ? 0L : 1L);
+        SET(CURLOPT_FRESH_CONNECT, is_http2(transfer->job) ? 0L : 1L);
         return rc;
     }
     SET(CURLOPT_READFUNCTION, on_send);

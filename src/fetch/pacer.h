@@ -16,7 +16,8 @@ typedef struct hr_pacer_host {
     uint32_t n_unanswered;  /* requests in a row that ended without an answer, all attempts used */
     uint64_t left_until_us; /* left alone until then: the circuit breaker is open */
     uint64_t asked_by;      /* the engine that entered last: the breaker is a run's, the rest is for all */
-    bool as_is; /* sent a body that libcurl could not decode: its bodies are taken as they come from then on */
+    bool as_is;    /* sent a body that libcurl could not decode: its bodies are taken as they come from then on */
+    bool is_http2; /* its last answer was */
     uint32_t n_users;
     uint64_t idle_us; /* since when n_users is 0 */
     uint32_t port;
