@@ -591,8 +591,13 @@ static COLD int first_error(const walk *w, int rc, int64_t walk_offset) {
  * A document of a line has no separator before it: n_lines of them may be numbers. */
 static int reserve_tokens(hr_doc *doc, size_t n, uint32_t max_depth, size_t n_lines) {
     size_t most = (n + max_depth) / 2 < n ? (n + max_depth) / 2 : n;
-    most += n_lines;
-    return hr__grow(doc->arena.alloc, (void **)&doc->toks, &doc->cap_toks, most + 4, sizeof *doc->toks);
+    most += n_lines + 4;
+    if (doc->toks != NULL) {
+        return hr__grow(doc->arena.alloc, (void **)&doc->toks, &doc->cap_toks, most, sizeof *doc->toks);
+    }
+    doc->toks = hr__alloc(doc->arena.alloc, most * sizeof *doc->toks); /* exactly: hr__grow would double */
+    doc->cap_toks = doc->toks == NULL ? 0 : most;
+    return doc->toks == NULL ? HR_MEMORY : HR_OK;
 }
 
 void hr__json_start(hr_json_decoder *decoder) {
