@@ -339,11 +339,12 @@ static int on_rewind(void *ctx, curl_off_t offset, int origin) {
     return CURL_SEEKFUNC_OK;
 }
 
-/* A body that is not sent anew. Without one there is nothing that on_rewind could refuse: a connection of its own. */
-static CURLcode set_body_once(hr_http_transfer *transfer, bool has_body) {
+/* A body that is not sent anew. Of an empty one there is nothing that on_rewind could refuse: a connection of its own.
+ */
+static CURLcode set_body_once(hr_http_transfer *transfer, size_t size_bytes) {
     CURL *easy = transfer->easy;
     CURLcode rc = CURLE_OK;
-    if (!has_body) {
+    if (size_bytes == 0) {
         SET(CURLOPT_POSTFIELDS, "");
         SET(CURLOPT_FRESH_CONNECT, is_http2(transfer->job) ? 0L : 1L);
         return rc;
@@ -372,12 +373,13 @@ static CURLcode set_method(hr_http_transfer *transfer) {
         SET(CURLOPT_HTTPGET, 1L);
         return rc;
     }
+    size_t size_bytes = has_body ? request->body.size_bytes : 0;
     SET(CURLOPT_POST, 1L);
-    SET(CURLOPT_POSTFIELDSIZE_LARGE, has_body ? (curl_off_t)request->body.size_bytes : (curl_off_t)0);
+    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size_bytes);
     if (hr__retry_method(&request->retry, method, false)) {
         SET(CURLOPT_POSTFIELDS, has_body ? request->body.data : "");
     } else {
-        rc = rc != CURLE_OK ? rc : set_body_once(transfer, has_body);
+        rc = rc != CURLE_OK ? rc : set_body_once(transfer, size_bytes);
     }
     if (!hr__str_eq(method, hr__str("POST"))) {
         SET(CURLOPT_CUSTOMREQUEST, method.data);

@@ -54,18 +54,19 @@ def test_throttled(fetcher: Any, faults: Faults, path: str, options: Any, attemp
         ("PUT", b"{}", {}, 2),
         ("POST", b"{}", {}, 1),
         ("POST", b"", {}, 1),
+        ("POST", None, {}, 1),
         ("PATCH", b"{}", {}, 1),
         ("POST", b"{}", {"retry_unsafe": True}, 2),
         ("POST", b"{}", {"retry_unsafe": True, "max_attempts": 3}, 4),
     ],
 )
 def test_a_kept_connection_closed_instead_of_an_answer(
-    fetcher: Any, faults: Faults, method: str, body: bytes, options: Any, times: int
+    fetcher: Any, faults: Faults, method: str, body: bytes | None, options: Any, times: int
 ) -> None:
     """It may have been closed before the request came, so that this counts as no attempt; but no POST is made again."""
-    one, path = fetcher(), f"/close?kept={method}{len(body)}{len(options)}"
+    one, path = fetcher(), f"/close?kept={method}{body!r}{len(options)}"
     assert one.get(f"{faults.url}/json").status == 200
-    page = one.get(faults.url + path, method=method, body=body or None, **({"max_attempts": 1} | options))
+    page = one.get(faults.url + path, method=method, body=body, **({"max_attempts": 1} | options))
     assert "closed before an answer came" in str(page.error) and page.attempts == options.get("max_attempts", 1)
     assert faults.asked.count(f"{method} {path}") == times
 
