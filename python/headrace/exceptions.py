@@ -144,7 +144,12 @@ _OF_TLS = {  # by words of OpenSSL and libcurl
 _FORMATS = {"json": "JSON", "jsonl": "JSON lines", "csv": "CSV", "xml": "XML"}
 
 
-def _advice(error: _core.Error, kind: str | None) -> str | None:
+def _advice(error: _core.Error, kind: str | None, once: str | None) -> str | None:
+    if error.code == "NETWORK" and error.retriable and once:
+        return (
+            f"a {once} that may have had an effect is not made again: look whether it had, and run again; where it never has one, as a"
+            f' search, say so with `"retry": {{"methods": ["{once}"]}}`'
+        )
     if error.code == "SYNTAX" and kind is not None:
         return (
             f"the answer is not the {_FORMATS[kind]} that was expected: look at it with curl; the data may be behind a login, or"
@@ -183,8 +188,11 @@ def page_error(
     page: int | None,
     attempts: int = 1,
     kind: str | None = None,
+    once: str | None = None,
 ) -> Exception:
-    """The exception for an engine error, with its place in words. `kind`: the format that an API's answer should have."""
+    """The exception for an engine error, with its place in words. `kind`: the format that an API's answer should have;
+    `once`: the request's method, if what may have had an effect was not to be made again.
+    """
     if error.code == "NULL_VALUE" and error.table and error.column:
         null_error = CannotCoerceNullException(schema_name, error.table, error.column)
         where = _where(error, resource, url, page)
@@ -198,7 +206,7 @@ def page_error(
         text += f" [table `{error.table}`" + (f", column `{error.column}`" if error.column else "") + "]"
     if attempts > 1:
         text += f" ({attempts} attempts)"
-    if advice := _advice(error, kind):
+    if advice := _advice(error, kind, once):
         text += f". {advice[0].upper()}{advice[1:]}."
     cls = ResourceFailedTransient if error.retriable else ResourceFailed
     return cls(text)

@@ -430,6 +430,28 @@ def test_reset_that_recovers(raw_server: Any, tmp_path: Path) -> None:
     assert [row["id"] for row in read_tables(pipeline)["items"]] == list(range(N_PAGES * 10))
 
 
+ONCE = (
+    "A POST that may have had an effect is not made again: look whether it had, and run again; where it never has one"
+)
+
+
+@pytest.mark.parametrize(
+    ("n_attempts", "told", "words"),
+    [
+        ("2", {}, f'no data). {ONCE}, as a search, say so with `"retry": {{"methods": ["POST"]}}`.'),
+        ("2", {"retry": {"methods": ["POST"]}}, "no data) (2 attempts). The API or the way to it may be down"),
+        ("1", {}, "no data). The API or the way to it may be down"),
+    ],
+)
+def test_a_post_that_may_have_had_an_effect(
+    api: Any, tmp_path: Path, monkeypatch: Any, n_attempts: str, told: Any, words: str
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", n_attempts)
+    server = api(lambda request: Answer(raw=b""))
+    error = fails(tmp_path, config(server.url, {"method": "POST", "json": {}} | told))
+    assert isinstance(error, ResourceFailedTransient) and words in str(error)
+
+
 def test_a_server_that_is_silent(raw_server: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
     monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")

@@ -194,6 +194,7 @@ class Chain:
         self, error: _core.Error, prepared: requests.PreparedRequest, number: int, attempts: int = 1
     ) -> Exception:
         job = self.job
+        is_once = attempts == 1 and job.sender.is_made_once(str(prepared.method))
         return page_error(
             error,
             resource=job.name,
@@ -202,6 +203,7 @@ class Chain:
             page=self.name_of(number) if number >= 0 else None,
             attempts=attempts,
             kind=job.format.kind,
+            once=prepared.method if is_once else None,
         )
 
     def arrive(self, number: int, page: _core.Page) -> None:

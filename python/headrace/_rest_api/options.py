@@ -46,7 +46,7 @@ _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _PROXIES = ("http://", "https://", "socks5://", "socks5h://", "socks4://", "socks4a://")
 _OF_CERT = ("cert_path", "key_path", "key_password")
 _RESOLVED = re.compile(r"^\+?[^\s:]+:\d+:\S+$")
-_UNSAFE = {"POST", "PATCH"}
+UNSAFE = {"POST", "PATCH"}  # may have an effect each time
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def _retry(base: Options, given: Any, where: str) -> Options:
         route["retry_statuses"] = _statuses(own["statuses"], f"{where}.statuses")
     if "methods" in own:
         methods = own["methods"] if isinstance(own["methods"], list) else [own["methods"]]
-        route["retry_unsafe"] = bool(_UNSAFE & {str(method).upper() for method in methods})
+        route["retry_unsafe"] = bool(UNSAFE & {str(method).upper() for method in methods})
     if "breaker" in own:
         breaker = own["breaker"]
         if breaker is False:

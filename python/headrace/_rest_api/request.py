@@ -27,7 +27,7 @@ from urllib3.exceptions import DecodeError
 
 from headrace import _core
 from headrace._rest_api.body_text import joined
-from headrace._rest_api.options import options_of
+from headrace._rest_api.options import UNSAFE, options_of
 from headrace.config import HeadraceConfiguration
 from headrace.exceptions import ConfigurationError, engine_error
 
@@ -191,6 +191,11 @@ class Sender:
         if attempts >= said["max_attempts"] or (total and used_s * 1000 + delay > total):
             return None
         return delay
+
+    def is_made_once(self, method: str) -> bool:
+        """Whether a request that may have had an effect is not made again, though others are."""
+        said = self._fixed | self.options.route
+        return method in UNSAFE and not said.get("retry_unsafe") and said["max_attempts"] > 1
 
     def prepare(self, request: requests.Request) -> requests.PreparedRequest:
         """The request as dlt's client would send it: URL, headers, body, authentication."""
